@@ -1,1 +1,2 @@
-export {};
+export * from './go-duration.js';
+export * from './nearest.js';
