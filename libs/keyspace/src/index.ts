@@ -1,2 +1,7 @@
+export * from './backend.js';
 export * from './errors.js';
+export * from './key-range.js';
+export * from './key-value.js';
 export * from './model.js';
+export { Keyspace, type BackendStatus, type KeyspaceLog, type KeyspaceOptions, type Routing } from './keyspace.js';
+export { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';

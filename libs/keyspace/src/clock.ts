@@ -1,0 +1,136 @@
+import type { Revision } from './model.js';
+
+/** What the clock needs of a backend: its place in the order of revisions. */
+interface Place {
+  /** First revision of the batch that is being committed; null when nothing is pending. */
+  pending: Revision | null;
+  /** Not null while the backend is out of reach: everything up to here is known of it, nothing more. */
+  stalled: Revision | null;
+  waiters: Waiter[];
+}
+
+interface Waiter {
+  readonly revision: Revision;
+  readonly resolve: () => void;
+}
+
+/**
+ * The one revision clock of all backends.
+ *
+ * `current` is the last revision handed out, `observed` the highest one that anybody was told of. A backend's horizon is
+ * the revision up to which everything of it is settled: committed, or certain never to be. With nothing pending that is
+ * `current`, however long ago the backend was written to.
+ */
+export class Clock {
+  #current: Revision;
+  #observed: Revision;
+  #reserved: Revision;
+  readonly #places = new Map<string, Place>();
+
+  /** `reserved` is the durable limit of revisions that may be handed out. */
+  constructor(current: Revision, reserved: Revision) {
+    this.#current = current;
+    this.#observed = current;
+    this.#reserved = reserved;
+  }
+
+  get current(): Revision {
+    return this.#current;
+  }
+
+  get observed(): Revision {
+    return this.#observed;
+  }
+
+  /** How many revisions may be handed out before the next block is durable. */
+  get available(): Revision {
+    return this.#reserved - this.#current;
+  }
+
+  get reserved(): Revision {
+    return this.#reserved;
+  }
+
+  extend(reserved: Revision): void {
+    if (reserved > this.#reserved) this.#reserved = reserved;
+  }
+
+  /** A backend that nothing is known of yet: its horizon is 0 until it is resumed. */
+  register(backend: string): void {
+    this.#places.set(backend, { pending: null, stalled: 0n, waiters: [] });
+  }
+
+  /** Hands out `count` revisions for one batch of a backend that has none pending, and returns the first. */
+  handOut(backend: string, count: number): Revision {
+    const place = this.#place(backend);
+    if (place.pending !== null) throw new Error(`backend "${backend}" already has a batch pending`);
+    if (BigInt(count) > this.available) throw new Error('no revisions are reserved');
+    const first = this.#current + 1n;
+    this.#current += BigInt(count);
+    place.pending = first;
+    return first;
+  }
+
+  /** The backend's pending batch is committed, or certain never to be. */
+  settle(backend: string): void {
+    const place = this.#place(backend);
+    place.pending = null;
+    this.#wake(place);
+  }
+
+  /** Somebody is about to be told this revision: no answer after this one carries a lower one. */
+  observe(revision: Revision): void {
+    if (revision > this.#observed) this.#observed = revision;
+  }
+
+  /** The backend is in reach, and everything in it is known. */
+  resume(backend: string): void {
+    const place = this.#place(backend);
+    place.stalled = null;
+    this.#wake(place);
+  }
+
+  horizon(backend: string): Revision {
+    const place = this.#place(backend);
+    if (place.stalled !== null) return place.stalled;
+    return place.pending === null ? this.#current : place.pending - 1n;
+  }
+
+  /** The smallest horizon of several backends; `current` when there are none. */
+  horizonOf(backends: readonly string[]): Revision {
+    let lowest = this.#current;
+    for (const backend of backends) {
+      const horizon = this.horizon(backend);
+      if (horizon < lowest) lowest = horizon;
+    }
+    return lowest;
+  }
+
+  /** Resolves when everything up to `revision` is settled in all of these backends; undefined when it already is. */
+  whenWhole(backends: readonly string[], revision: Revision): Promise<void> | undefined {
+    if (this.horizonOf(backends) >= revision) return undefined;
+    return this.#wait(backends, revision);
+  }
+
+  async #wait(backends: readonly string[], revision: Revision): Promise<void> {
+    for (const backend of backends) {
+      const place = this.#place(backend);
+      while (this.horizon(backend) < revision) {
+        await new Promise<void>((resolve) => place.waiters.push({ revision, resolve }));
+      }
+    }
+  }
+
+  #wake(place: Place): void {
+    if (place.waiters.length === 0) return;
+    const waiters = place.waiters;
+    place.waiters = [];
+    for (const waiter of waiters) waiter.resolve();
+  }
+
+  #place(backend: string): Place {
+    const place = this.#places.get(backend);
+    if (place === undefined) throw new Error(`backend "${backend}" is not registered`);
+    return place;
+  }
+}

@@ -1,0 +1,106 @@
+import { type Change, revisionOf } from './backend.js';
+import { contains } from './key-range.js';
+import type { KeyRange, Revision } from './model.js';
+
+/** A settled change, as watches get it. */
+export interface StoreEvent extends Change {
+  readonly revision: Revision;
+}
+
+export interface RingRead {
+  readonly events: readonly StoreEvent[];
+  /** Everything of the range in (after, through] is in `events`. */
+  readonly through: Revision;
+}
+
+/** What an event costs beside its records. */
+const EVENT_OVERHEAD = 200;
+
+function bytesOf(event: StoreEvent): number {
+  return EVENT_OVERHEAD + event.record.length + (event.prevRecord?.length ?? 0);
+}
+
+/**
+ * The newest settled events of one backend in revision order, bounded by bytes: what a watch reads when it starts or
+ * falls behind a little. Everything with a revision above `floor` is in it; what is older is in the database's log.
+ */
+export class EventRing {
+  #events: StoreEvent[] = [];
+  /** Index of the oldest event still held; slots before it are already given up. */
+  #head = 0;
+  #bytes = 0;
+  #floor: Revision;
+
+  constructor(
+    private readonly maxBytes: number,
+    floor: Revision,
+  ) {
+    this.#floor = floor;
+  }
+
+  get floor(): Revision {
+    return this.#floor;
+  }
+
+  get length(): number {
+    return this.#events.length - this.#head;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  append(events: readonly StoreEvent[]): void {
+    for (const event of events) {
+      this.#events.push(event);
+      this.#bytes += bytesOf(event);
+    }
+    while (this.#bytes > this.maxBytes && this.#head < this.#events.length) this.#dropOldestRevision();
+    if (this.#head > 1024 && this.#head * 2 > this.#events.length) {
+      this.#events = this.#events.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** Events of a range after `after` up to `through`; `after` must not lie below the floor. */
+  read(range: KeyRange, after: Revision, through: Revision, maxBytes: number): RingRead {
+    const found: StoreEvent[] = [];
+    let bytes = 0;
+    let last = after;
+    for (let i = this.#firstAfter(after); i < this.#events.length; i++) {
+      const event = this.#events[i] as StoreEvent;
+      if (event.revision > through) break;
+      if (bytes >= maxBytes && event.revision > last) return { events: found, through: last };
+      last = event.revision;
+      if (!contains(range, event.key)) continue;
+      found.push(event);
+      bytes += bytesOf(event);
+    }
+    return { events: found, through };
+  }
+
+  #firstAfter(revision: Revision): number {
+    let low = this.#head;
+    let high = this.#events.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#events[middle] as StoreEvent).revision <= revision) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** A revision leaves as a whole, so that the floor never lies inside a txn. */
+  #dropOldestRevision(): void {
+    const oldest = revisionOf((this.#events[this.#head] as StoreEvent).id);
+    while (this.#head < this.#events.length) {
+      const event = this.#events[this.#head] as StoreEvent;
+      if (event.revision !== oldest) break;
+      this.#bytes -= bytesOf(event);
+      // The slot gives its event up at once: the array itself is only cut now and then.
+      (this.#events as (StoreEvent | undefined)[])[this.#head] = undefined;
+      this.#head++;
+    }
+    this.#floor = oldest;
+  }
+}

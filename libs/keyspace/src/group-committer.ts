@@ -1,0 +1,395 @@
+import {
+  type Backend,
+  CommitUnknownError,
+  type CommitBatch,
+  type Head,
+} from './backend.js';
+import type { Clock } from './clock.js';
+import { UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
+import type { StoreEvent } from './event-ring.js';
+import type { HeadCache } from './head-cache.js';
+import { contains } from './key-range.js';
+import { keyOf, recordsOf } from './key-value.js';
+import type { KeyRange, Revision, TxnOp, TxnRequest, TxnResult } from './model.js';
+import type { RecordArena } from './record-arena.js';
+import { type Judgement, TxnJudge, keyText, textKey } from './txn-judge.js';
+
+/** Most txns in one commit: bounds the time that the others wait for it. */
+const MAX_BATCH_TXNS = 1024;
+/** Bytes of keys and values after which a batch is closed. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+/** Most keys that ranges inside a txn, or a DeleteRange, may hold. */
+const MAX_RANGE_KEYS = 100_000;
+/** Pause before a database is asked again for the outcome of a commit. */
+const RESOLVE_PAUSE_MS = 200;
+
+interface Submission {
+  readonly txn: TxnRequest;
+  readonly keys: readonly string[];
+  /** Ranges of more than one key; such a txn is a batch of its own. */
+  readonly ranges: readonly KeyRange[];
+  readonly resolve: (result: TxnResult) => void;
+  readonly reject: (error: Error) => void;
+  /** Heads still being loaded. */
+  missing: number;
+  isDone: boolean;
+}
+
+/** The head of a key that some waiting txn names. */
+interface WorkingHead {
+  head: Head | null | undefined;
+  users: number;
+  waiting: Submission[];
+}
+
+interface Answer {
+  readonly submission: Submission;
+  readonly judgement: Judgement;
+}
+
+export interface CommitterStats {
+  readonly commits: number;
+  readonly rows: number;
+  readonly lastBatchRows: number;
+  readonly failedCommits: number;
+  readonly queued: number;
+}
+
+export interface CommitterOptions {
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly cache: HeadCache;
+  readonly arena: RecordArena;
+  readonly hasLease: (id: bigint) => boolean;
+  readonly compactRevision: () => Revision;
+  /** Makes sure that `count` revisions may be handed out; undefined when they already may. */
+  readonly reserve: (count: number) => Promise<void> | undefined;
+  /** Called in commit order, before any answer: the events are settled. */
+  readonly onSettled: (events: readonly StoreEvent[]) => void;
+  /** Called when a batch came to nothing: horizons have moved all the same. */
+  readonly onBurned: () => void;
+  readonly onCommit: (seconds: number, rows: number) => void;
+}
+
+/**
+ * Writes of one backend as group commits: what arrives while a commit is under way goes together in the next one, in
+ * order, without a timer. A batch is judged only after the one before it has settled, so it sees every earlier write.
+ */
+export class GroupCommitter {
+  readonly #queue: Submission[] = [];
+  /** Heads of every key that a waiting txn names, kept whatever the cache evicts. */
+  readonly #working = new Map<string, WorkingHead>();
+  readonly #toLoad: string[] = [];
+  #isLoading = false;
+  #isScheduled = false;
+  #isBusy = false;
+  #closed: Error | null = null;
+  #idle: (() => void)[] = [];
+  #commits = 0;
+  #rows = 0;
+  #lastBatchRows = 0;
+  #failedCommits = 0;
+
+  constructor(private readonly options: CommitterOptions) {}
+
+  get stats(): CommitterStats {
+    return {
+      commits: this.#commits,
+      rows: this.#rows,
+      lastBatchRows: this.#lastBatchRows,
+      failedCommits: this.#failedCommits,
+      queued: this.#queue.length,
+    };
+  }
+
+  /** Resolves after the commit is durable. Nothing that depends on an uncommitted write is told earlier. */
+  submit(txn: TxnRequest): Promise<TxnResult> {
+    if (this.#closed !== null) return Promise.reject(this.#closed);
+    return new Promise((resolve, reject) => {
+      const keys: string[] = [];
+      const ranges: KeyRange[] = [];
+      collect(txn, keys, ranges);
+      const submission: Submission = { txn, keys, ranges, resolve, reject, missing: 0, isDone: false };
+      for (const text of keys) this.#use(text, submission);
+      this.#queue.push(submission);
+      this.#schedule();
+    });
+  }
+
+  /** Refuses what comes from now on and resolves when what came before is settled. */
+  async close(reason: Error): Promise<void> {
+    this.#closed = reason;
+    while (this.#queue.length > 0 || this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    // After the poll phase: requests that arrived in the same turn share the first commit.
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#load();
+      void this.#pump();
+    });
+  }
+
+  #use(text: string, submission: Submission): void {
+    let working = this.#working.get(text);
+    if (working === undefined) {
+      working = { head: this.options.cache.get(text), users: 0, waiting: [] };
+      this.#working.set(text, working);
+      if (working.head === undefined) this.#toLoad.push(text);
+    }
+    working.users++;
+    if (working.head === undefined) {
+      working.waiting.push(submission);
+      submission.missing++;
+    }
+  }
+
+  #release(submission: Submission): void {
+    submission.isDone = true;
+    for (const text of submission.keys) {
+      const working = this.#working.get(text);
+      if (working !== undefined && --working.users === 0) this.#working.delete(text);
+    }
+  }
+
+  /** Loads heads while the commit before is still under way: a key that is loading is in no batch, since all its txns wait. */
+  #load(): void {
+    if (this.#isLoading || this.#toLoad.length === 0) return;
+    this.#isLoading = true;
+    const texts = this.#toLoad.splice(0, this.#toLoad.length);
+    const wanted = texts.filter((text) => this.#working.has(text));
+    const { backend } = this.options;
+    backend.load(wanted.map(textKey)).then(
+      ({ heads }) => {
+        this.#isLoading = false;
+        wanted.forEach((text, i) => this.#loaded(text, heads[i] ?? null));
+        this.#load();
+        void this.#pump();
+      },
+      (error: unknown) => {
+        this.#isLoading = false;
+        for (const text of wanted) this.#failLoad(text, unavailable(backend, error));
+        this.#load();
+        void this.#pump();
+      },
+    );
+  }
+
+  #loaded(text: string, head: Head | null): void {
+    const working = this.#working.get(text);
+    // A DeleteRange may have settled this key while it was loading: what it left is newer.
+    if (working === undefined || working.head !== undefined) return;
+    working.head = head === null ? null : { id: head.id, record: this.options.arena.copy(head.record) };
+    this.options.cache.set(text, working.head);
+    this.#ready(working);
+  }
+
+  #ready(working: WorkingHead): void {
+    for (const submission of working.waiting) submission.missing--;
+    working.waiting = [];
+  }
+
+  #failLoad(text: string, error: Error): void {
+    const waiting = this.#working.get(text)?.waiting ?? [];
+    for (const submission of waiting) {
+      if (submission.isDone) continue;
+      this.#release(submission);
+      submission.reject(error);
+    }
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    try {
+      for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) await this.#process(batch);
+    } finally {
+      this.#isBusy = false;
+      if (this.#queue.length === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  /** The txns at hand whose heads are loaded, in order; a txn over ranges goes alone. */
+  #takeReady(): Submission[] {
+    const taken: Submission[] = [];
+    let bytes = 0;
+    let kept = 0;
+    for (let i = 0; i < this.#queue.length; i++) {
+      const submission = this.#queue[i] as Submission;
+      if (submission.isDone) continue;
+      const isFull = taken.length >= MAX_BATCH_TXNS || bytes >= MAX_BATCH_BYTES;
+      const isAlone = submission.ranges.length > 0;
+      if (submission.missing > 0 || isFull || (isAlone && taken.length > 0)) {
+        this.#queue[kept++] = submission;
+        continue;
+      }
+      taken.push(submission);
+      for (const op of submission.txn.success) if (op.type === 'put') bytes += op.value.length;
+      if (isAlone) bytes = MAX_BATCH_BYTES;
+    }
+    this.#queue.length = kept;
+    return taken;
+  }
+
+  async #process(batch: Submission[]): Promise<void> {
+    const { backend, clock } = this.options;
+    const rangeHeads = new Map<string, Head>();
+    try {
+      for (const submission of batch) for (const range of submission.ranges) await this.#loadRange(range, rangeHeads);
+      // Loops because the other backends take numbers, too, while this one waits for its block.
+      for (let reserved = this.options.reserve(batch.length); reserved !== undefined; reserved = this.options.reserve(batch.length)) {
+        await reserved;
+      }
+    } catch (error) {
+      for (const submission of batch) this.#fail(submission, error instanceof UnsupportedError ? error : unavailable(backend, error));
+      return;
+    }
+    const judge = this.#judgeOf(rangeHeads);
+    const waiting: Answer[] = [];
+    for (const submission of batch) this.#judge(submission, judge, waiting);
+    if (judge.rows.length === 0) return;
+    const lastRevision = judge.lastRevision as Revision;
+    const firstRevision = clock.current + 1n;
+    clock.handOut(backend.name, Number(lastRevision - firstRevision) + 1);
+    await this.#commit({ rows: judge.rows, firstRevision, lastRevision }, judge, waiting);
+  }
+
+  #judgeOf(rangeHeads: Map<string, Head>): TxnJudge {
+    const { clock, arena, hasLease, compactRevision } = this.options;
+    const settled = {
+      head: (text: string): Head | null => this.#working.get(text)?.head ?? rangeHeads.get(text) ?? null,
+      *keysIn(range: KeyRange): Generator<string> {
+        for (const text of rangeHeads.keys()) if (contains(range, textKey(text))) yield text;
+      },
+    };
+    return new TxnJudge(settled, clock.current + 1n, compactRevision(), hasLease, arena);
+  }
+
+  /** Answers at once what depends on settled writes alone; the rest goes to `waiting`. */
+  #judge(submission: Submission, judge: TxnJudge, waiting: Answer[]): void {
+    let judgement: Judgement;
+    try {
+      judgement = judge.judge(submission.txn);
+    } catch (error) {
+      this.#fail(submission, error as Error);
+      return;
+    }
+    if (judgement.revision !== null || judgement.isDerived) {
+      waiting.push({ submission, judgement });
+    } else {
+      this.#release(submission);
+      const { succeeded, responses } = judgement;
+      submission.resolve({ type: 'txn', revision: this.options.clock.observed, succeeded, responses });
+    }
+  }
+
+  async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
+    const { backend, clock, onCommit } = this.options;
+    const started = performance.now();
+    try {
+      await backend.commit(batch);
+    } catch (error) {
+      this.#failedCommits++;
+      const isUnknown = error instanceof CommitUnknownError;
+      const told = isUnknown ? new UnknownOutcomeError(backend.name, { cause: error }) : unavailable(backend, error);
+      for (const { submission } of waiting) submission.reject(told);
+      const tookPlace = isUnknown && (await this.#resolve(batch.lastRevision));
+      if (tookPlace) {
+        this.#settle(batch, judge);
+      } else {
+        clock.settle(backend.name);
+        this.options.onBurned();
+      }
+      for (const { submission } of waiting) this.#release(submission);
+      return;
+    }
+    onCommit((performance.now() - started) / 1000, batch.rows.length);
+    this.#settle(batch, judge);
+    for (const { submission, judgement } of waiting) {
+      this.#release(submission);
+      // An answer that saw the batch holds at the point of the batch where it was judged.
+      const revision = judgement.revision ?? judgement.precedingRevision ?? clock.observed;
+      submission.resolve({ type: 'txn', revision, succeeded: judgement.succeeded, responses: judgement.responses });
+    }
+  }
+
+  /** The batch stays pending until the database tells what became of it. */
+  async #resolve(lastRevision: Revision): Promise<boolean> {
+    for (;;) {
+      try {
+        return await this.options.backend.resolve(lastRevision);
+      } catch (error) {
+        if (this.#closed !== null) return false;
+        void error; // asked again below: the database is still away
+      }
+      await new Promise((resolve) => setTimeout(resolve, RESOLVE_PAUSE_MS));
+    }
+  }
+
+  #settle(batch: CommitBatch, judge: TxnJudge): void {
+    const { backend, cache, clock, onSettled } = this.options;
+    this.#commits++;
+    this.#rows += batch.rows.length;
+    this.#lastBatchRows = batch.rows.length;
+    for (const [text, head] of judge.heads) {
+      cache.set(text, head);
+      const working = this.#working.get(text);
+      if (working !== undefined) {
+        working.head = head;
+        this.#ready(working);
+      }
+    }
+    clock.observe(batch.lastRevision);
+    clock.settle(backend.name);
+    onSettled(judge.events);
+  }
+
+  #fail(submission: Submission, error: Error): void {
+    this.#release(submission);
+    submission.reject(error);
+  }
+
+  async #loadRange(range: KeyRange, into: Map<string, Head>): Promise<void> {
+    const { backend } = this.options;
+    const answer = await backend.range({ range, revision: 0n, limit: MAX_RANGE_KEYS + 1, keysOnly: true, countOnly: false, count: false });
+    const keys: Buffer[] = [];
+    for (const block of answer.blocks) for (const record of recordsOf(block)) keys.push(Buffer.from(keyOf(record)));
+    if (answer.rest !== undefined) {
+      for await (const block of answer.rest) for (const record of recordsOf(block)) keys.push(Buffer.from(keyOf(record)));
+    }
+    if (keys.length > MAX_RANGE_KEYS) throw new UnsupportedError(`a txn or DeleteRange over more than ${MAX_RANGE_KEYS} keys`);
+    const { heads } = await backend.load(keys);
+    heads.forEach((head, i) => {
+      if (head !== null) into.set(keyText(keys[i] as Buffer), head);
+    });
+  }
+}
+
+function unavailable(backend: Backend, error: unknown): UnavailableError {
+  if (error instanceof UnavailableError) return error;
+  return new UnavailableError(backend.name, error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+/** The single keys and the ranges that a txn may read or write, in either branch. */
+function collect(txn: TxnRequest, keys: string[], ranges: KeyRange[]): void {
+  for (const compare of txn.compares) add(compare.range, keys, ranges);
+  for (const op of txn.success) collectOp(op, keys, ranges);
+  for (const op of txn.failure) collectOp(op, keys, ranges);
+}
+
+function collectOp(op: TxnOp, keys: string[], ranges: KeyRange[]): void {
+  if (op.type === 'put') addKey(keyText(op.key), keys);
+  else if (op.type !== 'txn') add(op.range, keys, ranges);
+}
+
+function add(range: KeyRange, keys: string[], ranges: KeyRange[]): void {
+  if (range.single) addKey(keyText(range.start), keys);
+  else ranges.push(range);
+}
+
+function addKey(text: string, keys: string[]): void {
+  if (!keys.includes(text)) keys.push(text);
+}

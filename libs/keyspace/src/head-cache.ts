@@ -1,0 +1,99 @@
+import type { Head } from './backend.js';
+import type { RecordArena } from './record-arena.js';
+
+interface Entry {
+  head: Head | null;
+  bytes: number;
+  used: boolean;
+}
+
+/** What an entry costs beside its record and key: the objects, the map's slot, its share of a chunk. */
+const ENTRY_OVERHEAD = 250;
+
+/**
+ * Settled heads of one backend, absent keys included, bounded by bytes. Eviction is first in, first out with a second
+ * chance: an entry that was used since it came in is copied to fresh memory and goes to the end of the line.
+ */
+export class HeadCache {
+  readonly #entries = new Map<string, Entry>();
+  #bytes = 0;
+  #hits = 0;
+  #misses = 0;
+
+  constructor(
+    private readonly maxBytes: number,
+    private readonly arena: RecordArena,
+  ) {}
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get hits(): number {
+    return this.#hits;
+  }
+
+  get misses(): number {
+    return this.#misses;
+  }
+
+  /** The head of a key; null: the key is absent; undefined: not known here. */
+  get(keyText: string): Head | null | undefined {
+    const entry = this.#entries.get(keyText);
+    if (entry === undefined) {
+      this.#misses++;
+      return undefined;
+    }
+    this.#hits++;
+    entry.used = true;
+    return entry.head;
+  }
+
+  /** `head.record` must be memory that may be kept: the arena's, not a slice of a message. */
+  set(keyText: string, head: Head | null): void {
+    const bytes = ENTRY_OVERHEAD + keyText.length + (head?.record.length ?? 0);
+    const entry = this.#entries.get(keyText);
+    if (entry === undefined) {
+      this.#entries.set(keyText, { head, bytes, used: false });
+      this.#bytes += bytes;
+    } else {
+      this.#bytes += bytes - entry.bytes;
+      entry.head = head;
+      entry.bytes = bytes;
+      entry.used = true;
+    }
+    if (this.#bytes > this.maxBytes) this.#evict();
+  }
+
+  delete(keyText: string): void {
+    const entry = this.#entries.get(keyText);
+    if (entry === undefined) return;
+    this.#entries.delete(keyText);
+    this.#bytes -= entry.bytes;
+  }
+
+  clear(): void {
+    this.#entries.clear();
+    this.#bytes = 0;
+  }
+
+  #evict(): void {
+    // A second chance for at most as many entries as there are, so that a cache of used ones still shrinks.
+    let chances = this.#entries.size;
+    for (const [keyText, entry] of this.#entries) {
+      if (this.#bytes <= this.maxBytes) return;
+      this.#entries.delete(keyText);
+      if (entry.used && chances-- > 0) {
+        entry.used = false;
+        if (entry.head !== null) entry.head = { id: entry.head.id, record: this.arena.copy(entry.head.record) };
+        this.#entries.set(keyText, entry);
+      } else {
+        this.#bytes -= entry.bytes;
+      }
+    }
+  }
+}

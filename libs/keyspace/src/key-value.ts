@@ -1,0 +1,187 @@
+import { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';
+import type { KeyValueBytes, Revision } from './model.js';
+
+/**
+ * The record of a key: an encoded `mvccpb.KeyValue` (etcd api/mvccpb/kv.proto, v3.6): key=1, create_revision=2,
+ * mod_revision=3, version=4, value=5, lease=6. Fields of value 0 are absent, fields stand in number order. Records are
+ * made here only, so the reader relies on that order.
+ */
+export interface KeyValue {
+  readonly key: Buffer;
+  readonly createRevision: Revision;
+  readonly modRevision: Revision;
+  readonly version: bigint;
+  readonly value: Buffer;
+  readonly lease: bigint;
+}
+
+const KEY = 0x0a;
+const CREATE_REVISION = 0x10;
+const MOD_REVISION = 0x18;
+const VERSION = 0x20;
+const VALUE = 0x2a;
+const LEASE = 0x30;
+
+export function keyValueSize(kv: KeyValue): number {
+  let size = 0;
+  if (kv.key.length > 0) size += 1 + varintSize(kv.key.length) + kv.key.length;
+  if (kv.createRevision !== 0n) size += 1 + varint64Size(kv.createRevision);
+  if (kv.modRevision !== 0n) size += 1 + varint64Size(kv.modRevision);
+  if (kv.version !== 0n) size += 1 + varint64Size(kv.version);
+  if (kv.value.length > 0) size += 1 + varintSize(kv.value.length) + kv.value.length;
+  if (kv.lease !== 0n) size += 1 + varint64Size(kv.lease);
+  return size;
+}
+
+/** Writes a record whose size `keyValueSize` told, and returns the offset behind it. */
+export function writeKeyValue(target: Buffer, offset: number, kv: KeyValue): number {
+  if (kv.key.length > 0) offset = writeBytes(target, offset, KEY, kv.key);
+  if (kv.createRevision !== 0n) offset = writeInt64(target, offset, CREATE_REVISION, kv.createRevision);
+  if (kv.modRevision !== 0n) offset = writeInt64(target, offset, MOD_REVISION, kv.modRevision);
+  if (kv.version !== 0n) offset = writeInt64(target, offset, VERSION, kv.version);
+  if (kv.value.length > 0) offset = writeBytes(target, offset, VALUE, kv.value);
+  if (kv.lease !== 0n) offset = writeInt64(target, offset, LEASE, kv.lease);
+  return offset;
+}
+
+export function encodeKeyValue(kv: KeyValue): KeyValueBytes {
+  const record = Buffer.allocUnsafe(keyValueSize(kv));
+  writeKeyValue(record, 0, kv);
+  return record;
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** Reads a record. Key and value are slices of it. */
+export function decodeKeyValue(record: KeyValueBytes): KeyValue {
+  let key: Buffer = NO_BYTES;
+  let value: Buffer = NO_BYTES;
+  let createRevision = 0n;
+  let modRevision = 0n;
+  let version = 0n;
+  let lease = 0n;
+  const cursor = { offset: 0 };
+  while (cursor.offset < record.length) {
+    const tag = record[cursor.offset++];
+    if (tag === KEY) key = readBytes(record, cursor);
+    else if (tag === CREATE_REVISION) createRevision = readInt64(record, cursor);
+    else if (tag === MOD_REVISION) modRevision = readInt64(record, cursor);
+    else if (tag === VERSION) version = readInt64(record, cursor);
+    else if (tag === VALUE) value = readBytes(record, cursor);
+    else if (tag === LEASE) lease = readInt64(record, cursor);
+    else throw new Error(`malformed record: unexpected tag ${tag} at byte ${cursor.offset - 1}`);
+  }
+  return { key, createRevision, modRevision, version, value, lease };
+}
+
+/** Tag of `RangeResponse.kvs`. */
+const RANGE_KVS = 0x12;
+
+/** Frames a record as field 2 of RangeResponse. */
+export function frameRecord(record: KeyValueBytes): Buffer {
+  const framed = Buffer.allocUnsafe(1 + varintSize(record.length) + record.length);
+  framed[0] = RANGE_KVS;
+  record.copy(framed, writeVarint(framed, 1, record.length));
+  return framed;
+}
+
+/** Size of a record of `size` bytes with its frame. */
+export function framedSize(size: number): number {
+  return 1 + varintSize(size) + size;
+}
+
+/** Writes the frame of a record of `size` bytes and the record itself, and returns the offset behind it. */
+export function writeFramedKeyValue(target: Buffer, offset: number, size: number, kv: KeyValue): number {
+  target[offset] = RANGE_KVS;
+  return writeKeyValue(target, writeVarint(target, offset + 1, size), kv);
+}
+
+/** The records of a block, without their frames, as slices of it. */
+export function* recordsOf(block: Buffer): Generator<KeyValueBytes, void, void> {
+  const cursor = { offset: 0 };
+  while (cursor.offset < block.length) {
+    if (block[cursor.offset++] !== RANGE_KVS) throw new Error(`malformed block: no record at byte ${cursor.offset - 1}`);
+    yield readBytes(block, cursor);
+  }
+}
+
+/** The key of a record, as a slice of it. */
+export function keyOf(record: KeyValueBytes): Buffer {
+  if (record[0] !== KEY) return NO_BYTES;
+  return readBytes(record, { offset: 1 });
+}
+
+const WATCH_EVENTS = 0x5a;
+const EVENT_TYPE = 0x08;
+const EVENT_DELETE = 1;
+const EVENT_KV = 0x12;
+const EVENT_PREV_KV = 0x1a;
+
+/** Frames an `mvccpb.Event` (type=1, kv=2, prev_kv=3) as field 11 of WatchResponse. */
+export function encodeEvent(isDelete: boolean, record: KeyValueBytes, prevRecord: KeyValueBytes | null): Buffer {
+  const body = (isDelete ? 2 : 0) + framedSize(record.length) + (prevRecord === null ? 0 : framedSize(prevRecord.length));
+  const framed = Buffer.allocUnsafe(framedSize(body));
+  framed[0] = WATCH_EVENTS;
+  let offset = writeVarint(framed, 1, body);
+  if (isDelete) {
+    framed[offset++] = EVENT_TYPE;
+    framed[offset++] = EVENT_DELETE;
+  }
+  offset = writeBytes(framed, offset, EVENT_KV, record);
+  if (prevRecord !== null) writeBytes(framed, offset, EVENT_PREV_KV, prevRecord);
+  return framed;
+}
+
+function writeBytes(target: Buffer, offset: number, tag: number, bytes: Buffer): number {
+  target[offset] = tag;
+  offset = writeVarint(target, offset + 1, bytes.length);
+  // Short keys cost less byte by byte than by the call into C++ that copy() makes.
+  if (bytes.length < 24) for (let i = 0; i < bytes.length; i++) target[offset + i] = bytes[i] as number;
+  else bytes.copy(target, offset);
+  return offset + bytes.length;
+}
+
+function writeInt64(target: Buffer, offset: number, tag: number, value: bigint): number {
+  target[offset] = tag;
+  return writeVarint64(target, offset + 1, value);
+}
+
+interface Cursor {
+  offset: number;
+}
+
+function readBytes(source: Buffer, cursor: Cursor): Buffer {
+  let length = 0;
+  let scale = 1;
+  for (;;) {
+    const byte = source[cursor.offset++];
+    if (byte === undefined) throw new Error('malformed record: it ends in a length');
+    length += (byte & 0x7f) * scale;
+    if (byte < 0x80) break;
+    scale *= 0x80;
+  }
+  const start = cursor.offset;
+  cursor.offset = start + length;
+  if (cursor.offset > source.length) throw new Error('malformed record: it ends in a field');
+  return source.subarray(start, cursor.offset);
+}
+
+function readInt64(source: Buffer, cursor: Cursor): bigint {
+  let low = 0;
+  let scale = 1;
+  for (let i = 0; i < 7; i++) {
+    const byte = source[cursor.offset++];
+    if (byte === undefined) throw new Error('malformed record: it ends in a number');
+    low += (byte & 0x7f) * scale;
+    if (byte < 0x80) return BigInt(low);
+    scale *= 0x80;
+  }
+  let value = BigInt(low);
+  for (let shift = 49n; shift < 70n; shift += 7n) {
+    const byte = source[cursor.offset++];
+    if (byte === undefined) throw new Error('malformed record: it ends in a number');
+    value |= BigInt(byte & 0x7f) << shift;
+    if (byte < 0x80) break;
+  }
+  return BigInt.asIntN(64, value);
+}
