@@ -1,1 +1,78 @@
 #!/usr/bin/env node
+// The one door. It runs on whatever Node finds it, so it uses nothing that Node 14 does not know, and hands over to
+// Node 24: itself when it is one, else the one that `npm ci` puts into node_modules, else one on PATH.
+import { spawn, spawnSync } from 'child_process';
+import { existsSync, realpathSync } from 'fs';
+import module from 'module';
+import { constants } from 'os';
+import { delimiter, dirname, join } from 'path';
+import { fileURLToPath, pathToFileURL } from 'url';
+
+const NEEDED = 24;
+const launcher = realpathSync(fileURLToPath(import.meta.url));
+const main = join(dirname(launcher), '..', 'dist', 'main.js');
+
+function fail(sentence) {
+  process.stderr.write('harikube: ' + sentence + '\n');
+  process.exitCode = 1;
+}
+
+function majorOf(version) {
+  const match = /^v(\d+)\./.exec(version);
+  return match === null ? 0 : Number(match[1]);
+}
+
+function isNewEnough(program) {
+  const answer = spawnSync(program, ['--version'], { encoding: 'utf8', timeout: 10000 });
+  return answer.status === 0 && majorOf(answer.stdout) >= NEEDED;
+}
+
+function findNode() {
+  const name = process.platform === 'win32' ? 'node.exe' : 'node';
+  const candidates = [];
+  for (let folder = dirname(launcher); ; folder = dirname(folder)) {
+    candidates.push(join(folder, 'node_modules', 'node', 'bin', name));
+    if (dirname(folder) === folder) break;
+  }
+  for (const folder of (process.env.PATH || '').split(delimiter)) if (folder !== '') candidates.push(join(folder, name));
+  return candidates.find((candidate) => existsSync(candidate) && isNewEnough(candidate));
+}
+
+/** Becomes the newer Node as far as anybody outside can tell: its streams, signals and exit code. */
+function handOver(node) {
+  // The channel carries nothing; its end tells the child that this process was killed.
+  const child = spawn(node, [launcher].concat(process.argv.slice(2)), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
+  const forward = (signal) => child.kill(signal);
+  for (const signal of signals) process.on(signal, forward);
+  child.on('error', (error) => fail(node + ' cannot be started: ' + error.message));
+  child.on('exit', (code, signal) => {
+    for (const name of signals) process.removeListener(name, forward);
+    if (signal === null) process.exit(code);
+    process.kill(process.pid, signal);
+    // A signal that this process survives still has to look like one to a shell.
+    setTimeout(() => process.exit(128 + constants.signals[signal]), 100);
+  });
+}
+
+if (majorOf(process.version) < NEEDED) {
+  const node = findNode();
+  if (node !== undefined) handOver(node);
+  else
+    fail(
+      'Node ' +
+        NEEDED +
+        ' or newer is needed and this is ' +
+        process.version +
+        ': run `npm run setup` in the repository, which brings one, or put one on PATH',
+    );
+} else if (!existsSync(main)) {
+  fail('it is not built yet: run `npm run setup` in the repository');
+} else {
+  module.enableCompileCache();
+  import(pathToFileURL(main).href)
+    .then((program) => program.main(process.argv.slice(2), process.env))
+    .then((code) => {
+      process.exitCode = code;
+    });
+}

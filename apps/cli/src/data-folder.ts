@@ -1,0 +1,92 @@
+/** What `harikube up` keeps on disk, and how another process learns what runs there. */
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync, renameSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { errorCode, explainFileError, FileLock, isRunning, parseIdentity, type ProcessIdentity, SetupError } from '@harikube/local-cluster';
+
+export interface RunningState {
+  /** The `harikube up` that wrote this. */
+  readonly supervisor: ProcessIdentity;
+  readonly startedAt: string;
+  readonly store: 'router' | 'etcd';
+  /** Where kube-apiserver stores everything. */
+  readonly storeEndpoint: string;
+  /** Base of the router's health and metrics; absent with plain etcd. */
+  readonly routerHealthUrl?: string;
+  readonly apiServerUrl: string;
+  readonly isReady: boolean;
+}
+
+export class DataFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = resolve(path);
+  }
+
+  get databases(): string {
+    return join(this.path, 'db');
+  }
+  get runs(): string {
+    return join(this.path, 'run');
+  }
+  get logs(): string {
+    return join(this.path, 'logs');
+  }
+  get kubeconfig(): string {
+    return join(this.path, 'kubeconfig');
+  }
+  get certificates(): string {
+    return join(this.path, 'pki');
+  }
+  get #stateFile(): string {
+    return join(this.path, 'state.json');
+  }
+
+  /** Takes the folder for this process, making it when there is none; refuses one that another `harikube up` uses. */
+  claim(): FileLock {
+    try {
+      for (const folder of [this.path, this.databases, this.runs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+      const lock = FileLock.try(join(this.path, 'up.lock'));
+      if (lock instanceof FileLock) return lock;
+      throw new SetupError(
+        `"harikube up" runs on ${this.path} already (process ${lock.pid}): stop it first or choose another folder with --data`,
+      );
+    } catch (error) {
+      throw explainFileError(error, this.path);
+    }
+  }
+
+  writeState(state: RunningState): void {
+    const draft = `${this.#stateFile}.${process.pid}.tmp`;
+    writeFileSync(draft, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 });
+    renameSync(draft, this.#stateFile);
+  }
+
+  clearState(): void {
+    rmSync(this.#stateFile, { force: true });
+  }
+
+  /** What runs here at present; `null`: nothing does. */
+  readState(): RunningState | null {
+    let text: string;
+    try {
+      text = readFileSync(this.#stateFile, 'utf8');
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return null;
+      throw explainFileError(error, this.path);
+    }
+    const state = JSON.parse(text) as RunningState;
+    return isRunning(state.supervisor) ? state : null;
+  }
+
+  /** The children that run at present, by name. */
+  readProcesses(): { readonly name: string; readonly pid: number }[] {
+    return readdirSync(this.runs)
+      .filter((file) => file.endsWith('.json'))
+      .sort()
+      .flatMap((file) => {
+        const identity = parseIdentity(readFileSync(join(this.runs, file), 'utf8'));
+        return identity !== null && isRunning(identity) ? [{ name: file.slice(0, -'.json'.length), pid: identity.pid }] : [];
+      });
+  }
+}

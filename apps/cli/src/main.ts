@@ -1,0 +1,116 @@
+import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, SetupError } from '@harikube/local-cluster';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { packageVersion } from './repository.js';
+import { status } from './status.js';
+import { up } from './up.js';
+
+/** Exit code of a command line that cannot be understood. */
+const USAGE = 2;
+
+/** Runs one command line; resolves to its exit code. */
+export async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  // The router reads its flags itself: it knows the reference's spellings.
+  if (argv[0] === 'router') return await router(argv.slice(1), env);
+  let exitCode = 0;
+  const program = commands(env, (code) => (exitCode = code));
+  try {
+    await program.parseAsync(argv.length === 0 ? ['help'] : [...argv], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+    if (error instanceof SetupError || error instanceof ProcessStartError) {
+      process.stderr.write(`harikube: ${error.message}\n`);
+      return 1;
+    }
+    throw error;
+  }
+  return exitCode;
+}
+
+function commands(env: NodeJS.ProcessEnv, done: (exitCode: number) => void): Command {
+  const program = new Command('harikube')
+    .description('Kubernetes on a data layer that routes each kind to its own database')
+    .helpCommand('help [command]', 'show what a command does')
+    .exitOverride()
+    // One line, whatever commander's own layout is.
+    .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) });
+
+  program
+    .command('up')
+    .description('start a control plane on this machine and keep it running')
+    .option('--data <folder>', 'where everything is kept', '.harikube')
+    .option('--port <number>', 'port of the Kubernetes API on 127.0.0.1', parsePort, 6443)
+    .option('--topology <file>', 'which kinds live in which database (default: the example, examples/topology.yaml)')
+    .option('--bare', 'the control plane alone: no example CRDs, no example topology', false)
+    .addOption(new Option('--store <kind>', 'what Kubernetes stores everything in').choices(['router', 'etcd']).default('router'))
+    .addOption(new Option('--separate', "the platform's apps as a process each").hideHelp())
+    .addOption(
+      new Option('--kubernetes-download-url <url>', 'where Kubernetes releases are')
+        .default(RELEASE_URLS.kubernetes)
+        .env('HARIKUBE_KUBERNETES_DOWNLOAD_URL'),
+    )
+    .addOption(
+      new Option('--etcd-download-url <url>', 'where etcd releases are').default(RELEASE_URLS.etcd).env('HARIKUBE_ETCD_DOWNLOAD_URL'),
+    )
+    .action(async (options: UpFlags) => {
+      if (options.separate)
+        throw new SetupError("--separate runs each of the platform's apps by itself, and there are none yet: leave it out");
+      done(await up({ ...options, urls: { kubernetes: options.kubernetesDownloadUrl, etcd: options.etcdDownloadUrl } }, env));
+    });
+
+  program
+    .command('router')
+    .description('run the data layer alone: one etcd endpoint, many databases (see "harikube router --help")')
+    .action(() => undefined);
+
+  program
+    .command('status')
+    .description('show what runs on a data folder')
+    .option('--data <folder>', 'the folder of "harikube up"', '.harikube')
+    .action(async (options: { readonly data: string }) => done(await status(options.data, (line) => process.stdout.write(`${line}\n`))));
+
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => {
+      process.stdout.write(
+        `harikube ${packageVersion()} (Kubernetes ${KUBERNETES_VERSION}, etcd ${ETCD_VERSION}, Node ${process.version})\n`,
+      );
+    });
+  return program;
+}
+
+interface UpFlags {
+  readonly data: string;
+  readonly port: number;
+  readonly topology?: string;
+  readonly bare: boolean;
+  readonly store: 'router' | 'etcd';
+  readonly separate?: boolean;
+  readonly kubernetesDownloadUrl: string;
+  readonly etcdDownloadUrl: string;
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (!/^\d+$/.test(text) || port < 1 || port > 65535) throw new InvalidArgumentError('a port is a number from 1 to 65535.');
+  return port;
+}
+
+function oneLine(text: string): string {
+  const line = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ');
+  return `harikube: ${line}${/did you mean/i.test(line) ? '' : '; see "harikube help"'}`;
+}
+
+/** What `@harikube/router` is asked for. */
+interface RouterPackage {
+  runRouter?(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number | undefined>;
+}
+
+async function router(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { runRouter } = (await import('@harikube/router')) as unknown as RouterPackage;
+  if (runRouter === undefined) throw new Error('@harikube/router does not export runRouter: run `npm run setup` in the repository');
+  return (await runRouter(argv, env)) ?? 0;
+}

@@ -1,0 +1,67 @@
+import { readFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { join } from 'node:path';
+import { probe } from '@harikube/local-cluster';
+import { DataFolder } from './data-folder.js';
+
+/** Prints what runs on a data folder; resolves to 0 when everything that runs is ready, else 1. */
+export async function status(data: string, write: (line: string) => void): Promise<number> {
+  const folder = new DataFolder(data);
+  const state = folder.readState();
+  if (state === null) {
+    write(`nothing runs on ${folder.path}: start it with "harikube up", or name another folder with --data`);
+    return 1;
+  }
+  write(
+    `harikube up: process ${state.supervisor.pid}, since ${state.startedAt}, data in ${folder.path}${state.isReady ? '' : ', still starting'}`,
+  );
+  for (const { name, pid } of folder.readProcesses()) write(`  ${name}: process ${pid}`);
+  const pki = (file: string): string => readFileSync(join(folder.certificates, file), 'utf8');
+  const apiServer = await probe(`${state.apiServerUrl}/readyz`, { ca: pki('ca.crt'), cert: pki('admin.crt'), key: pki('admin.key') });
+  write(`Kubernetes API: ${state.apiServerUrl} ${readiness(apiServer)}`);
+  if (state.routerHealthUrl === undefined) {
+    write(`etcd: ${state.storeEndpoint}`);
+    return apiServer === 200 ? 0 : 1;
+  }
+  const router = await readText(`${state.routerHealthUrl}/readyz`);
+  write(`router: ${state.storeEndpoint} ${readiness(router.code)}, metrics at ${state.routerHealthUrl}/metrics`);
+  for (const line of backendLines(router.text)) write(`  ${line}`);
+  return apiServer === 200 && router.code === 200 ? 0 : 1;
+}
+
+function readiness(code: number | null): string {
+  if (code === null) return 'does not answer';
+  return code === 200 ? 'is ready' : `is not ready (${code})`;
+}
+
+function readText(url: string): Promise<{ readonly code: number | null; readonly text: string }> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent: false, timeout: 2000 }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => (text += chunk));
+      response.on('end', () => resolve({ code: response.statusCode ?? null, text }));
+    });
+    request.once('timeout', () => request.destroy(new Error('no answer in time')));
+    request.once('error', () => resolve({ code: null, text: '' }));
+  });
+}
+
+/** The parts of a health report (Terminus: `details`, by name), one line each. */
+export function backendLines(report: string): string[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(report);
+  } catch {
+    return [];
+  }
+  if (typeof value !== 'object' || value === null || !('details' in value)) return [];
+  const { details } = value;
+  if (typeof details !== 'object' || details === null) return [];
+  return Object.entries(details).map(
+    ([name, part]) =>
+      `${name}: ${Object.entries(part as Record<string, unknown>)
+        .map(([key, field]) => (key === 'status' ? String(field) : `${key} ${JSON.stringify(field)}`))
+        .join(', ')}`,
+  );
+}

@@ -1,0 +1,225 @@
+import 'reflect-metadata';
+import { createPrivateKey, createPublicKey, randomBytes, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  cryptoProvider,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PemConverter,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
+import { errorCode } from './setup-error.js';
+
+cryptoProvider.set(webcrypto);
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const;
+const SIGNING = { ...ALGORITHM, hash: 'SHA-256' } as const;
+const DAY = 24 * 60 * 60 * 1000;
+const AUTHORITY_DAYS = 3650;
+const LEAF_DAYS = 365;
+/** A certificate that ends sooner than this is made anew at a start. */
+const RENEW_DAYS = 30;
+
+/** A certificate and its private key, as PEM and as the files that hold them. */
+export interface KeyPair {
+  readonly certificate: string;
+  readonly key: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+}
+
+/** Everything that the control plane's parts prove themselves with. */
+export interface Certificates {
+  readonly authority: KeyPair;
+  readonly apiServer: KeyPair;
+  /** A member of system:masters. */
+  readonly admin: KeyPair;
+  readonly controllerManager: KeyPair;
+  /** Signs only the certificate by which kube-apiserver calls aggregated API servers. */
+  readonly frontProxyAuthority: KeyPair;
+  readonly frontProxyClient: KeyPair;
+  readonly serviceAccountKeyFile: string;
+  readonly serviceAccountPublicKeyFile: string;
+}
+
+/** Common name of the front proxy's client certificate; kube-apiserver publishes it as the only one allowed. */
+export const FRONT_PROXY_NAME = 'front-proxy-client';
+
+const SERVER_NAMES = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'];
+const SERVER_ADDRESSES = ['127.0.0.1', '10.0.0.1'];
+
+/**
+ * The certificates kept in `folder`: made at the first call and used again while they are valid for another 30 days, so that
+ * a kubeconfig once exported stays good. A new authority takes new leaves with it.
+ */
+export async function loadCertificates(folder: string, now: Date = new Date()): Promise<Certificates> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const authority = await loadAuthority(folder, 'ca', 'harikube-ca', now);
+  const frontProxyAuthority = await loadAuthority(folder, 'front-proxy-ca', 'harikube-front-proxy-ca', now);
+  const serviceAccountKeyFile = join(folder, 'sa.key');
+  const serviceAccountPublicKeyFile = join(folder, 'sa.pub');
+  await makeServiceAccountKeys(serviceAccountKeyFile, serviceAccountPublicKeyFile);
+  return {
+    authority,
+    apiServer: await loadLeaf(folder, authority, now, { file: 'apiserver', commonName: 'kube-apiserver', use: 'server' }),
+    admin: await loadLeaf(folder, authority, now, { file: 'admin', commonName: 'admin', organization: 'system:masters', use: 'client' }),
+    controllerManager: await loadLeaf(folder, authority, now, {
+      file: 'controller-manager',
+      commonName: 'system:kube-controller-manager',
+      use: 'client',
+    }),
+    frontProxyAuthority,
+    frontProxyClient: await loadLeaf(folder, frontProxyAuthority, now, {
+      file: 'front-proxy-client',
+      commonName: FRONT_PROXY_NAME,
+      use: 'client',
+    }),
+    serviceAccountKeyFile,
+    serviceAccountPublicKeyFile,
+  };
+}
+
+async function loadAuthority(folder: string, file: string, commonName: string, now: Date): Promise<KeyPair> {
+  const kept = readPair(folder, file);
+  if (kept !== null && isUsable(kept, now) && new NodeCertificate(kept.certificate).ca) return kept;
+  const keys = await generateKeys();
+  const certificate = await X509CertificateGenerator.createSelfSigned(
+    {
+      serialNumber: serialNumber(),
+      name: [{ CN: [commonName] }],
+      notBefore: new Date(now.getTime() - DAY),
+      notAfter: new Date(now.getTime() + AUTHORITY_DAYS * DAY),
+      keys,
+      signingAlgorithm: SIGNING,
+      extensions: [
+        new BasicConstraintsExtension(true, undefined, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign | KeyUsageFlags.digitalSignature, true),
+        await SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ],
+    },
+    webcrypto,
+  );
+  return await writePair(folder, file, certificate, keys.privateKey);
+}
+
+interface LeafOptions {
+  readonly file: string;
+  readonly commonName: string;
+  readonly organization?: string;
+  readonly use: 'server' | 'client';
+}
+
+async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: LeafOptions): Promise<KeyPair> {
+  const kept = readPair(folder, options.file);
+  if (
+    kept !== null &&
+    isUsable(kept, now) &&
+    new NodeCertificate(kept.certificate).verify(new NodeCertificate(authority.certificate).publicKey)
+  ) {
+    return kept;
+  }
+  const issuer = new X509Certificate(authority.certificate);
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(authority.key), ALGORITHM, false, ['sign']);
+  const keys = await generateKeys();
+  const extensions: Extension[] = [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+    new ExtendedKeyUsageExtension([options.use === 'server' ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth]),
+    await SubjectKeyIdentifierExtension.create(keys.publicKey),
+    await AuthorityKeyIdentifierExtension.create(issuer),
+  ];
+  if (options.use === 'server') {
+    extensions.push(
+      new SubjectAlternativeNameExtension([
+        ...SERVER_NAMES.map((value) => ({ type: 'dns' as const, value })),
+        ...SERVER_ADDRESSES.map((value) => ({ type: 'ip' as const, value })),
+      ]),
+    );
+  }
+  const certificate = await X509CertificateGenerator.create(
+    {
+      serialNumber: serialNumber(),
+      subject: [...(options.organization === undefined ? [] : [{ O: [options.organization] }]), { CN: [options.commonName] }],
+      issuer: issuer.subject,
+      notBefore: new Date(now.getTime() - DAY),
+      notAfter: new Date(now.getTime() + LEAF_DAYS * DAY),
+      publicKey: keys.publicKey,
+      signingKey,
+      signingAlgorithm: SIGNING,
+      extensions,
+    },
+    webcrypto,
+  );
+  return await writePair(folder, options.file, certificate, keys.privateKey);
+}
+
+async function makeServiceAccountKeys(keyFile: string, publicKeyFile: string): Promise<void> {
+  let key = readIfThere(keyFile);
+  if (key === null) {
+    const keys = await generateKeys();
+    key = `${PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')}\n`;
+    writeWhole(keyFile, key, 0o600);
+  }
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
+  if (readIfThere(publicKeyFile) !== publicKey) writeWhole(publicKeyFile, publicKey, 0o644);
+}
+
+/** Still good for a while, and certificate and key belong together (a crash between writing the two leaves a pair that does not). */
+function isUsable(pair: KeyPair, now: Date): boolean {
+  const certificate = new NodeCertificate(pair.certificate);
+  return certificate.validToDate.getTime() > now.getTime() + RENEW_DAYS * DAY && certificate.checkPrivateKey(createPrivateKey(pair.key));
+}
+
+async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+}
+
+function serialNumber(): string {
+  // Positive in DER whatever the random bits are, and never zero.
+  return `01${randomBytes(15).toString('hex')}`;
+}
+
+function readPair(folder: string, file: string): KeyPair | null {
+  const certificateFile = join(folder, `${file}.crt`);
+  const keyFile = join(folder, `${file}.key`);
+  const certificate = readIfThere(certificateFile);
+  const key = readIfThere(keyFile);
+  return certificate === null || key === null ? null : { certificate, key, certificateFile, keyFile };
+}
+
+async function writePair(folder: string, file: string, certificate: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<KeyPair> {
+  const pair: KeyPair = {
+    certificate: `${certificate.toString('pem')}\n`,
+    key: `${PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', privateKey), 'PRIVATE KEY')}\n`,
+    certificateFile: join(folder, `${file}.crt`),
+    keyFile: join(folder, `${file}.key`),
+  };
+  writeWhole(pair.keyFile, pair.key, 0o600);
+  writeWhole(pair.certificateFile, pair.certificate, 0o644);
+  return pair;
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+/** Replaces a file at once: a crash leaves the one before or the whole new one. */
+export function writeWhole(path: string, text: string, mode: number): void {
+  const draft = `${path}.${process.pid}.tmp`;
+  writeFileSync(draft, text, { mode });
+  renameSync(draft, path);
+}
