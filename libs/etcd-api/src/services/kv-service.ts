@@ -1,0 +1,129 @@
+import { RequestTooLargeError, type RangeResult, type Store } from '@harikube/keyspace';
+import { decodeCompactionRequest } from '../codec/compaction.js';
+import { decodeDeleteRangeRequest, encodeDeleteRangeResponse } from '../codec/delete-range.js';
+import { decodePutRequest, encodePutResponse } from '../codec/put.js';
+import {
+  decodeRangeRequest,
+  encodeRangeResponse,
+  encodeRangeStreamEnd,
+  encodeRangeStreamPart,
+  SortOrder,
+  type RangeMessage,
+} from '../codec/range.js';
+import type { ResponseHeaderWriter } from '../codec/response-header.js';
+import { decodeTxnRequest, encodeTxnResponse } from '../codec/txn.js';
+import { toDeleteRangeRequest, toPutRequest, toRangeRequest, toTxnRequest } from '../requests.js';
+import type { CallContext, RouteTable, StreamCall, StreamHandler } from '../transport/grpc-server.js';
+import type { Reply } from '../wire/reply.js';
+import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
+import { WireReader } from '../wire/wire-reader.js';
+import { RangeChunks } from './range-chunks.js';
+
+/** What etcd lets a request to its log be (`--max-request-bytes`). */
+export const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
+
+/** `etcdserverpb.KV`. */
+export class KvService {
+  constructor(
+    private readonly store: Store,
+    private readonly header: () => ResponseHeaderWriter,
+  ) {}
+
+  routes(): RouteTable {
+    return {
+      '/etcdserverpb.KV/Range': { kind: 'unary', cancellable: true, handle: (message, call) => this.range(message, call) },
+      '/etcdserverpb.KV/RangeStream': { kind: 'stream', type: 'server_stream', open: (call) => this.rangeStream(call) },
+      '/etcdserverpb.KV/Put': { kind: 'unary', cancellable: false, handle: (message) => this.put(message) },
+      '/etcdserverpb.KV/DeleteRange': { kind: 'unary', cancellable: false, handle: (message) => this.deleteRange(message) },
+      '/etcdserverpb.KV/Txn': { kind: 'unary', cancellable: false, handle: (message) => this.txn(message) },
+      '/etcdserverpb.KV/Compact': { kind: 'unary', cancellable: false, handle: (message) => this.compact(message) },
+    };
+  }
+
+  private async range(message: Buffer, call: CallContext): Promise<Reply> {
+    const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
+    // A get is over before anybody can give it up, so it does without the signal.
+    const result = await this.store.range(request, request.range.single ? undefined : call.signal);
+    return encodeRangeResponse(this.header(), result);
+  }
+
+  private async put(message: Buffer): Promise<Reply> {
+    const request = toPutRequest(decodePutRequest(new WireReader(message)));
+    checkSize(message);
+    const result = await this.store.put(request);
+    return encodePutResponse(this.header(), result.revision, result.prevKv);
+  }
+
+  private async deleteRange(message: Buffer): Promise<Reply> {
+    const request = toDeleteRangeRequest(decodeDeleteRangeRequest(new WireReader(message)));
+    checkSize(message);
+    const result = await this.store.deleteRange(request);
+    return encodeDeleteRangeResponse(this.header(), result.revision, result.deleted, result.prevKvs);
+  }
+
+  private async txn(message: Buffer): Promise<Reply> {
+    const request = toTxnRequest(decodeTxnRequest(new WireReader(message)));
+    checkSize(message);
+    return encodeTxnResponse(this.header(), await this.store.txn(request));
+  }
+
+  private async compact(message: Buffer): Promise<Reply> {
+    const { revision } = decodeCompactionRequest(new WireReader(message));
+    return this.header().frame(await this.store.compact(revision));
+  }
+
+  private rangeStream(call: StreamCall): StreamHandler {
+    let isStarted = false;
+    return {
+      message: (message) => {
+        if (isStarted) return;
+        isStarted = true;
+        this.sendRange(message, call).catch((error: unknown) => call.fail(error));
+      },
+      halfClosed: () => {
+        if (!isStarted) call.fail(new GrpcError(GrpcCode.Internal, 'grpc: the stream ended without a message'));
+      },
+      drained: () => {},
+      closed: () => {},
+    };
+  }
+
+  private async sendRange(message: Buffer, call: StreamCall): Promise<void> {
+    const wire = decodeRangeRequest(new WireReader(message));
+    refuseStreamOptions(wire);
+    const result = await this.store.range(toRangeRequest(wire), call.signal);
+    const chunks = new RangeChunks();
+    for await (const block of blocksOf(result)) {
+      for (const part of chunks.add(block)) {
+        call.send(encodeRangeStreamPart(part.records, part.bytes));
+        if (!(await call.flushed())) return;
+      }
+    }
+    const last = chunks.last();
+    call.send(encodeRangeStreamEnd(this.header(), result, last.records, last.bytes));
+    call.end();
+  }
+}
+
+/** All blocks of a result. Leaving the loop early gives `rest` back. */
+async function* blocksOf(result: RangeResult): AsyncGenerator<Buffer, void, void> {
+  try {
+    yield* result.blocks;
+    if (result.rest !== undefined) yield* result.rest;
+  } finally {
+    await result.rest?.return();
+  }
+}
+
+function checkSize(message: Buffer): void {
+  if (message.length > MAX_REQUEST_BYTES) throw new RequestTooLargeError();
+}
+
+/** etcd streams in key order only, and answers anything else with UNIMPLEMENTED, on which clients fall back to Range. */
+function refuseStreamOptions(message: RangeMessage): void {
+  const isSorted = message.sortOrder !== SortOrder.None || message.sortTarget !== 0;
+  const isFiltered =
+    message.minModRevision !== 0n || message.maxModRevision !== 0n || message.minCreateRevision !== 0n || message.maxCreateRevision !== 0n;
+  if (isSorted) throw new GrpcError(GrpcCode.Unimplemented, 'etcdserver: sort_order and sort_target of a range stream are not supported');
+  if (isFiltered) throw new GrpcError(GrpcCode.Unimplemented, 'etcdserver: revision filters of a range stream are not supported');
+}

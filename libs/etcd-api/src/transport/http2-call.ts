@@ -1,0 +1,295 @@
+import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
+import type { LargeReply, Reply } from '../wire/reply.js';
+import { FrameAssembler } from './frame-assembler.js';
+import { encodeGrpcMessage } from './grpc-message.js';
+import type { CallObserver, MethodName, Route, StreamCall, StreamHandler, StreamRoute, UnaryRoute } from './grpc-server.js';
+import { parseGrpcTimeout } from './grpc-timeout.js';
+
+/** What all calls of a server share. */
+export interface CallEnvironment {
+  readonly toGrpcError: (error: unknown) => GrpcError;
+  readonly observer: CallObserver | undefined;
+  /** Bytes that may wait for a stream's client before `send` says stop. */
+  readonly streamBufferBytes: number;
+  readonly openStreams: Set<Http2Call>;
+}
+
+/** Marks a stream with its call, so that one set of listeners serves every stream. */
+const CALL = Symbol('call');
+type CallStream = ServerHttp2Stream & { [CALL]?: Http2Call };
+
+const RESPONSE_HEADERS: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
+// `sendDate` is documented for respond() and missing in its type.
+const RESPONSE_OPTIONS = { waitForTrailers: true, sendDate: false };
+const TRAILERS_ONLY_OPTIONS = { endStream: true, sendDate: false };
+const OK_TRAILERS: OutgoingHttpHeaders = { 'grpc-status': '0' };
+
+function onData(this: CallStream, chunk: Buffer): void {
+  this[CALL]?.receive(chunk);
+}
+function onEnd(this: CallStream): void {
+  this[CALL]?.receiveEnd();
+}
+function onClose(this: CallStream): void {
+  this[CALL]?.closed();
+}
+function onDrain(this: CallStream): void {
+  this[CALL]?.drained();
+}
+function onWantTrailers(this: CallStream): void {
+  this[CALL]?.sendTrailers();
+}
+/** A reset by the client is told again by 'close'; there is nothing to do about the error itself. */
+function onError(): void {}
+
+function onDeadline(call: Http2Call): void {
+  call.deadlinePassed();
+}
+
+/** One call over one HTTP/2 stream. */
+export class Http2Call implements StreamCall {
+  private readonly assembler: FrameAssembler;
+  private handler: StreamHandler | null = null;
+  private controller: AbortController | null = null;
+  private timer: NodeJS.Timeout | null = null;
+  private trailers = OK_TRAILERS;
+  private waiters: (() => void)[] = [];
+  private isStarted = false;
+  private isFinished = false;
+  private isClosed = false;
+
+  constructor(
+    private readonly stream: CallStream,
+    readonly metadata: IncomingHttpHeaders,
+    private readonly route: Route,
+    private readonly method: MethodName,
+    private readonly environment: CallEnvironment,
+  ) {
+    this.assembler = new FrameAssembler(metadata['grpc-encoding'] as string | undefined);
+  }
+
+  start(): void {
+    const { stream, route } = this;
+    stream[CALL] = this;
+    stream.on('data', onData);
+    stream.on('end', onEnd);
+    stream.on('close', onClose);
+    stream.on('error', onError);
+    stream.on('wantTrailers', onWantTrailers);
+    this.environment.observer?.started(this.method);
+    const timeout = this.metadata['grpc-timeout'];
+    if (timeout !== undefined && (route.kind === 'stream' || route.cancellable)) {
+      try {
+        this.timer = setTimeout(onDeadline, parseGrpcTimeout(String(timeout)), this);
+      } catch (error) {
+        this.fail(error);
+        return;
+      }
+    }
+    if (route.kind === 'stream') this.open(route);
+  }
+
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.isClosed) this.controller.abort();
+    return this.controller.signal;
+  }
+
+  send(frame: Buffer | readonly Buffer[]): boolean {
+    if (this.isFinished || this.isClosed) return false;
+    this.respond();
+    if (Buffer.isBuffer(frame)) this.stream.write(frame);
+    else {
+      this.stream.cork();
+      for (const part of frame) this.stream.write(part);
+      this.stream.uncork();
+    }
+    this.environment.observer?.messageSent(this.method);
+    return this.stream.writableLength <= this.environment.streamBufferBytes;
+  }
+
+  async flushed(): Promise<boolean> {
+    while (!this.isClosed && this.stream.writableNeedDrain) {
+      await new Promise<void>((resolve) => this.waiters.push(resolve));
+    }
+    return !this.isClosed;
+  }
+
+  end(): void {
+    this.finish(GrpcCode.Ok, '');
+  }
+
+  fail(error: unknown): void {
+    const { code, message } = this.environment.toGrpcError(error);
+    this.finish(code, message);
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.isFinished) return;
+    try {
+      this.assembler.push(chunk);
+      for (let message = this.assembler.next(); message !== null; message = this.assembler.next()) {
+        this.environment.observer?.messageReceived(this.method);
+        if (this.handler !== null) this.handler.message(message);
+        else if (this.route.kind === 'unary' && !this.isStarted) {
+          this.isStarted = true;
+          void this.run(this.route, message);
+        }
+        if (this.isFinished) return;
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  receiveEnd(): void {
+    if (this.isFinished) return;
+    if (this.assembler.isPartial && !(this.route.kind === 'unary' && this.isStarted)) {
+      this.fail(new GrpcError(GrpcCode.Internal, 'grpc: the stream ended inside a message'));
+    } else if (this.route.kind === 'unary') {
+      if (!this.isStarted) this.fail(new GrpcError(GrpcCode.Internal, 'grpc: the stream ended without a message'));
+    } else this.handler?.halfClosed();
+  }
+
+  drained(): void {
+    this.wake();
+    if (!this.isFinished) this.handler?.drained();
+  }
+
+  closed(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    if (!this.isFinished) {
+      this.isFinished = true;
+      this.environment.observer?.handled(this.method, GrpcCode.Canceled);
+    }
+    this.release();
+    this.controller?.abort();
+    this.wake();
+    this.handler?.closed();
+  }
+
+  deadlinePassed(): void {
+    this.fail(new GrpcError(GrpcCode.DeadlineExceeded, 'context deadline exceeded'));
+    this.controller?.abort();
+  }
+
+  sendTrailers(): void {
+    this.stream.sendTrailers(this.trailers);
+  }
+
+  private open(route: StreamRoute): void {
+    this.stream.on('drain', onDrain);
+    this.environment.openStreams.add(this);
+    try {
+      this.handler = route.open(this);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private async run(route: UnaryRoute, message: Buffer): Promise<void> {
+    let reply: Reply;
+    try {
+      reply = await route.handle(message, this);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (Buffer.isBuffer(reply)) {
+      if (this.isFinished) return;
+      this.respond();
+      this.conclude(GrpcCode.Ok);
+      this.stream.end(reply);
+    } else await this.sendLarge(reply);
+  }
+
+  /** Sends block by block, as fast as the client reads, and gives the rest back when the client goes away. */
+  private async sendLarge(reply: LargeReply): Promise<void> {
+    let sent = reply.tail.length;
+    try {
+      if (!this.isFinished) {
+        this.respond();
+        this.stream.on('drain', onDrain);
+        this.stream.cork();
+        for (const block of reply.head) {
+          this.stream.write(block);
+          sent += block.length;
+        }
+        this.stream.uncork();
+      }
+      if (reply.rest !== undefined) {
+        if (this.isFinished) {
+          await reply.rest.return();
+          return;
+        }
+        for await (const block of reply.rest) {
+          if (this.isFinished) return;
+          sent += block.length;
+          if (!this.stream.write(block) && !(await this.flushed())) return;
+          if (this.isFinished) return;
+        }
+      }
+      if (this.isFinished) return;
+      if (sent !== reply.length) throw new Error(`a reply announced ${reply.length} bytes and has ${sent}`);
+    } catch {
+      // The frame's length is already with the client: only a reset can tell it that the message will not be whole.
+      this.conclude(GrpcCode.Internal);
+      this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      return;
+    }
+    this.conclude(GrpcCode.Ok);
+    this.stream.end(reply.tail);
+  }
+
+  private respond(): void {
+    if (!this.stream.headersSent) this.stream.respond(RESPONSE_HEADERS, RESPONSE_OPTIONS);
+  }
+
+  private finish(code: GrpcCode, message: string): void {
+    if (this.isFinished || this.isClosed) return;
+    const { stream } = this;
+    this.conclude(code);
+    if (!stream.headersSent) {
+      stream.respond({ ...RESPONSE_HEADERS, ...statusTrailers(code, message) }, TRAILERS_ONLY_OPTIONS);
+    } else {
+      if (code !== GrpcCode.Ok) this.trailers = statusTrailers(code, message);
+      stream.end();
+    }
+    this.wake();
+  }
+
+  /** The outcome stands: nothing is received or sent after this but what the caller sends itself. */
+  private conclude(code: GrpcCode): void {
+    if (this.isFinished) return;
+    this.isFinished = true;
+    if (this.route.kind === 'unary' && code === GrpcCode.Ok) this.environment.observer?.messageSent(this.method);
+    this.environment.observer?.handled(this.method, code);
+    this.release();
+  }
+
+  private release(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.timer = null;
+    if (this.route.kind === 'stream') this.environment.openStreams.delete(this);
+  }
+
+  private wake(): void {
+    const waiters = this.waiters;
+    this.waiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}
+
+/** Ends a stream that reaches no method. */
+export function refuse(stream: ServerHttp2Stream, error: GrpcError, httpStatus = 200): void {
+  stream.on('error', onError);
+  stream.resume();
+  const headers = { ...RESPONSE_HEADERS, ':status': httpStatus, ...statusTrailers(error.code, error.message) };
+  stream.respond(headers, TRAILERS_ONLY_OPTIONS);
+}
+
+function statusTrailers(code: GrpcCode, message: string): OutgoingHttpHeaders {
+  return { 'grpc-status': String(code), 'grpc-message': encodeGrpcMessage(message) };
+}
