@@ -1,4 +1,5 @@
 export * from './backend.js';
+export { BlockStream } from './block-stream.js';
 export * from './errors.js';
 export * from './key-range.js';
 export * from './key-value.js';

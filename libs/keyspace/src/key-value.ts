@@ -23,12 +23,18 @@ const VALUE = 0x2a;
 const LEASE = 0x30;
 
 export function keyValueSize(kv: KeyValue): number {
+  const { createRevision, modRevision, version, lease } = kv;
+  return recordSize({ createRevision, modRevision, version, lease, keyLength: kv.key.length, valueLength: kv.value.length });
+}
+
+/** Size of a record whose key and value are not at hand. */
+export function recordSize(kv: Omit<KeyValue, 'key' | 'value'> & { readonly keyLength: number; readonly valueLength: number }): number {
   let size = 0;
-  if (kv.key.length > 0) size += 1 + varintSize(kv.key.length) + kv.key.length;
+  if (kv.keyLength > 0) size += framedSize(kv.keyLength);
   if (kv.createRevision !== 0n) size += 1 + varint64Size(kv.createRevision);
   if (kv.modRevision !== 0n) size += 1 + varint64Size(kv.modRevision);
   if (kv.version !== 0n) size += 1 + varint64Size(kv.version);
-  if (kv.value.length > 0) size += 1 + varintSize(kv.value.length) + kv.value.length;
+  if (kv.valueLength > 0) size += framedSize(kv.valueLength);
   if (kv.lease !== 0n) size += 1 + varint64Size(kv.lease);
   return size;
 }

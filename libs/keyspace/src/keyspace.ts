@@ -1,4 +1,5 @@
 import { type Backend, type ControlState, type ControlStore, type RangeAnswer, type RangeQuery, revisionOf } from './backend.js';
+import { BlockStream } from './block-stream.js';
 import { Clock } from './clock.js';
 import { CountHints } from './count-hints.js';
 import { CompactedError, FutureRevisionError, KeyspaceError, StoppedError, UnavailableError, UnsupportedError } from './errors.js';
@@ -593,13 +594,16 @@ function pointResult(record: Buffer | null, request: RangeRequest, revision: Rev
   return { revision, count: 1, more: false, records: 1, bytes: framed.length, blocks: [framed] };
 }
 
-async function* noting(blocks: AsyncGenerator<Buffer, void, void>, done: (last: Buffer | undefined) => void): AsyncGenerator<Buffer, void, void> {
+/** The same blocks; `done` gets the last one when all were read. */
+function noting(blocks: AsyncGenerator<Buffer, void, void>, done: (last: Buffer | undefined) => void): BlockStream {
   let last: Buffer | undefined;
-  for await (const block of blocks) {
-    last = block;
-    yield block;
-  }
-  done(last);
+  const read = async (): Promise<Buffer | null> => {
+    const { value } = await blocks.next();
+    if (value === undefined) done(last);
+    else last = value;
+    return value ?? null;
+  };
+  return new BlockStream(read, async () => void (await blocks.return()));
 }
 
 function acrossBackends(what: string, names: readonly string[]): UnsupportedError {

@@ -1,4 +1,5 @@
 import type { RangeAnswer } from './backend.js';
+import { BlockStream } from './block-stream.js';
 import { framedSize, keyOf, frameRecord, recordsOf } from './key-value.js';
 import type { KeyValueBytes } from './model.js';
 
@@ -21,11 +22,10 @@ export async function mergeAnswers(answers: readonly RangeAnswer[], limit: numbe
   const bytes = answers.reduce((sum, answer) => sum + answer.bytes, 0);
   const isCut = limit > 0 && records > limit;
   if (!isCut && answers.some((answer) => answer.rest !== undefined)) {
-    return { count, more: limit > 0 && count > records, records, bytes, blocks: [], rest: blocksOf(mergeRecords(answers)) };
+    return { count, more: limit > 0 && count > records, records, bytes, blocks: [], rest: mergedBlocks(answers) };
   }
   const framed: Buffer[] = [];
-  const merged = mergeRecords(answers);
-  for await (const record of merged) {
+  for await (const record of mergeRecords(answers)) {
     framed.push(frameRecord(record));
     if (limit > 0 && framed.length === limit) break; // ends the generator, which returns what is left
   }
@@ -33,19 +33,23 @@ export async function mergeAnswers(answers: readonly RangeAnswer[], limit: numbe
   return { count, more: limit > 0 && count > framed.length, records: framed.length, bytes: block.length, blocks: block.length > 0 ? [block] : [] };
 }
 
-async function* blocksOf(records: AsyncGenerator<KeyValueBytes, void, void>): AsyncGenerator<Buffer, void, void> {
-  let pending: Buffer[] = [];
-  let bytes = 0;
-  for await (const record of records) {
-    pending.push(frameRecord(record));
-    bytes += framedSize(record.length);
-    if (bytes >= BLOCK_BYTES) {
-      yield Buffer.concat(pending);
-      pending = [];
-      bytes = 0;
+function mergedBlocks(answers: readonly RangeAnswer[]): BlockStream {
+  const records = mergeRecords(answers);
+  const read = async (): Promise<Buffer | null> => {
+    const framed: Buffer[] = [];
+    for (let bytes = 0; bytes < BLOCK_BYTES; ) {
+      const { value } = await records.next();
+      if (value === undefined) break;
+      framed.push(frameRecord(value));
+      bytes += framedSize(value.length);
     }
-  }
-  if (pending.length > 0) yield Buffer.concat(pending);
+    return framed.length > 0 ? Buffer.concat(framed) : null;
+  };
+  return new BlockStream(read, () => endAll(answers));
+}
+
+async function endAll(answers: readonly RangeAnswer[]): Promise<void> {
+  await Promise.all(answers.map((answer) => answer.rest?.return()));
 }
 
 async function* mergeRecords(answers: readonly RangeAnswer[]): AsyncGenerator<KeyValueBytes, void, void> {
@@ -69,7 +73,7 @@ async function* mergeRecords(answers: readonly RangeAnswer[]): AsyncGenerator<Ke
       heads[lowest] = await (sources[lowest] as AsyncGenerator<KeyValueBytes, void, void>).next();
     }
   } finally {
-    await Promise.all(answers.map((answer) => answer.rest?.return()));
+    await endAll(answers);
   }
 }
 

@@ -1,0 +1,79 @@
+import { type KeyValue, framedSize, keyValueSize, writeFramedKeyValue, writeKeyValue } from '@harikube/keyspace';
+
+/** Bytes packed one behind the other into memory of their own, which can change hands between threads. */
+export class BlockWriter {
+  #buffer: Buffer<ArrayBuffer>;
+  #length = 0;
+
+  constructor(capacity: number) {
+    this.#buffer = Buffer.from(new ArrayBuffer(capacity));
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Adds a record framed as field 2 of RangeResponse. */
+  addFramed(kv: KeyValue): void {
+    const size = keyValueSize(kv);
+    this.#grow(framedSize(size));
+    this.#length = writeFramedKeyValue(this.#buffer, this.#length, size, kv);
+  }
+
+  addByte(value: number): void {
+    this.#grow(1);
+    this.#buffer[this.#length++] = value;
+  }
+
+  addInt64(value: bigint): void {
+    this.#grow(8);
+    this.#length = this.#buffer.writeBigInt64LE(value, this.#length);
+  }
+
+  /** Adds a record with its length before it. */
+  addRecord(kv: KeyValue): void {
+    const size = keyValueSize(kv);
+    this.#grow(4 + size);
+    this.#length = writeKeyValue(this.#buffer, this.#buffer.writeUInt32LE(size, this.#length), kv);
+  }
+
+  /** What was added, as a view of the whole memory; the writer is empty afterwards. */
+  take(): Uint8Array<ArrayBuffer> {
+    const taken = new Uint8Array(this.#buffer.buffer, 0, this.#length);
+    this.#buffer = Buffer.from(new ArrayBuffer(0));
+    this.#length = 0;
+    return taken;
+  }
+
+  #grow(bytes: number): void {
+    if (this.#length + bytes <= this.#buffer.length) return;
+    const grown = Buffer.from(new ArrayBuffer(Math.max(this.#length + bytes, this.#buffer.length * 2)));
+    this.#buffer.copy(grown, 0, 0, this.#length);
+    this.#buffer = grown;
+  }
+}
+
+/** Reads what a BlockWriter packed. */
+export class BlockReader {
+  #at = 0;
+
+  constructor(private readonly buffer: Buffer) {}
+
+  byte(): number {
+    return this.buffer.readUInt8(this.#at++);
+  }
+
+  int64(): bigint {
+    const value = this.buffer.readBigInt64LE(this.#at);
+    this.#at += 8;
+    return value;
+  }
+
+  /** A slice of the block. */
+  record(): Buffer {
+    const length = this.buffer.readUInt32LE(this.#at);
+    const start = this.#at + 4;
+    this.#at = start + length;
+    return this.buffer.subarray(start, this.#at);
+  }
+}

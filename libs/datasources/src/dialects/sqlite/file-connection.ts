@@ -1,0 +1,488 @@
+import Database from 'better-sqlite3';
+import { type KeyValue, countedPrefix, framedSize, prefixOf, recordSize, revisionOf, rowId } from '@harikube/keyspace';
+import { BlockWriter } from './block-writer.js';
+import * as sql from './statements.js';
+import {
+  type ChangesCall,
+  type ChangesReply,
+  type CommitCall,
+  type CommitReply,
+  type CompactCall,
+  type ControlStatement,
+  type LoadReply,
+  type MetaReply,
+  type OpenOptions,
+  type RangeCall,
+  type RangeReply,
+  type ThreadMethods,
+  unpackKeys,
+  unpackRows,
+} from './thread-protocol.js';
+import { applyPragmas } from './pragmas.js';
+
+/** Bytes of one block of an answer. */
+const BLOCK_BYTES = 512 * 1024;
+/** Bytes of an answer that are read at once; more than that is read while it is sent. */
+const ANSWER_BYTES = 4 * 1024 * 1024;
+/** Snapshots of large answers that may be open at the same time in one file. */
+const MAX_CURSORS = 64;
+
+type Row = readonly [id: bigint, key: Buffer, createRevision: bigint, version: bigint, lease: bigint, value: Buffer];
+type SizeRow = readonly [id: bigint, key: Buffer, createRevision: bigint, version: bigint, lease: bigint, valueLength: bigint];
+
+interface Cursor {
+  readonly connection: Connection;
+  readonly call: RangeCall;
+  readonly before: bigint | null;
+  /** The key to go on with. */
+  start: Buffer;
+  /** Records still to be read. */
+  left: number;
+}
+
+/** A connection with its statements, each prepared when it is first used. */
+class Connection {
+  readonly #statements = new Map<string, Database.Statement>();
+
+  constructor(readonly database: Database.Database) {}
+
+  statement(text: string): Database.Statement {
+    let statement = this.#statements.get(text);
+    if (statement === undefined) {
+      statement = this.database.prepare(text).safeIntegers(true);
+      if (statement.reader) statement.raw(true);
+      this.#statements.set(text, statement);
+    }
+    return statement;
+  }
+
+  run(text: string, ...parameters: unknown[]): number {
+    return this.statement(text).run(...parameters).changes;
+  }
+
+  row<R>(text: string, ...parameters: unknown[]): R | undefined {
+    return this.statement(text).get(...parameters) as R | undefined;
+  }
+
+  rows<R>(text: string, ...parameters: unknown[]): R[] {
+    return this.statement(text).all(...parameters) as R[];
+  }
+
+  iterate<R>(text: string, ...parameters: unknown[]): IterableIterator<R> {
+    return this.statement(text).iterate(...parameters) as IterableIterator<R>;
+  }
+
+  /** Runs a read in one snapshot. */
+  reading<T>(work: () => T): T {
+    this.run(sql.BEGIN_READ);
+    try {
+      return work();
+    } finally {
+      this.run(sql.COMMIT);
+    }
+  }
+
+  /** Runs a write whole or not at all. */
+  writing<T>(work: () => T): T {
+    this.run(sql.BEGIN_WRITE);
+    try {
+      const result = work();
+      this.run(sql.COMMIT);
+      return result;
+    } catch (error) {
+      if (this.database.inTransaction) this.run(sql.ROLLBACK);
+      throw error;
+    }
+  }
+}
+
+/** One SQLite file in one thread: everything that blocks. */
+export class FileConnection implements ThreadMethods {
+  #options: OpenOptions | null = null;
+  #main: Connection | null = null;
+  readonly #cursors = new Map<number, Cursor>();
+  readonly #spare: Connection[] = [];
+  #nextCursor = 1;
+
+  open(options: OpenOptions): MetaReply {
+    this.#options = options;
+    this.#main = this.#connect();
+    return this.#meta();
+  }
+
+  close(): void {
+    for (const cursor of [...this.#cursors.keys()]) this.endCursor(cursor);
+    for (const connection of this.#spare.splice(0)) connection.database.close();
+    this.#main?.database.close();
+    this.#main = null;
+  }
+
+  begin(fresh: { readonly storeId: string; readonly clusterId: bigint }): ReturnType<ThreadMethods['begin']> {
+    const connection = this.#connection();
+    return connection.writing(() => {
+      if (connection.row(sql.SELECT_CONTROL) === undefined) connection.run(sql.INSERT_CONTROL, fresh.storeId, fresh.clusterId);
+      connection.run(sql.BEGIN_EPOCH);
+      const control = connection.row<[string, bigint, bigint, bigint]>(sql.SELECT_CONTROL);
+      if (control === undefined) throw new Error('the control row is missing');
+      const [storeId, clusterId, reservedRevision, compactRevision] = control;
+      const leases = connection
+        .rows<[bigint, bigint, bigint, bigint]>(sql.SELECT_LEASES)
+        .map(([id, ttl, expiresAt, renewed]) => ({ id, ttl, expiresAt: Number(expiresAt), renewed: renewed === 1n }));
+      return { storeId, clusterId: BigInt.asUintN(64, clusterId), reservedRevision, compactRevision, epoch: this.#meta().epoch, leases };
+    });
+  }
+
+  claim(claim: { readonly storeId: string; readonly epoch: bigint }): { lastRevision: bigint; owner: string } {
+    const connection = this.#connection();
+    return connection.writing(() => {
+      const { storeId, lastRevision } = this.#meta();
+      const owner = storeId ?? claim.storeId;
+      if (owner === claim.storeId) connection.run(sql.CLAIM, claim.storeId, claim.epoch);
+      return { lastRevision, owner };
+    });
+  }
+
+  commit(call: CommitCall): CommitReply {
+    const connection = this.#connection();
+    try {
+      connection.run(sql.BEGIN_WRITE);
+      if (connection.run(sql.ADVANCE_REVISION, call.lastRevision, call.epoch) !== 1) throw new FencedError(call.epoch);
+      this.#writeRows(connection, call);
+    } catch (error) {
+      if (connection.database.inTransaction) connection.run(sql.ROLLBACK);
+      return { outcome: 'failed', message: messageOf(error) };
+    }
+    try {
+      connection.run(sql.COMMIT);
+      return { outcome: 'done' };
+    } catch (error) {
+      // SQLite keeps the transaction open when COMMIT was refused before anything was decided.
+      if (!connection.database.inTransaction) return { outcome: 'unknown', message: messageOf(error) };
+      connection.run(sql.ROLLBACK);
+      return { outcome: 'failed', message: messageOf(error) };
+    }
+  }
+
+  lastRevision(): bigint {
+    return this.#meta().lastRevision;
+  }
+
+  control({ epoch, statement, parameters }: Parameters<ThreadMethods['control']>[0]): void {
+    const connection = this.#connection();
+    connection.writing(() => {
+      if (connection.row(sql.CHECK_EPOCH, epoch) === undefined) throw new FencedError(epoch);
+      connection.run(CONTROL_STATEMENTS[statement], ...parameters);
+    });
+  }
+
+  appliedTopology(): string | null {
+    return this.#connection().row<[string | null]>(sql.SELECT_APPLIED_TOPOLOGY)?.[0] ?? null;
+  }
+
+  load({ count, packed }: Parameters<ThreadMethods['load']>[0]): LoadReply {
+    const connection = this.#connection();
+    return connection.reading(() => {
+      const lastRevision = this.#lastRevision(connection);
+      const writer = new BlockWriter(256 + count * 64);
+      for (const key of unpackKeys(asBuffer(packed), count)) {
+        const row = connection.row<Row>(sql.SELECT_HEAD, key);
+        writer.addByte(row === undefined ? 0 : 1);
+        if (row === undefined) continue;
+        writer.addInt64(row[0]);
+        writer.addRecord(keyValueOf(row));
+      }
+      return { lastRevision, packed: writer.take() };
+    });
+  }
+
+  range(call: RangeCall): RangeReply {
+    const connection = this.#spare.pop() ?? this.#connect();
+    connection.run(sql.BEGIN_READ);
+    let isKept = false;
+    try {
+      const reply = this.#range(connection, call);
+      isKept = reply.cursor !== null;
+      return reply;
+    } finally {
+      if (!isKept) this.#giveBack(connection);
+    }
+  }
+
+  nextBlock(id: number): { block: Uint8Array<ArrayBuffer> | null } {
+    const cursor = this.#cursors.get(id);
+    if (cursor === undefined) throw new Error('the snapshot of this answer is gone');
+    if (cursor.left === 0) {
+      this.endCursor(id);
+      return { block: null };
+    }
+    const writer = new BlockWriter(BLOCK_BYTES + BLOCK_BYTES / 8);
+    const read = readBlock(cursor.connection, cursor.call, cursor.before, cursor.start, cursor.left, writer);
+    cursor.left = read.isEnd ? 0 : cursor.left - read.records;
+    cursor.start = read.next;
+    return { block: writer.take() };
+  }
+
+  endCursor(id: number): void {
+    const cursor = this.#cursors.get(id);
+    if (cursor === undefined) return;
+    this.#cursors.delete(id);
+    this.#giveBack(cursor.connection);
+  }
+
+  changes(call: ChangesCall): ChangesReply {
+    const connection = this.#connection();
+    const writer = new BlockWriter(64 * 1024);
+    let count = 0;
+    let last = call.after;
+    const parameters = { after: rowId(call.after + 1n, 0) - 1n, through: rowId(call.through + 1n, 0) - 1n, start: call.start, end: call.end };
+    for (const row of connection.iterate<ChangeRow>(sql.SELECT_CHANGES, parameters)) {
+      const revision = revisionOf(row[0]);
+      if (writer.length >= call.maxBytes && revision > last) return { packed: writer.take(), count, through: last };
+      last = revision;
+      addChange(writer, row);
+      count++;
+    }
+    return { packed: writer.take(), count, through: call.through };
+  }
+
+  keysOfLease({ lease, limit }: { readonly lease: bigint; readonly limit: number }): readonly Uint8Array[] {
+    return this.#connection()
+      .rows<[Buffer]>(sql.SELECT_KEYS_OF_LEASE, lease, limit)
+      .map(([key]) => key);
+  }
+
+  leasesInUse(): readonly bigint[] {
+    return this.#connection()
+      .rows<[bigint]>(sql.SELECT_LEASES_IN_USE)
+      .map(([lease]) => lease);
+  }
+
+  compactStep({ epoch, revision, rows }: CompactCall): boolean {
+    const connection = this.#connection();
+    return connection.writing(() => {
+      const { compactedId } = this.#meta();
+      const last = rowId(revision + 1n, 0) - 1n;
+      const stepEnd = connection.row<[bigint]>(sql.SELECT_STEP_END, compactedId, last + 1n, rows - 1)?.[0] ?? last;
+      const isLastStep = stepEnd >= rowId(revision, 0);
+      const through = isLastStep ? last : stepEnd;
+      connection.run(sql.DELETE_REPLACED, compactedId, through);
+      connection.run(sql.DELETE_TOMBSTONES, compactedId, through, rowId(revision, 0));
+      // The rows of the revision itself are gone through again next time: a tombstone at it had to stay for its watches.
+      const marker = isLastStep ? rowId(revision, 0) - 1n : through;
+      if (connection.run(sql.SET_COMPACTED, marker > compactedId ? marker : compactedId, epoch) !== 1) throw new FencedError(epoch);
+      return !isLastStep;
+    });
+  }
+
+  checkpoint(): void {
+    this.#connection().database.pragma('wal_checkpoint(PASSIVE)');
+  }
+
+  size(): { bytes: number; inUse: number } {
+    const { database } = this.#connection();
+    const pageSize = Number(database.pragma('page_size', { simple: true }));
+    const pages = Number(database.pragma('page_count', { simple: true }));
+    const free = Number(database.pragma('freelist_count', { simple: true }));
+    return { bytes: pages * pageSize, inUse: (pages - free) * pageSize };
+  }
+
+  #connect(): Connection {
+    const options = this.#options;
+    if (options === null) throw new Error('the file is not open');
+    const database = new Database(options.file, { timeout: options.busyTimeoutMs });
+    applyPragmas(database, options);
+    return new Connection(database);
+  }
+
+  #connection(): Connection {
+    if (this.#main === null) throw new Error('the file is closed');
+    return this.#main;
+  }
+
+  #giveBack(connection: Connection): void {
+    connection.run(sql.COMMIT);
+    if (this.#spare.length < 2) this.#spare.push(connection);
+    else connection.database.close();
+  }
+
+  #meta(): MetaReply {
+    const row = this.#connection().row<[string, string | null, bigint, bigint, bigint]>(sql.SELECT_META);
+    if (row === undefined) throw new Error('the meta row is missing');
+    const [identity, storeId, epoch, lastRevision, compactedId] = row;
+    return { identity, storeId, epoch, lastRevision, compactedId };
+  }
+
+  #lastRevision(connection: Connection): bigint {
+    return connection.row<[bigint]>(sql.SELECT_LAST_REVISION)?.[0] ?? 0n;
+  }
+
+  #writeRows(connection: Connection, call: CommitCall): void {
+    const counts = new Map<string, number>();
+    for (const row of unpackRows(asBuffer(call.packed), call.count)) {
+      const tombstone = row.tombstone ? 1 : 0;
+      connection.run(sql.INSERT_LOG, row.id, row.key, row.createRevision, row.version, row.lease, tombstone, row.prevId, row.value);
+      if (row.tombstone) connection.run(sql.DELETE_HEAD, row.key);
+      else if (row.prevId === 0n) connection.run(sql.INSERT_HEAD, row.key, row.id, row.lease);
+      else connection.run(sql.UPDATE_HEAD, row.id, row.lease, row.key);
+      if (!row.tombstone && row.prevId !== 0n) continue;
+      const prefix = countedPrefix(row.key)?.toString('latin1');
+      if (prefix !== undefined) counts.set(prefix, (counts.get(prefix) ?? 0) + (row.tombstone ? -1 : 1));
+    }
+    for (const [prefix, change] of counts) if (change !== 0) connection.run(sql.ADD_COUNT, Buffer.from(prefix, 'latin1'), change);
+  }
+
+  #range(connection: Connection, call: RangeCall): RangeReply {
+    const lastRevision = this.#lastRevision(connection);
+    // Nothing newer than the revision asked for: the heads are the state at it.
+    const before = call.revision === 0n || call.revision >= lastRevision ? null : rowId(call.revision + 1n, 0);
+    if (call.countOnly) {
+      const count = this.#count(connection, call, before);
+      return { lastRevision, count, more: false, records: 0, bytes: 0, blocks: [], cursor: null };
+    }
+    const limit = call.limit > 0 ? call.limit : Number.MAX_SAFE_INTEGER;
+    const blocks: Uint8Array<ArrayBuffer>[] = [];
+    let records = 0;
+    let bytes = 0;
+    let start = asBuffer(call.start);
+    for (;;) {
+      const writer = new BlockWriter(blocks.length === 0 ? 4096 : BLOCK_BYTES + BLOCK_BYTES / 8);
+      const read = readBlock(connection, call, before, start, limit - records, writer);
+      records += read.records;
+      bytes += writer.length;
+      if (writer.length > 0) blocks.push(writer.take());
+      start = read.next;
+      if (read.isEnd) return { lastRevision, count: records, more: false, records, bytes, blocks, cursor: null };
+      if (records >= limit) break;
+      if (bytes < ANSWER_BYTES) continue;
+      if (this.#cursors.size >= MAX_CURSORS) throw new Error(`more than ${MAX_CURSORS} large lists are being read from this database at once`);
+      const rest = sizeOf(connection, call, before, start, limit - records);
+      const cursor = this.#nextCursor++;
+      this.#cursors.set(cursor, { connection, call, before, start, left: rest.records });
+      records += rest.records;
+      bytes += rest.bytes;
+      const count = rest.isEnd ? records : call.count ? this.#count(connection, call, before) : null;
+      return { lastRevision, count, more: !rest.isEnd, records, bytes, blocks, cursor };
+    }
+    return { lastRevision, count: call.count ? this.#count(connection, call, before) : null, more: true, records, bytes, blocks, cursor: null };
+  }
+
+  #count(connection: Connection, call: RangeCall, before: bigint | null): number {
+    if (before === null) {
+      const prefix = prefixOf({ start: asBuffer(call.start), end: call.end === null ? null : asBuffer(call.end), single: false });
+      if (prefix !== null && countedPrefix(prefix)?.length === prefix.length) {
+        return Number(connection.row<[bigint]>(sql.SELECT_COUNT, prefix)?.[0] ?? 0n);
+      }
+    }
+    const statements = statementsOf(call, before);
+    return Number(connection.row<[bigint]>(statements.count, parametersOf(call, before, call.start, 0))?.[0] ?? 0n);
+  }
+}
+
+/** Another router has taken this database over. */
+class FencedError extends Error {
+  constructor(epoch: bigint) {
+    super(`another router has taken the database over since epoch ${epoch}`);
+  }
+}
+
+const CONTROL_STATEMENTS: Record<ControlStatement, string> = {
+  reserve: sql.SET_RESERVED,
+  setCompactRevision: sql.SET_COMPACT_REVISION,
+  saveLease: sql.SAVE_LEASE,
+  removeLease: sql.REMOVE_LEASE,
+  saveTopology: sql.SET_APPLIED_TOPOLOGY,
+};
+
+function statementsOf(call: RangeCall, before: bigint | null): sql.RangeStatements {
+  const bound = call.end === null ? 'unbounded' : 'bounded';
+  return before === null ? sql.LATEST_RANGE[bound] : sql.RANGE_AT[bound];
+}
+
+/** One record more than wanted tells whether anything follows; without a limit SQLite takes -1. */
+function parametersOf(call: RangeCall, before: bigint | null, start: Uint8Array, limit: number): Record<string, unknown> {
+  const parameters: Record<string, unknown> = { start, limit: limit === Number.MAX_SAFE_INTEGER ? -1 : limit + 1 };
+  if (call.end !== null) parameters['end'] = call.end;
+  if (before !== null) parameters['before'] = before;
+  return parameters;
+}
+
+const ZERO = Buffer.from([0]);
+
+/** Reads records into a block until it is full, `limit` is reached, or the range ends. `isEnd`: nothing is left behind it. */
+function readBlock(
+  connection: Connection,
+  call: RangeCall,
+  before: bigint | null,
+  start: Buffer,
+  limit: number,
+  writer: BlockWriter,
+): { records: number; next: Buffer; isEnd: boolean } {
+  const statements = statementsOf(call, before);
+  const rows = connection.iterate<Row>(call.keysOnly ? statements.keys : statements.records, parametersOf(call, before, start, limit));
+  let records = 0;
+  let last: Buffer | null = null;
+  for (const row of rows) {
+    if (records === limit || writer.length >= BLOCK_BYTES) return { records, next: Buffer.concat([last ?? start, ZERO]), isEnd: false };
+    writer.addFramed(keyValueOf(row));
+    last = row[1];
+    records++;
+  }
+  return { records, next: start, isEnd: true };
+}
+
+/** Number and framed size of the records that are left, without reading their values. */
+function sizeOf(
+  connection: Connection,
+  call: RangeCall,
+  before: bigint | null,
+  start: Buffer,
+  limit: number,
+): { records: number; bytes: number; isEnd: boolean } {
+  const parameters = parametersOf(call, before, start, limit);
+  let records = 0;
+  let bytes = 0;
+  for (const [id, key, createRevision, version, lease, valueLength] of connection.iterate<SizeRow>(statementsOf(call, before).sizes, parameters)) {
+    if (records === limit) return { records, bytes, isEnd: false };
+    records++;
+    const kv = { createRevision, modRevision: revisionOf(id), version, lease, keyLength: key.length };
+    bytes += framedSize(recordSize({ ...kv, valueLength: call.keysOnly ? 0 : Number(valueLength) }));
+  }
+  return { records, bytes, isEnd: true };
+}
+
+function keyValueOf(row: Row): KeyValue {
+  return { key: row[1], createRevision: row[2], modRevision: revisionOf(row[0]), version: row[3], value: row[5], lease: row[4] };
+}
+
+type ChangeRow = readonly [
+  id: bigint,
+  key: Buffer,
+  createRevision: bigint,
+  version: bigint,
+  lease: bigint,
+  tombstone: bigint,
+  value: Buffer,
+  prevId: bigint | null,
+  prevCreateRevision: bigint,
+  prevVersion: bigint,
+  prevLease: bigint,
+  prevValue: Buffer,
+];
+
+function addChange(writer: BlockWriter, row: ChangeRow): void {
+  const [id, key, createRevision, version, lease, tombstone, value, prevId, prevCreateRevision, prevVersion, prevLease, prevValue] = row;
+  writer.addInt64(id);
+  writer.addByte((tombstone === 1n ? 1 : 0) | (prevId === null ? 0 : 2));
+  writer.addRecord({ key, createRevision, modRevision: revisionOf(id), version, value, lease });
+  if (prevId === null) return;
+  const modRevision = revisionOf(prevId);
+  writer.addRecord({ key, createRevision: prevCreateRevision, modRevision, version: prevVersion, value: prevValue, lease: prevLease });
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,82 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/**
+ * The tables of a SQLite backend, as docs/architecture.md explains them. `value` stands last in its row, so that reading
+ * the columns before it never touches the pages that a long value overflows into.
+ */
+export class CreateTables1700000000000 implements MigrationInterface {
+  readonly name = 'CreateTables1700000000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of STATEMENTS) await runner.query(statement);
+  }
+
+  async down(): Promise<void> {
+    return Promise.reject(new Error('the tables of a backend are never dropped; remove its file instead'));
+  }
+}
+
+const STATEMENTS = [
+  // id = revision << 20 | position in the txn
+  `CREATE TABLE log (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    create_revision INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    lease INTEGER NOT NULL,
+    tombstone INTEGER NOT NULL,
+    prev_id INTEGER NOT NULL,
+    value BLOB NOT NULL
+  ) STRICT`,
+  `CREATE INDEX log_key ON log (key, id)`,
+  // One row per live key.
+  `CREATE TABLE head (
+    key BLOB NOT NULL PRIMARY KEY,
+    id INTEGER NOT NULL,
+    lease INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE INDEX head_lease ON head (lease) WHERE lease <> 0`,
+  // Live keys per resource, kept by the commits.
+  `CREATE TABLE resource_count (
+    prefix BLOB NOT NULL PRIMARY KEY,
+    live INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+  `CREATE TABLE meta (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    identity TEXT NOT NULL,
+    store_id TEXT,
+    epoch INTEGER NOT NULL,
+    last_revision INTEGER NOT NULL,
+    compacted_id INTEGER NOT NULL
+  ) STRICT`,
+  `INSERT INTO meta VALUES (
+    1,
+    lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-' || hex(randomblob(2)) || '-' || hex(randomblob(2)) || '-' || hex(randomblob(6))),
+    NULL, 0, 0, 0
+  )`,
+  // The rest is filled in the default backend only.
+  `CREATE TABLE control (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    store_id TEXT NOT NULL,
+    cluster_id INTEGER NOT NULL,
+    reserved_revision INTEGER NOT NULL,
+    compact_revision INTEGER NOT NULL,
+    applied_topology TEXT
+  ) STRICT`,
+  `CREATE TABLE lease (
+    id INTEGER PRIMARY KEY,
+    ttl INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    renewed INTEGER NOT NULL
+  ) STRICT`,
+  // For people with a SQL shell.
+  `CREATE VIEW records AS
+    SELECT l.id >> 20 AS revision, CAST(l.key AS TEXT) AS key, l.create_revision, l.version, l.lease, CAST(l.value AS TEXT) AS value
+    FROM head h JOIN log l ON l.id = h.id`,
+  `CREATE VIEW history AS
+    SELECT id >> 20 AS revision, CAST(key AS TEXT) AS key, CASE tombstone WHEN 1 THEN 'DELETE' ELSE 'PUT' END AS type,
+      create_revision, version, lease, prev_id >> 20 AS prev_revision, CAST(value AS TEXT) AS value
+    FROM log`,
+];
+
+export const SQLITE_MIGRATIONS = [CreateTables1700000000000];

@@ -1,0 +1,301 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import {
+  type Backend,
+  type BackendState,
+  BlockStream,
+  type Change,
+  type ChangesAnswer,
+  type ChangesQuery,
+  type CommitBatch,
+  CommitFailedError,
+  CommitUnknownError,
+  type ControlState,
+  type ControlStore,
+  type Head,
+  type LeaseRow,
+  type LoadAnswer,
+  type RangeAnswer,
+  type RangeQuery,
+  type Revision,
+  type WriterClaim,
+  keyOf,
+} from '@harikube/keyspace';
+import type { DataSourceRegistry } from '../../data-source-registry.js';
+import { BlockReader } from './block-writer.js';
+import { SQLITE_MIGRATIONS } from './migrations.js';
+import { applyPragmas } from './pragmas.js';
+import { SideLock } from './side-lock.js';
+import type { FileThreads, StoreThread } from './store-threads.js';
+import { type CommitReply, type ControlStatement, type OpenOptions, type ThreadMethods, ownMemory, packKeys, packRows } from './thread-protocol.js';
+
+export interface SqliteBackendOptions {
+  readonly name: string;
+  /** Absolute path. */
+  readonly file: string;
+  readonly synchronous: 'full' | 'normal';
+  readonly busyTimeoutMs: number;
+  /** Rows of the log that one step of a compaction goes through. */
+  readonly compactBatchSize: number;
+}
+
+/** Memory for pages of the file, for each connection: the writer's index pages are used again and again. */
+const CACHE_KIB = { writer: 16 * 1024, reader: 4 * 1024 };
+/** How often the write-ahead log is moved into the file. */
+const CHECKPOINT_INTERVAL_MS = 500;
+/** The write-ahead log may grow to this before the writer itself moves it, between two commits. */
+const MAX_WAL_BYTES = 64 * 1024 * 1024;
+
+/** A backend in one SQLite file. All that blocks runs in threads (`file-connection.ts`); here is only what talks to them. */
+export class SqliteBackend implements Backend, ControlStore {
+  readonly name: string;
+  #lock: SideLock | null = null;
+  #identity = '';
+  #epoch = 0n;
+  #checkpointTimer: NodeJS.Timeout | undefined;
+  #checkpointing: Promise<void> | undefined;
+  #hasNewRows = false;
+  readonly #opened = new Map<StoreThread, Promise<unknown>>();
+
+  constructor(
+    private readonly options: SqliteBackendOptions,
+    private readonly threads: FileThreads,
+    private readonly registry: DataSourceRegistry,
+  ) {
+    this.name = options.name;
+  }
+
+  get file(): string {
+    return this.options.file;
+  }
+
+  /** UUID of the database, made with it. */
+  get identity(): string {
+    return this.#identity;
+  }
+
+  /** Locks the file, makes it when absent, brings its tables up to date. Throws when another router has it. */
+  async open(): Promise<void> {
+    const { file, synchronous } = this.options;
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    // Made here for its mode, which SQLite gives to the files beside it, too.
+    closeSync(openSync(file, 'a', 0o600));
+    closeSync(openSync(`${file}.lock`, 'a', 0o600));
+    this.#lock = SideLock.take(file);
+    try {
+      await this.registry.open(this.name, {
+        type: 'better-sqlite3',
+        database: file,
+        timeout: this.options.busyTimeoutMs,
+        prepareDatabase: (database: Parameters<typeof applyPragmas>[0]) => applyPragmas(database, { synchronous, cacheKib: CACHE_KIB.reader }),
+        migrations: SQLITE_MIGRATIONS,
+        migrationsTableName: 'harikube_migrations',
+        synchronize: false,
+      });
+      await this.registry.close(this.name);
+      const meta = await this.#open(this.threads.writer);
+      this.#identity = meta.identity;
+    } catch (error) {
+      this.#lock.release();
+      this.#lock = null;
+      throw error;
+    }
+    this.#checkpointTimer = setInterval(() => this.#checkpoint(), CHECKPOINT_INTERVAL_MS);
+    this.#checkpointTimer.unref();
+  }
+
+  async begin(): Promise<ControlState> {
+    const clusterId = (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
+    const control = await this.#call(this.threads.writer, 'begin', { storeId: randomUUID(), clusterId });
+    this.#epoch = control.epoch;
+    return control;
+  }
+
+  async claim(claim: WriterClaim): Promise<BackendState> {
+    const { lastRevision, owner } = await this.#call(this.threads.writer, 'claim', claim);
+    if (owner !== claim.storeId) {
+      throw new Error(
+        `${this.options.file} belongs to the store ${owner}, not to this one (${claim.storeId}); ` +
+          'start with the default database that it belongs to, or name a file of its own',
+      );
+    }
+    this.#epoch = claim.epoch;
+    return { lastRevision };
+  }
+
+  async commit(batch: CommitBatch): Promise<void> {
+    const packed = packRows(batch.rows);
+    const call = { epoch: this.#epoch, lastRevision: batch.lastRevision, count: batch.rows.length, packed };
+    let reply: CommitReply;
+    try {
+      reply = await this.#call(this.threads.writer, 'commit', call, [packed.buffer]);
+    } catch (error) {
+      throw new CommitUnknownError(messageOf(error), { cause: error });
+    }
+    if (reply.outcome === 'failed') throw new CommitFailedError(reply.message);
+    if (reply.outcome === 'unknown') throw new CommitUnknownError(reply.message);
+    this.#hasNewRows = true;
+  }
+
+  async resolve(lastRevision: Revision): Promise<boolean> {
+    return (await this.#call(this.threads.writer, 'lastRevision', undefined)) >= lastRevision;
+  }
+
+  async load(keys: readonly Buffer[]): Promise<LoadAnswer> {
+    const wanted = packKeys(keys);
+    const { lastRevision, packed } = await this.#call(this.threads.points, 'load', { count: keys.length, packed: wanted }, [wanted.buffer]);
+    const reader = new BlockReader(asBuffer(packed));
+    const heads = keys.map((): Head | null => (reader.byte() === 0 ? null : { id: reader.int64(), record: reader.record() }));
+    return { lastRevision, heads };
+  }
+
+  async range(query: RangeQuery): Promise<RangeAnswer> {
+    const { range, revision, limit, keysOnly, countOnly, count } = query;
+    const { cursor, ...reply } = await this.#call(this.threads.ranges, 'range', {
+      start: ownMemory(range.start),
+      end: range.end === null ? null : ownMemory(range.end),
+      revision,
+      limit,
+      keysOnly,
+      countOnly,
+      count,
+    });
+    const answer = { ...reply, blocks: reply.blocks.map(asBuffer) };
+    return cursor === null ? answer : { ...answer, rest: this.#rest(cursor) };
+  }
+
+  /** The blocks of a large answer, read while they are sent. */
+  #rest(cursor: number): BlockStream {
+    const read = async (): Promise<Buffer | null> => {
+      const { block } = await this.#call(this.threads.ranges, 'nextBlock', cursor);
+      return block === null ? null : asBuffer(block);
+    };
+    return new BlockStream(read, () => this.#call(this.threads.ranges, 'endCursor', cursor));
+  }
+
+  async changes(query: ChangesQuery): Promise<ChangesAnswer> {
+    const { range, after, through, maxBytes } = query;
+    const start = ownMemory(range.start);
+    const end = range.end === null ? null : ownMemory(range.end);
+    const reply = await this.#call(this.threads.points, 'changes', { start, end, after, through, maxBytes });
+    const reader = new BlockReader(asBuffer(reply.packed));
+    const changes = Array.from({ length: reply.count }, (): Change => {
+      const id = reader.int64();
+      const flags = reader.byte();
+      const record = reader.record();
+      const prevRecord = (flags & 2) === 0 ? null : reader.record();
+      return { id, key: keyOf(record), isDelete: (flags & 1) === 1, record, prevRecord };
+    });
+    return { changes, through: reply.through };
+  }
+
+  async keysOfLease(lease: bigint, limit: number): Promise<readonly Buffer[]> {
+    return (await this.#call(this.threads.points, 'keysOfLease', { lease, limit })).map(asBuffer);
+  }
+
+  leasesInUse(): Promise<readonly bigint[]> {
+    return this.#call(this.threads.points, 'leasesInUse', undefined);
+  }
+
+  async compact(revision: Revision, signal: AbortSignal): Promise<void> {
+    const call = { epoch: this.#epoch, revision, rows: this.options.compactBatchSize };
+    // One step at a time: commits that wait go in between.
+    while (!signal.aborted && (await this.#call(this.threads.writer, 'compactStep', call))) this.#hasNewRows = true;
+  }
+
+  size(): Promise<{ readonly bytes: number; readonly inUse: number }> {
+    return this.#call(this.threads.points, 'size', undefined);
+  }
+
+  reserve(revision: Revision): Promise<void> {
+    return this.#control('reserve', [revision]);
+  }
+
+  setCompactRevision(revision: Revision): Promise<void> {
+    return this.#control('setCompactRevision', [revision]);
+  }
+
+  saveLease(lease: LeaseRow): Promise<void> {
+    return this.#control('saveLease', [lease.id, lease.ttl, lease.expiresAt, lease.renewed ? 1 : 0]);
+  }
+
+  removeLease(id: bigint): Promise<void> {
+    return this.#control('removeLease', [id]);
+  }
+
+  /** The topology that was last in force; null in a fresh store. */
+  appliedTopology(): Promise<string | null> {
+    return this.#call(this.threads.writer, 'appliedTopology', undefined);
+  }
+
+  saveAppliedTopology(topology: string): Promise<void> {
+    return this.#control('saveTopology', [topology]);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#checkpointTimer);
+    await this.#checkpointing;
+    await Promise.all([...this.#opened.keys()].map((thread) => thread.call(this.threads.file, 'close', undefined)));
+    this.#opened.clear();
+    this.#lock?.release();
+    this.#lock = null;
+  }
+
+  #control(statement: ControlStatement, parameters: readonly (bigint | number | string)[]): Promise<void> {
+    return this.#call(this.threads.writer, 'control', { epoch: this.#epoch, statement, parameters });
+  }
+
+  /** Opens the file in a thread before its first call there. */
+  #open(thread: StoreThread): Promise<{ readonly identity: string }> {
+    const { file, synchronous, busyTimeoutMs } = this.options;
+    const cacheKib = thread === this.threads.writer ? CACHE_KIB.writer : CACHE_KIB.reader;
+    const options: OpenOptions = { file, synchronous, busyTimeoutMs, cacheKib };
+    const opening = thread.call(this.threads.file, 'open', options);
+    this.#opened.set(thread, opening);
+    // A thread that failed to open, or was lost, opens again with the next call.
+    opening.catch(() => this.#opened.delete(thread));
+    return opening;
+  }
+
+  async #call<M extends keyof ThreadMethods>(
+    thread: StoreThread,
+    method: M,
+    argument: Parameters<ThreadMethods[M]>[0],
+    transfer: ArrayBuffer[] = [],
+  ): Promise<ReturnType<ThreadMethods[M]>> {
+    if (!this.#opened.has(thread)) await this.#open(thread);
+    return thread.call(this.threads.file, method, argument, transfer);
+  }
+
+  #checkpoint(): void {
+    if (!this.#hasNewRows || this.#checkpointing !== undefined) return;
+    this.#hasNewRows = false;
+    this.#checkpointing = this.#runCheckpoint()
+      .catch(() => {
+        this.#hasNewRows = true; // the log stays longer; whatever is wrong with the file, its commits report
+      })
+      .finally(() => (this.#checkpointing = undefined));
+  }
+
+  /**
+   * A checkpoint beside a busy writer never reaches the log's end, so the log would grow for ever: above a bound the
+   * writer does what is left of it itself, when no commit can come in between.
+   */
+  async #runCheckpoint(): Promise<void> {
+    await this.#call(this.threads.keeper, 'checkpoint', undefined);
+    if (walBytes(this.options.file) > MAX_WAL_BYTES) await this.#call(this.threads.writer, 'checkpoint', undefined);
+  }
+}
+
+function walBytes(file: string): number {
+  return statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,101 @@
+/*
+ * Every statement of the SQLite dialect, prepared once per connection. Bounds of key ranges are half open; a range
+ * without an upper end has a statement of its own, since no key stands for "behind every key".
+ */
+
+export const BEGIN_READ = 'BEGIN';
+export const BEGIN_WRITE = 'BEGIN IMMEDIATE';
+export const COMMIT = 'COMMIT';
+export const ROLLBACK = 'ROLLBACK';
+
+export const SELECT_META = 'SELECT identity, store_id, epoch, last_revision, compacted_id FROM meta';
+export const SELECT_LAST_REVISION = 'SELECT last_revision FROM meta';
+
+/** Counts 1 change only while this writer's epoch stands: the check that every commit makes. */
+export const ADVANCE_REVISION = 'UPDATE meta SET last_revision = ? WHERE epoch = ?';
+export const CHECK_EPOCH = 'SELECT 1 FROM meta WHERE epoch = ?';
+export const CLAIM = 'UPDATE meta SET store_id = ?, epoch = ?';
+
+export const INSERT_LOG =
+  'INSERT INTO log (id, key, create_revision, version, lease, tombstone, prev_id, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?)';
+export const INSERT_HEAD = 'INSERT INTO head (key, id, lease) VALUES (?, ?, ?)';
+export const UPDATE_HEAD = 'UPDATE head SET id = ?, lease = ? WHERE key = ?';
+export const DELETE_HEAD = 'DELETE FROM head WHERE key = ?';
+export const ADD_COUNT =
+  'INSERT INTO resource_count (prefix, live) VALUES (?, ?) ON CONFLICT (prefix) DO UPDATE SET live = live + excluded.live';
+export const SELECT_COUNT = 'SELECT live FROM resource_count WHERE prefix = ?';
+
+const RECORD = 'l.id, l.key, l.create_revision, l.version, l.lease';
+
+export const SELECT_HEAD = `SELECT ${RECORD}, l.value FROM head h JOIN log l ON l.id = h.id WHERE h.key = ?`;
+
+/** Statements of a range read. Parameters: @start, @end unless unbounded, @limit, and for an old revision @before, the first id behind it. */
+export interface RangeStatements {
+  readonly records: string;
+  /** As `records`, with empty values. */
+  readonly keys: string;
+  /** As `records`, with the values' lengths in their place. */
+  readonly sizes: string;
+  readonly count: string;
+}
+
+function latest(end: string): RangeStatements {
+  const from = `FROM head h JOIN log l ON l.id = h.id WHERE h.key >= @start ${end.replace('key', 'h.key')} ORDER BY h.key LIMIT @limit`;
+  return {
+    records: `SELECT ${RECORD}, l.value ${from}`,
+    keys: `SELECT ${RECORD}, x'' ${from}`,
+    sizes: `SELECT ${RECORD}, length(l.value) ${from}`,
+    count: `SELECT count(*) FROM head WHERE key >= @start ${end}`,
+  };
+}
+
+/**
+ * The newest row of each key below an id, unless it is a tombstone. Walks the index (key, id) in order and so stops at
+ * the limit; grouping by key would read the whole range first (33 ms against 2 ms for 500 of 43 000 keys).
+ */
+function at(end: string): RangeStatements {
+  const from = `FROM log l WHERE l.key >= @start ${end.replace('key', 'l.key')} AND l.id < @before
+    AND NOT EXISTS (SELECT 1 FROM log n WHERE n.key = l.key AND n.id > l.id AND n.id < @before) AND l.tombstone = 0`;
+  const page = `${from} ORDER BY l.key LIMIT @limit`;
+  return {
+    records: `SELECT ${RECORD}, l.value ${page}`,
+    keys: `SELECT ${RECORD}, x'' ${page}`,
+    sizes: `SELECT ${RECORD}, length(l.value) ${page}`,
+    count: `SELECT count(*) ${from}`,
+  };
+}
+
+const END = 'AND key < @end';
+
+export const LATEST_RANGE = { bounded: latest(END), unbounded: latest('') };
+export const RANGE_AT = { bounded: at(END), unbounded: at('') };
+
+/** The log in order of ids; the key index would need a sort. Parameters: @after, @through, @start, @end. */
+export const SELECT_CHANGES = `SELECT l.id, l.key, l.create_revision, l.version, l.lease, l.tombstone, l.value,
+  p.id, p.create_revision, p.version, p.lease, p.value
+  FROM log l NOT INDEXED LEFT JOIN log p ON p.id = l.prev_id
+  WHERE l.id > @after AND l.id <= @through AND l.key >= @start AND (@end IS NULL OR l.key < @end) ORDER BY l.id`;
+
+export const SELECT_KEYS_OF_LEASE = 'SELECT key FROM head WHERE lease = ? ORDER BY key LIMIT ?';
+export const SELECT_LEASES_IN_USE = 'SELECT DISTINCT lease FROM head WHERE lease <> 0';
+
+/** The last id of the next compaction step. Parameters: after, before, rows to skip. */
+export const SELECT_STEP_END = 'SELECT id FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?';
+/** Rows that a row of the step replaced. */
+export const DELETE_REPLACED = 'DELETE FROM log WHERE id IN (SELECT prev_id FROM log WHERE id > ? AND id <= ? AND prev_id > 0)';
+export const DELETE_TOMBSTONES = 'DELETE FROM log WHERE id > ? AND id <= ? AND id < ? AND tombstone = 1';
+export const SET_COMPACTED = 'UPDATE meta SET compacted_id = ? WHERE epoch = ?';
+
+export const SELECT_CONTROL =
+  'SELECT store_id, cluster_id, reserved_revision, compact_revision, applied_topology FROM control';
+export const INSERT_CONTROL =
+  'INSERT INTO control (only_row, store_id, cluster_id, reserved_revision, compact_revision) VALUES (1, ?, ?, 1, 0)';
+export const BEGIN_EPOCH = 'UPDATE meta SET epoch = epoch + 1';
+export const SET_RESERVED = 'UPDATE control SET reserved_revision = ?';
+export const SET_COMPACT_REVISION = 'UPDATE control SET compact_revision = ?';
+export const SET_APPLIED_TOPOLOGY = 'UPDATE control SET applied_topology = ?';
+export const SELECT_APPLIED_TOPOLOGY = 'SELECT applied_topology FROM control';
+export const SELECT_LEASES = 'SELECT id, ttl, expires_at, renewed FROM lease';
+export const SAVE_LEASE =
+  'INSERT INTO lease (id, ttl, expires_at, renewed) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at, renewed = excluded.renewed';
+export const REMOVE_LEASE = 'DELETE FROM lease WHERE id = ?';

@@ -1,0 +1,98 @@
+import { Worker } from 'node:worker_threads';
+import type { ThreadMethods, ThreadRequest, ThreadResponse } from './thread-protocol.js';
+
+/** Threads that commit: files share them, so that one slow fsync holds up at most half of the files. */
+const WRITERS = 2;
+
+interface Call {
+  readonly resolve: (result: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** The thread ended before it answered. */
+export class ThreadLostError extends Error {
+  override readonly name = 'ThreadLostError';
+}
+
+/** One thread, started with its first call. */
+export class StoreThread {
+  #worker: Worker | null = null;
+  #nextId = 1;
+  readonly #calls = new Map<number, Call>();
+
+  /** `transfer`: memory of the argument that changes hands. */
+  call<M extends keyof ThreadMethods>(
+    file: number,
+    method: M,
+    argument: Parameters<ThreadMethods[M]>[0],
+    transfer: ArrayBuffer[] = [],
+  ): Promise<ReturnType<ThreadMethods[M]>> {
+    const worker = this.#start();
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      this.#calls.set(id, { resolve, reject });
+      const request: ThreadRequest = { id, file, method, argument };
+      worker.postMessage(request, transfer);
+    });
+  }
+
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = null;
+    await worker?.terminate();
+  }
+
+  #start(): Worker {
+    if (this.#worker !== null) return this.#worker;
+    const worker = new Worker(new URL('./store-thread.js', import.meta.url), { resourceLimits: { maxYoungGenerationSizeMb: 8 } });
+    this.#worker = worker;
+    worker.on('message', (response: ThreadResponse) => {
+      const call = this.#calls.get(response.id);
+      if (call === undefined) return;
+      this.#calls.delete(response.id);
+      if ('error' in response) call.reject(Object.assign(new Error(response.error.message), { code: response.error.code }));
+      else call.resolve(response.result as never);
+    });
+    worker.on('error', (error) => this.#lost(worker, error));
+    worker.on('exit', () => this.#lost(worker, null));
+    return worker;
+  }
+
+  #lost(worker: Worker, error: unknown): void {
+    if (this.#worker === worker) this.#worker = null;
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const call of calls) call.reject(new ThreadLostError('a database thread ended before it answered', { cause: error }));
+  }
+}
+
+/** The threads one file uses. */
+export interface FileThreads {
+  readonly file: number;
+  readonly writer: StoreThread;
+  /** Short reads: heads and changes. */
+  readonly points: StoreThread;
+  /** Lists, however long. */
+  readonly ranges: StoreThread;
+  /** Checkpoints. */
+  readonly keeper: StoreThread;
+}
+
+/** The few threads that all SQLite files of a router share. None is started before it is used. */
+export class StoreThreads {
+  readonly #writers = Array.from({ length: WRITERS }, () => new StoreThread());
+  readonly #points = new StoreThread();
+  readonly #ranges = new StoreThread();
+  readonly #keeper = new StoreThread();
+  #files = 0;
+
+  add(): FileThreads {
+    const file = this.#files++;
+    const writer = this.#writers[file % WRITERS] as StoreThread;
+    return { file, writer, points: this.#points, ranges: this.#ranges, keeper: this.#keeper };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#writers, this.#points, this.#ranges, this.#keeper].map((thread) => thread.close()));
+  }
+}

@@ -1,0 +1,207 @@
+import type { RowWrite } from '@harikube/keyspace';
+
+/*
+ * What the main thread and the threads that own SQLite connections say to each other. Rows travel packed into one
+ * ArrayBuffer that changes hands: cloning an object per row costs several times its insert.
+ */
+
+/** How a file is opened by a thread. */
+export interface OpenOptions {
+  readonly file: string;
+  readonly synchronous: 'full' | 'normal';
+  readonly busyTimeoutMs: number;
+  /** Memory for pages of the file, for each connection. */
+  readonly cacheKib: number;
+}
+
+export interface RangeCall {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array | null;
+  /** 0n: latest. */
+  readonly revision: bigint;
+  readonly limit: number;
+  readonly keysOnly: boolean;
+  readonly countOnly: boolean;
+  readonly count: boolean;
+}
+
+export interface RangeReply {
+  readonly lastRevision: bigint;
+  readonly count: number | null;
+  readonly more: boolean;
+  readonly records: number;
+  readonly bytes: number;
+  readonly blocks: readonly Uint8Array<ArrayBuffer>[];
+  /** Not null: the answer goes on; `nextBlock` and `endCursor` take this number. */
+  readonly cursor: number | null;
+}
+
+export interface ChangesCall {
+  readonly start: Uint8Array;
+  readonly end: Uint8Array | null;
+  readonly after: bigint;
+  readonly through: bigint;
+  readonly maxBytes: number;
+}
+
+export interface ChangesReply {
+  /** Packed by `packChange`. */
+  readonly packed: Uint8Array<ArrayBuffer>;
+  readonly count: number;
+  readonly through: bigint;
+}
+
+export interface LoadReply {
+  readonly lastRevision: bigint;
+  /** For each key: 0, or 1, id, length, record. */
+  readonly packed: Uint8Array<ArrayBuffer>;
+}
+
+export interface CommitCall {
+  readonly epoch: bigint;
+  readonly lastRevision: bigint;
+  readonly count: number;
+  readonly packed: Uint8Array<ArrayBuffer>;
+}
+
+export type CommitReply =
+  | { readonly outcome: 'done' }
+  /** Nothing of it is there. */
+  | { readonly outcome: 'failed'; readonly message: string }
+  | { readonly outcome: 'unknown'; readonly message: string };
+
+export interface CompactCall {
+  readonly epoch: bigint;
+  readonly revision: bigint;
+  /** Rows of the log that one step goes through. */
+  readonly rows: number;
+}
+
+export interface MetaReply {
+  readonly identity: string;
+  readonly storeId: string | null;
+  readonly epoch: bigint;
+  readonly lastRevision: bigint;
+  readonly compactedId: bigint;
+}
+
+/** Methods of a thread, each with its argument and its reply. */
+export interface ThreadMethods {
+  open(options: OpenOptions): MetaReply;
+  close(): void;
+  begin(fresh: { readonly storeId: string; readonly clusterId: bigint }): {
+    readonly storeId: string;
+    readonly clusterId: bigint;
+    readonly reservedRevision: bigint;
+    readonly compactRevision: bigint;
+    readonly epoch: bigint;
+    readonly leases: readonly { readonly id: bigint; readonly ttl: bigint; readonly expiresAt: number; readonly renewed: boolean }[];
+  };
+  claim(claim: { readonly storeId: string; readonly epoch: bigint }): { readonly lastRevision: bigint; readonly owner: string };
+  commit(call: CommitCall): CommitReply;
+  lastRevision(): bigint;
+  /** One write of the control tables, under the epoch. */
+  control(call: { readonly epoch: bigint; readonly statement: ControlStatement; readonly parameters: readonly (bigint | number | string)[] }): void;
+  appliedTopology(): string | null;
+  load(call: { readonly count: number; readonly packed: Uint8Array<ArrayBuffer> }): LoadReply;
+  range(call: RangeCall): RangeReply;
+  nextBlock(cursor: number): { readonly block: Uint8Array<ArrayBuffer> | null };
+  endCursor(cursor: number): void;
+  changes(call: ChangesCall): ChangesReply;
+  keysOfLease(call: { readonly lease: bigint; readonly limit: number }): readonly Uint8Array[];
+  leasesInUse(): readonly bigint[];
+  /** True: there is more to do. */
+  compactStep(call: CompactCall): boolean;
+  /** Moves the write-ahead log into the database file as far as readers allow. */
+  checkpoint(): void;
+  size(): { readonly bytes: number; readonly inUse: number };
+}
+
+export type ControlStatement = 'reserve' | 'setCompactRevision' | 'saveLease' | 'removeLease' | 'saveTopology';
+
+/** A request to a thread: which file's connection, which method. */
+export interface ThreadRequest {
+  readonly id: number;
+  readonly file: number;
+  readonly method: keyof ThreadMethods;
+  readonly argument: unknown;
+}
+
+export type ThreadResponse =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: { readonly message: string; readonly code: string | undefined } };
+
+/** Bytes in memory of their own: a message that carries a small Buffer would copy the whole pool that it lies in. */
+export function ownMemory(bytes: Buffer): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes);
+}
+
+/** Packs keys for `load`. */
+export function packKeys(keys: readonly Buffer[]): Buffer<ArrayBuffer> {
+  let size = 0;
+  for (const key of keys) size += 4 + key.length;
+  const packed = Buffer.from(new ArrayBuffer(size));
+  let at = 0;
+  for (const key of keys) {
+    at = packed.writeUInt32LE(key.length, at);
+    at += key.copy(packed, at);
+  }
+  return packed;
+}
+
+/** The packed keys, as slices. */
+export function* unpackKeys(packed: Buffer, count: number): Generator<Buffer, void, void> {
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    const length = packed.readUInt32LE(at);
+    yield packed.subarray(at + 4, at + 4 + length);
+    at += 4 + length;
+  }
+}
+
+/** Bytes of a packed row before its key and value. */
+const ROW_HEADER = 5 * 8 + 1 + 4 + 4;
+
+/** Packs rows for `commit`. */
+export function packRows(rows: readonly RowWrite[]): Buffer<ArrayBuffer> {
+  let size = 0;
+  for (const row of rows) size += ROW_HEADER + row.key.length + row.value.length;
+  const packed = Buffer.from(new ArrayBuffer(size));
+  let at = 0;
+  for (const row of rows) {
+    packed.writeBigInt64LE(row.id, at);
+    packed.writeBigInt64LE(row.createRevision, at + 8);
+    packed.writeBigInt64LE(row.version, at + 16);
+    packed.writeBigInt64LE(row.lease, at + 24);
+    packed.writeBigInt64LE(row.prevId, at + 32);
+    packed[at + 40] = row.tombstone ? 1 : 0;
+    packed.writeUInt32LE(row.key.length, at + 41);
+    packed.writeUInt32LE(row.value.length, at + 45);
+    at += ROW_HEADER;
+    at += row.key.copy(packed, at);
+    at += row.value.copy(packed, at);
+  }
+  return packed;
+}
+
+/** Reads rows one after another; key and value are slices of `packed`. */
+export function* unpackRows(packed: Buffer, count: number): Generator<RowWrite, void, void> {
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    const keyLength = packed.readUInt32LE(at + 41);
+    const valueLength = packed.readUInt32LE(at + 45);
+    const keyStart = at + ROW_HEADER;
+    const valueStart = keyStart + keyLength;
+    yield {
+      id: packed.readBigInt64LE(at),
+      createRevision: packed.readBigInt64LE(at + 8),
+      version: packed.readBigInt64LE(at + 16),
+      lease: packed.readBigInt64LE(at + 24),
+      prevId: packed.readBigInt64LE(at + 32),
+      tombstone: packed[at + 40] === 1,
+      key: packed.subarray(keyStart, valueStart),
+      value: packed.subarray(valueStart, valueStart + valueLength),
+    };
+    at = valueStart + valueLength;
+  }
+}
