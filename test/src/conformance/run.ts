@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cacheFolder } from '../cache-folder.js';
+import { cacheRoot } from '@harikube/local-cluster';
 import { ProgramError } from '../run-program.js';
 import { type ConformanceOptions, parseOptions, USAGE, UsageError } from './options.js';
 import { routerCommand } from './setups.js';
@@ -15,7 +15,7 @@ export async function runConformance(
   env: NodeJS.ProcessEnv,
   note: (text: string) => void,
 ): Promise<TestReport[]> {
-  const programs = await buildStorageTests(options.kubernetes, cacheFolder(env), note);
+  const programs = await buildStorageTests(options.kubernetes, cacheRoot(env), note);
   const command = options.server === undefined ? routerCommand(options.setup) : `exec ${options.server}`;
   const environment = { ...env, SERVER_CMD: command, CONFORMANCE_TLS: options.setup === 'tls' ? '1' : '' };
   const selected = options.suites.map((suite) => ({ name: suite as string, pattern: options.pattern }));

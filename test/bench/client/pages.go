@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+)
+
+// pages loads objects and walks them once as kube-apiserver lists: the first page at latest, each further one at the first
+// page's revision from behind the last key.
+type pages struct {
+	prefix    string
+	objects   int
+	valueSize int
+	pageSize  int
+	clients   int
+}
+
+type walked struct {
+	Loading summary `json:"loading"`
+	Walk    summary `json:"walk"`
+	// Latency of each page, in order.
+	PagesMs []float64 `json:"pagesMs"`
+}
+
+func (w pages) run(endpoint string) (walked, error) {
+	kvs, closeAll, err := dial(endpoint, w.clients)
+	if err != nil {
+		return walked{}, err
+	}
+	defer closeAll()
+	ctx := context.Background()
+	if _, err := kvs.of(0).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")}, grpc.WaitForReady(true)); err != nil {
+		return walked{}, err
+	}
+
+	var next atomic.Int64
+	result := walked{Loading: closedLoops(w.clients, func(client int, record *samples) {
+		kv, value := kvs.of(client), newValue(w.valueSize, uint64(client))
+		for number := int(next.Add(1)) - 1; number < w.objects; number = int(next.Add(1)) - 1 {
+			began := time.Now()
+			record.add(began, create(ctx, kv, keyOf(w.prefix, number), value))
+		}
+	})}
+	if result.Loading.Errors > 0 {
+		return result, fmt.Errorf("loading: %d errors, the first: %s", result.Loading.Errors, result.Loading.FirstError)
+	}
+
+	var problem error
+	result.Walk = closedLoops(1, func(_ int, record *samples) {
+		problem = w.walk(ctx, kvs.of(0), record)
+		for _, latency := range record.latencies {
+			result.PagesMs = append(result.PagesMs, milliseconds(latency))
+		}
+	})
+	return result, problem
+}
+
+func (w pages) walk(ctx context.Context, kv pb.KVClient, record *samples) error {
+	request := &pb.RangeRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), Limit: int64(w.pageSize)}
+	for seen := 0; seen < w.objects; {
+		began := time.Now()
+		reply, err := kv.Range(ctx, request)
+		record.add(began, err)
+		if err != nil {
+			return err
+		}
+		left := w.objects - seen
+		want := min(w.pageSize, left)
+		if reply.Count != int64(left) || len(reply.Kvs) != want || reply.More != (left > want) {
+			return fmt.Errorf("page behind %d objects: %d records, count %d, more %t; wanted %d of %d",
+				seen, len(reply.Kvs), reply.Count, reply.More, want, left)
+		}
+		for i, each := range reply.Kvs {
+			if string(each.Key) != string(keyOf(w.prefix, seen+i)) || len(each.Value) != w.valueSize {
+				return fmt.Errorf("page behind %d objects: record %d is %s", seen, i, each.Key)
+			}
+		}
+		seen += want
+		if request.Revision == 0 {
+			request.Revision = reply.Header.Revision
+		}
+		request.Key = append(reply.Kvs[want-1].Key, 0)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+import { parseArgs } from 'node:util';
+import { DEFAULT_PHASES, parsePhases, type Phase } from './phases.js';
+import { STORE_NAMES, type StoreName } from './stores.js';
+
+export interface BenchOptions {
+  readonly what: 'phases' | 'apiserver' | 'pages';
+  readonly stores: readonly StoreName[];
+  readonly phases: readonly Phase[];
+  readonly repetitions: number;
+  readonly seconds: number;
+  readonly objects: number;
+}
+
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export const USAGE = `The router beside etcd and kine, interleaved, on this machine.
+
+  npm run bench                 creates, gets and lists over the etcd API
+  npm run bench -- apiserver    through a real kube-apiserver per store
+  npm run bench -- pages        200 000 objects walked in pages of 500, with the limits that have to hold
+
+--stores A,B       of ${STORE_NAMES.join(', ')}
+--phases A,B       of create@N, get@N, list@N with N clients; default ${DEFAULT_PHASES}
+--repetitions N    default 3 (apiserver: 1)
+--seconds S        of each phase; default 2.5 (apiserver: 30)
+--objects N        of pages; default 200000
+`;
+
+/** Reads the command line; `null`: help was asked for. */
+export function parseOptions(args: readonly string[]): BenchOptions | null {
+  const { values, positionals } = parse(args);
+  if (values.help) return null;
+  const [what = 'phases', ...more] = positionals;
+  if (more.length > 0 || (what !== 'phases' && what !== 'apiserver' && what !== 'pages'))
+    throw new UsageError(`${positionals.join(' ')}: there are apiserver and pages`);
+  const defaults: Record<typeof what, { stores: string; repetitions: string; seconds: string }> = {
+    phases: { stores: 'router,etcd,kine,kine-full', repetitions: '3', seconds: '2.5' },
+    apiserver: { stores: 'router,etcd,kine', repetitions: '1', seconds: '30' },
+    pages: { stores: 'router', repetitions: '1', seconds: '1' },
+  };
+  const phases = parsePhases(values.phases);
+  if (phases === null) throw new UsageError(`--phases ${values.phases}: give a list like ${DEFAULT_PHASES}`);
+  return {
+    what,
+    stores: (values.stores ?? defaults[what].stores).split(',').map(storeName),
+    phases,
+    repetitions: positive('--repetitions', values.repetitions ?? defaults[what].repetitions),
+    seconds: positive('--seconds', values.seconds ?? defaults[what].seconds),
+    objects: positive('--objects', values.objects),
+  };
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        stores: { type: 'string' },
+        phases: { type: 'string', default: DEFAULT_PHASES },
+        repetitions: { type: 'string' },
+        seconds: { type: 'string' },
+        objects: { type: 'string', default: '200000' },
+        help: { type: 'boolean', default: false },
+      },
+    });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+function storeName(text: string): StoreName {
+  const name = STORE_NAMES.find((each) => each === text);
+  if (name === undefined) throw new UsageError(`--stores ${text}: there are ${STORE_NAMES.join(', ')}`);
+  return name;
+}
+
+function positive(option: string, text: string): number {
+  const number = Number(text);
+  if (!(number > 0)) throw new UsageError(`${option} ${text}: give a number above 0`);
+  return number;
+}

@@ -1,0 +1,141 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runLoad, type Summary } from './load-client.js';
+import { median } from './median.js';
+import { cpuMicroseconds, type MemoryUsage, memoryUsage } from './process-usage.js';
+import { RunningStore, type StoreName, type StorePrograms } from './stores.js';
+import { table } from './table.js';
+
+const KINDS = ['create', 'get', 'list'] as const;
+type Kind = (typeof KINDS)[number];
+
+/** `create@16`: creates from 16 clients at once. */
+export interface Phase {
+  readonly kind: Kind;
+  readonly clients: number;
+}
+
+export const DEFAULT_PHASES = 'create@1,create@16,create@64,get@1,get@16,get@64,list@4';
+
+export interface PhasesOptions {
+  readonly stores: readonly StoreName[];
+  readonly phases: readonly Phase[];
+  readonly repetitions: number;
+  readonly seconds: number;
+}
+
+interface Measured extends Summary {
+  readonly cpuMicroseconds: number;
+}
+
+interface Repetition {
+  readonly phases: readonly Measured[];
+  readonly memory: MemoryUsage;
+}
+
+export interface PhasesResult {
+  readonly options: PhasesOptions;
+  readonly repetitions: Readonly<Partial<Record<StoreName, Repetition[]>>>;
+  readonly errors: readonly string[];
+}
+
+export function parsePhases(text: string): Phase[] | null {
+  const phases: Phase[] = [];
+  for (const word of text.split(',')) {
+    const match = /^(create|get|list)@([1-9]\d*)$/.exec(word);
+    if (match === null) return null;
+    phases.push({ kind: match[1] as Kind, clients: Number(match[2]) });
+  }
+  return phases;
+}
+
+/** Every repetition starts every store afresh, one after another, so that what else the machine does meets them all alike. */
+export async function measurePhases(
+  options: PhasesOptions,
+  { client, programs, folder, note }: { client: string; programs: StorePrograms; folder: string; note: (text: string) => void },
+): Promise<PhasesResult> {
+  const repetitions: Partial<Record<StoreName, Repetition[]>> = {};
+  const errors: string[] = [];
+  for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
+    for (const store of options.stores) {
+      note(`repetition ${repetition} of ${options.repetitions}: ${store}`);
+      const data = await mkdtemp(join(folder, `${store}-`));
+      const server = await RunningStore.start(store, programs, data);
+      try {
+        const result = await measureStore(server, client, options);
+        (repetitions[store] ??= []).push(result);
+        result.phases.forEach((measured, index) => {
+          const phase = options.phases[index];
+          if (measured.errors > 0 && phase !== undefined)
+            errors.push(
+              `${store}, ${title(phase)}: ${measured.errors} of ${measured.requests} wrong, the first: ${measured.firstError ?? ''}`,
+            );
+        });
+      } finally {
+        await server.stop();
+      }
+      await rm(data, { recursive: true });
+    }
+  }
+  return { options, repetitions, errors };
+}
+
+async function measureStore(server: RunningStore, client: string, options: PhasesOptions): Promise<Repetition> {
+  const { endpoint, pid } = server;
+  // Code that was never run before is no part of what is compared. Its keys are also what is read when nothing is created.
+  const warm = '/registry/bench/warm/';
+  const warmUp = await runLoad<Summary>(client, 'phase', { endpoint, kind: 'create', clients: 16, duration: '1500ms', prefix: warm });
+  let source = { prefix: warm, keys: warmUp.keys ?? 0 };
+  for (const kind of ['get', 'list']) await runLoad<Summary>(client, 'phase', { endpoint, kind, clients: 4, duration: '700ms', ...source });
+
+  const phases: Measured[] = [];
+  for (const { kind, clients } of options.phases) {
+    const created = `/registry/bench/create-${clients}/`;
+    const target = kind === 'create' ? { prefix: created, keys: 0 } : source;
+    const before = await cpuMicroseconds(pid);
+    const summary = await runLoad<Summary>(client, 'phase', { endpoint, kind, clients, duration: `${options.seconds}s`, ...target });
+    const used = (await cpuMicroseconds(pid)) - before;
+    phases.push({ ...summary, cpuMicroseconds: used / Math.max(1, summary.requests) });
+    if (kind === 'create' && summary.errors === 0 && (summary.keys ?? 0) > source.keys)
+      source = { prefix: created, keys: summary.keys ?? 0 };
+  }
+  return { phases, memory: await memoryUsage(pid) };
+}
+
+/** One row per phase: medians of each store, and the first store's ratio to each of the others, repetition by repetition. */
+export function phasesTable({ options, repetitions }: PhasesResult): string {
+  const [first, ...others] = options.stores;
+  if (first === undefined) return '';
+  const values = (store: StoreName, index: number, read: (measured: Measured) => number): number[] =>
+    (repetitions[store] ?? []).flatMap((repetition) => {
+      const measured = repetition.phases[index];
+      return measured === undefined ? [] : [read(measured)];
+    });
+  const header = ['requests/s (server CPU µs each; p50 / p99 ms)', ...options.stores, ...others.map((other) => `${first} ÷ ${other}`)];
+  const rows = options.phases.map((phase, index) => {
+    const cells = options.stores.map((store) => {
+      const of = (read: (measured: Measured) => number): number => median(values(store, index, read));
+      const rate = Math.round(of((measured) => measured.perSecond));
+      const cpu = Math.round(of((measured) => measured.cpuMicroseconds));
+      return `**${rate}** (${cpu}; ${of((measured) => measured.p50Ms).toFixed(2)} / ${of((measured) => measured.p99Ms).toFixed(2)})`;
+    });
+    const own = values(first, index, (measured) => measured.perSecond);
+    const ratios = others.map((other) => {
+      const theirs = values(other, index, (measured) => measured.perSecond);
+      return `${median(own.map((rate, repetition) => rate / (theirs[repetition] ?? Number.NaN))).toFixed(2)}x`;
+    });
+    return [title(phase), ...cells, ...ratios];
+  });
+  const memory = options.stores.map((store) => {
+    const of = (read: (usage: MemoryUsage) => number): string =>
+      median((repetitions[store] ?? []).map((repetition) => read(repetition.memory))).toFixed(0);
+    return `${of((usage) => usage.residentMegabytes)} MB, peak ${of((usage) => usage.peakMegabytes)} MB`;
+  });
+  rows.push(['resident memory after all', ...memory, ...others.map(() => '')]);
+  return table(header, rows);
+}
+
+function title({ kind, clients }: Phase): string {
+  const what = { create: 'create', get: 'get', list: 'list of 500' }[kind];
+  return `${what}, ${clients} client${clients === 1 ? '' : 's'}`;
+}

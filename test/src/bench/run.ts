@@ -1,0 +1,105 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Binaries, cacheRoot, ETCD_VERSION, KUBERNETES_VERSION, type Program } from '@harikube/local-cluster';
+import { ProgramError, runProgram } from '../run-program.js';
+import { apiServerTable, measureApiServer } from './apiserver.js';
+import { describeMachine } from './environment.js';
+import { buildGoProgram, KINE, LOAD_CLIENT, pinnedVersion } from './go-programs.js';
+import { type BenchOptions, parseOptions, USAGE, UsageError } from './options.js';
+import { describePages, measurePages } from './pages.js';
+import { measurePhases, phasesTable } from './phases.js';
+import { DURABILITY } from './stores.js';
+
+interface Outcome {
+  readonly text: string;
+  readonly problems: readonly string[];
+}
+
+/** Builds what is missing, measures what the options say, and returns text for docs/measurements.md. */
+async function bench(options: BenchOptions, folder: string, env: NodeJS.ProcessEnv, note: (text: string) => void): Promise<Outcome> {
+  const cache = cacheRoot(env);
+  const client = await buildGoProgram(LOAD_CLIENT, cache, note);
+  const kine = options.stores.some((store) => store.startsWith('kine')) ? await buildGoProgram(KINE, cache, note) : '';
+  const kubernetes = await findKubernetes(options, env, note);
+  const context = { client, programs: { etcd: kubernetes.etcd, kine }, folder, note };
+  switch (options.what) {
+    case 'phases': {
+      const result = await measurePhases(options, context);
+      return { text: phasesTable(result), problems: result.errors };
+    }
+    case 'apiserver': {
+      const result = await measureApiServer(options, { ...context, kubernetes, env });
+      return { text: apiServerTable(result), problems: result.errors };
+    }
+    case 'pages': {
+      const texts: string[] = [];
+      const problems: string[] = [];
+      for (const store of options.stores) {
+        note(`loading ${options.objects} objects into ${store}, then walking them`);
+        const { text, holds } = describePages(store, await measurePages(store, options.objects, context));
+        texts.push(text);
+        if (!holds) problems.push(`${store} is above a limit`);
+      }
+      return { text: texts.join('\n'), problems };
+    }
+  }
+}
+
+async function findKubernetes(options: BenchOptions, env: NodeJS.ProcessEnv, note: (text: string) => void) {
+  const wanted: Program[] = [
+    ...(options.stores.includes('etcd') ? (['etcd'] as const) : []),
+    ...(options.what === 'apiserver' ? (['kube-apiserver', 'kube-controller-manager'] as const) : []),
+  ];
+  const found = await new Binaries({ env, progress: { note, update: () => undefined } }).find(wanted);
+  const path = (program: Program): string => (wanted.includes(program) ? found[program].path : '');
+  return {
+    etcd: path('etcd'),
+    'kube-apiserver': path('kube-apiserver'),
+    'kube-controller-manager': path('kube-controller-manager'),
+  };
+}
+
+async function describeRun(options: BenchOptions, folder: string, args: readonly string[]): Promise<string> {
+  const versions: string[] = [];
+  if (options.stores.includes('etcd')) versions.push(`etcd ${ETCD_VERSION}`);
+  if (options.stores.some((store) => store.startsWith('kine')))
+    versions.push(`kine ${await pinnedVersion(KINE, 'github.com/k3s-io/kine')}`);
+  if (options.what === 'apiserver') versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
+  const commit = (await runProgram('git', ['rev-parse', '--short', 'HEAD']).catch(() => 'unknown')).trim();
+  const how = {
+    phases: `Values of 1.5 kB, closed loop over 4 connections from the same machine, ${options.seconds} s each after a warm-up, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
+    apiserver: `One kube-apiserver (default flags) on each store in turn, 10 workers, ${options.seconds} s, client on the same machine: 6 creates of 1 kB objects of 6 cluster-scoped kinds, then 6 lists by label, each checked to hold exactly its object; medians of ${options.repetitions}.`,
+    pages:
+      'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key.',
+  }[options.what];
+  return [
+    `\`npm run bench${args.length > 0 ? ` -- ${args.join(' ')}` : ''}\`, ${new Date().toISOString().slice(0, 10)}, commit ${commit}${versions.length > 0 ? `, ${versions.join(', ')}` : ''}.`,
+    `Machine: ${await describeMachine(folder)}.`,
+    how,
+    ...options.stores.map((store) => `- ${store}: ${DURABILITY[store]}`),
+  ].join('\n');
+}
+
+async function main(): Promise<number> {
+  const args = process.argv.slice(2);
+  const options = parseOptions(args);
+  if (options === null) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  const folder = await mkdtemp(join(tmpdir(), 'bench-'));
+  const header = await describeRun(options, folder, args);
+  const { text, problems } = await bench(options, folder, process.env, (line) => process.stderr.write(`${line}\n`));
+  process.stdout.write(`${header}\n\n${text}\n`);
+  for (const problem of problems) process.stdout.write(`\nPROBLEM: ${problem}\n`);
+  await rm(folder, { recursive: true });
+  return problems.length === 0 ? 0 : 1;
+}
+
+process.exitCode = await main().catch((error: unknown) => {
+  if (!(error instanceof UsageError) && !(error instanceof ProgramError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  return error instanceof UsageError ? 2 : 1;
+});
