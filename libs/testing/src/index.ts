@@ -1,1 +1,1 @@
-export {};
+export { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backend.js';
