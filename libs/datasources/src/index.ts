@@ -1,6 +1,12 @@
-export {};
+export { DataSourceRegistry } from './data-source-registry.js';
+export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
+export { StoreThreads } from './dialects/sqlite/store-threads.js';
+export { RefusedDatabaseError } from './dialects/sqlite/side-lock.js';
+export { openBackends, type OpenBackendsOptions, type OpenedBackends } from './open-backends.js';
+export { PlacementError, type TopologyRecord } from './placement-check.js';
 export * from './topology/endpoint.js';
 export type { Matcher } from './topology/key-rule.js';
 export * from './topology/topology.js';
 export * from './topology/topology-error.js';
 export * from './topology/parse-topology.js';
+export * from './topology/topology-source.js';
