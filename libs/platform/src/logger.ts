@@ -1,3 +1,4 @@
+import { isNativeError } from 'node:util/types';
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 
 export type LogFormat = 'plain' | 'json';
@@ -83,7 +84,7 @@ function printable(fields: LogFields): LogFields {
 }
 
 function errorFields(error: unknown): unknown {
-  if (!(error instanceof Error)) {
+  if (!isNativeError(error)) {
     return error;
   }
   return {
@@ -151,7 +152,7 @@ export class NestLogger {
     const fields = contextOf(rest);
     // Nest hands the stack over as a text of several lines.
     const stack = rest.find((item) => typeof item === 'string' && item.includes('\n'));
-    const err = message instanceof Error ? { err: message } : stack === undefined ? {} : { stack };
+    const err = isNativeError(message) ? { err: message } : stack === undefined ? {} : { stack };
     this.#logger.error(text(message), { ...fields, ...err });
   }
 
@@ -161,7 +162,7 @@ export class NestLogger {
 }
 
 function text(message: unknown): string {
-  if (message instanceof Error) {
+  if (isNativeError(message)) {
     return message.message;
   }
   return typeof message === 'string' ? message : JSON.stringify(message);

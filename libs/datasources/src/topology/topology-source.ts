@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { isNativeError } from 'node:util/types';
 import { didYouMean } from '@harikube/platform';
 import { redactEndpoint } from './endpoint.js';
 import { parseTopology, type ParseTopologyOptions } from './parse-topology.js';
@@ -76,7 +77,7 @@ async function readSourceFile(path: string, signal: AbortSignal | undefined): Pr
   try {
     return await readFile(path, { signal });
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const code = isNativeError(error) && 'code' in error ? error.code : undefined;
     const reason =
       code === 'ENOENT'
         ? 'there is no such file'
@@ -126,9 +127,10 @@ async function fetchSource(url: string, signal: AbortSignal | undefined): Promis
   }
 }
 
+/** fetch() itself only says that it failed; the reason is the cause. */
 function networkReason(error: unknown): string {
-  if (!(error instanceof Error)) {
+  if (!isNativeError(error)) {
     return String(error);
   }
-  return error.cause instanceof Error && error.cause.message !== '' ? error.cause.message : error.message;
+  return isNativeError(error.cause) && error.cause.message !== '' ? error.cause.message : error.message;
 }
