@@ -71,6 +71,7 @@ type phase struct {
 	kind      string
 	prefix    string
 	keys      int
+	count     int
 	valueSize int
 	pageSize  int
 	clients   int
@@ -87,7 +88,11 @@ func (p phase) run(endpoint string) (summary, error) {
 		return summary{}, fmt.Errorf("-keys is needed for %s", p.kind)
 	}
 
-	ctx, cancel := context.WithTimeout(context.Background(), p.duration+time.Minute)
+	duration := p.duration
+	if p.count > 0 {
+		duration = 10 * time.Minute
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), duration+time.Minute)
 	defer cancel()
 	// Connecting is no part of any request.
 	for client := range min(connections, p.clients) {
@@ -98,14 +103,18 @@ func (p phase) run(endpoint string) (summary, error) {
 
 	var next atomic.Int64
 	next.Store(int64(p.keys))
-	deadline := time.Now().Add(p.duration)
-	result := closedLoops(p.clients, func(client int, record *samples) {
+	deadline := time.Now().Add(duration)
+	return closedLoops(p.clients, func(client int, record *samples) {
 		kv, value := kvs.of(client), newValue(p.valueSize, uint64(client))
 		random := rand.New(rand.NewPCG(uint64(client), 1))
 		for began := time.Now(); began.Before(deadline); began = time.Now() {
 			switch p.kind {
 			case "create":
-				record.add(began, create(ctx, kv, keyOf(p.prefix, int(next.Add(1)-1)), value))
+				number := int(next.Add(1)) - 1
+				if p.count > 0 && number >= p.keys+p.count {
+					return
+				}
+				record.add(began, create(ctx, kv, keyOf(p.prefix, number), value))
 			case "get":
 				record.add(began, p.get(ctx, kv, keyOf(p.prefix, random.IntN(p.keys))))
 			case "list":
@@ -115,9 +124,7 @@ func (p phase) run(endpoint string) (summary, error) {
 				return
 			}
 		}
-	})
-	result.Keys = int(next.Load())
-	return result, nil
+	}), nil
 }
 
 func (p phase) get(ctx context.Context, kv pb.KVClient, key []byte) error {

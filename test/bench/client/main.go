@@ -33,6 +33,7 @@ func run(args []string) error {
 		flags.StringVar(&load.kind, "kind", "create", "create, get or list")
 		flags.StringVar(&load.prefix, "prefix", "/registry/bench/items/", "prefix of all keys")
 		flags.IntVar(&load.keys, "keys", 0, "keys that are there already, numbered from 0: what get and list read")
+		flags.IntVar(&load.count, "count", 0, "create exactly so many keys, however long it takes; 0: as many as fit into -duration")
 		flags.IntVar(&load.valueSize, "value-size", 1500, "bytes of a value")
 		flags.IntVar(&load.pageSize, "page-size", 500, "keys of a list")
 		if err := flags.Parse(args[1:]); err != nil {

@@ -19,8 +19,6 @@ type summary struct {
 	P95Ms      float64 `json:"p95Ms"`
 	P99Ms      float64 `json:"p99Ms"`
 	MaxMs      float64 `json:"maxMs"`
-	// Keys that exist after a create phase, numbered from 0.
-	Keys int `json:"keys,omitempty"`
 }
 
 // samples is one loop's own record, so that loops share nothing while they run.

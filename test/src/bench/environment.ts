@@ -8,7 +8,7 @@ import { median } from './median.js';
 export async function describeMachine(folder: string): Promise<string> {
   const processors = cpus();
   const memory = Math.round(totalmem() / 1024 ** 3);
-  const filesystem = (await runProgram('stat', ['-f', '-c', '%T', folder])).trim();
+  const filesystem = (await runProgram('df', ['--output=fstype', folder])).trim().split('\n').at(-1) ?? '';
   const syncMs = median(measureSync(join(folder, 'sync-probe')));
   return [
     `${processors.length} CPUs (${processors[0]?.model.trim() ?? 'unknown'}, ${arch()})`,

@@ -13,7 +13,6 @@ export interface Summary {
   readonly p95Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  readonly keys?: number;
 }
 
 export interface PagesResult {
