@@ -99,7 +99,7 @@ export class WireReader {
         this.advance(8);
         return;
       case WireType.Bytes:
-        this.position += this.length();
+        this.message();
         return;
       case WireType.Fixed32:
         this.advance(4);
