@@ -1,39 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { cacheRoot } from '@harikube/local-cluster';
 import { ProgramError } from '../run-program.js';
-import { type ConformanceOptions, parseOptions, USAGE, UsageError } from './options.js';
-import { routerCommand } from './setups.js';
-import { buildStorageTests } from './storage-tests.js';
-import { runTestProgram, type TestReport } from './test-program.js';
-
-/** Runs what the options say and returns one report per test program; outputs stay in `folder`. */
-export async function runConformance(
-  options: ConformanceOptions,
-  folder: string,
-  env: NodeJS.ProcessEnv,
-  note: (text: string) => void,
-): Promise<TestReport[]> {
-  const programs = await buildStorageTests(options.kubernetes, cacheRoot(env), note);
-  const command = options.server === undefined ? routerCommand(options.setup) : `exec ${options.server}`;
-  const environment = { ...env, SERVER_CMD: command, CONFORMANCE_TLS: options.setup === 'tls' ? '1' : '' };
-  const selected = options.suites.map((suite) => ({ name: suite as string, pattern: options.pattern }));
-  if (options.setup === 'tls') selected.push({ name: 'factory', pattern: '^TestTLSConnection$' });
-  const reports: TestReport[] = [];
-  for (const { name, pattern } of selected) {
-    reports.push(await runTestProgram({ name, path: join(programs, `${name}.test`), pattern, env: environment, folder }, note));
-  }
-  return reports;
-}
-
-export function summarise(report: TestReport): string {
-  const parts = [`${report.name}: ${report.passed} of ${report.tests} passed in ${Math.round(report.seconds)} s`];
-  if (report.skipped.length > 0) parts.push(`skipped by themselves: ${report.skipped.join(', ')}`);
-  if (report.timing.length > 0) parts.push(`only at the second try, alone: ${report.timing.join(', ')}`);
-  if (report.failed.length > 0) parts.push(`failed: ${report.failed.join(', ')}`);
-  return parts.join('; ');
-}
+import { runConformance, summarise } from './conformance.js';
+import { parseOptions, USAGE, UsageError } from './options.js';
 
 async function main(): Promise<number> {
   const options = parseOptions(process.argv.slice(2));
@@ -53,10 +23,8 @@ async function main(): Promise<number> {
   return green ? 0 : 1;
 }
 
-if (import.meta.main) {
-  process.exitCode = await main().catch((error: unknown) => {
-    if (!(error instanceof UsageError) && !(error instanceof ProgramError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return error instanceof UsageError ? 2 : 1;
-  });
-}
+process.exitCode = await main().catch((error: unknown) => {
+  if (!(error instanceof UsageError) && !(error instanceof ProgramError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  return error instanceof UsageError ? 2 : 1;
+});

@@ -1,0 +1,29 @@
+import { describe, expect, it } from '@jest/globals';
+import { parseOptions } from './options.js';
+
+describe('options of the bench', () => {
+  it('compare the router with etcd and kine by default', () => {
+    expect(parseOptions([])).toMatchObject({
+      what: 'phases',
+      stores: ['router', 'etcd', 'kine', 'kine-full'],
+      repetitions: 3,
+      seconds: 2.5,
+    });
+  });
+
+  it('read phases as kind and number of clients', () => {
+    expect(parseOptions(['--phases', 'create@16,list@4'])?.phases).toEqual([
+      { kind: 'create', clients: 16 },
+      { kind: 'list', clients: 4 },
+    ]);
+  });
+
+  it.each([
+    [['--phases', 'put@1'], '--phases put@1: give a list like create@1'],
+    [['--stores', 'router,consul'], '--stores consul: there are router, router-normal, etcd, kine, kine-full'],
+    [['--seconds', 'soon'], '--seconds soon: give a number above 0'],
+    [['pages', 'apiserver'], 'pages apiserver: there are apiserver and pages'],
+  ])('refuse %j', (args, sentence) => {
+    expect(() => parseOptions(args)).toThrow(sentence);
+  });
+});

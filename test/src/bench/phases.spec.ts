@@ -1,0 +1,33 @@
+import { describe, expect, it } from '@jest/globals';
+import { phasesTable } from './phases.js';
+
+const measured = (perSecond: number) => ({
+  requests: 100,
+  errors: 0,
+  seconds: 1,
+  perSecond,
+  meanMs: 1,
+  p50Ms: 1,
+  p90Ms: 2,
+  p95Ms: 3,
+  p99Ms: 4,
+  maxMs: 5,
+  cpuMicroseconds: 70,
+});
+const repetition = (perSecond: number) => ({ phases: [measured(perSecond)], memory: { residentMegabytes: 90, peakMegabytes: 120 } });
+
+describe('phasesTable', () => {
+  it('takes ratios repetition by repetition, so that a noisy moment does not count twice', () => {
+    const text = phasesTable({
+      options: { stores: ['router', 'etcd'], phases: [{ kind: 'create', clients: 16 }], repetitions: 3, seconds: 1 },
+      repetitions: { router: [1000, 100, 3000].map(repetition), etcd: [500, 50, 1000].map(repetition) },
+      errors: [],
+    });
+    expect(text.split('\n')).toEqual([
+      '| requests/s (server CPU µs each; p50 / p99 ms) | router | etcd | router ÷ etcd |',
+      '| --- | --- | --- | --- |',
+      '| create, 16 clients | **1000** (70; 1.00 / 4.00) | **500** (70; 1.00 / 4.00) | 2.00x |',
+      '| resident memory after all | 90 MB, peak 120 MB | 90 MB, peak 120 MB |  |',
+    ]);
+  });
+});
