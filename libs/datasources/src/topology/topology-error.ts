@@ -14,6 +14,8 @@ export interface TopologyProblem {
 /** A topology that cannot be used; carries every problem at once. */
 export class TopologyError extends Error {
   override readonly name = 'TopologyError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 1;
   constructor(readonly problems: readonly TopologyProblem[]) {
     super(
       problems

@@ -15,6 +15,8 @@ export type TopologySource =
 /** The text of a topology could not be had: nothing is known about its rules. */
 export class TopologySourceError extends Error {
   override readonly name = 'TopologySourceError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 1;
 }
 
 const FETCH_TIMEOUT_MS = 10_000;
