@@ -17,8 +17,8 @@ export interface Summary {
 
 export interface PagesResult {
   readonly loading: Summary;
-  readonly walk: Summary;
-  readonly pagesMs: readonly number[];
+  /** Latency of each page, in order, of each walk. */
+  readonly walksMs: readonly (readonly number[])[];
 }
 
 export interface ApiServerResult {

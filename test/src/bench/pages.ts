@@ -13,9 +13,6 @@ export interface PagesBench {
   readonly objects: number;
   readonly result: PagesResult;
   readonly peakMegabytes: number;
-  readonly medianMs: number;
-  readonly firstMs: number;
-  readonly maxMs: number;
 }
 
 /** Loads objects of 1.5 kB and walks them in pages of 500; the client refuses a page that is not exactly right. */
@@ -29,31 +26,34 @@ export async function measurePages(
   try {
     const result = await runLoad<PagesResult>(client, 'pages', { endpoint: server.endpoint, objects, clients: 64 });
     const { peakMegabytes } = await memoryUsage(server.pid);
-    return {
-      objects,
-      result,
-      peakMegabytes,
-      medianMs: median(result.pagesMs),
-      firstMs: result.pagesMs[0] ?? Number.NaN,
-      maxMs: Math.max(...result.pagesMs),
-    };
+    return { objects, result, peakMegabytes };
   } finally {
     await server.stop();
     await rm(data, { recursive: true });
   }
 }
 
-/** The bench in lines, each limit with whether it holds. */
-export function describePages(store: StoreName, bench: PagesBench): { text: string; holds: boolean } {
-  const { loading, pagesMs } = bench.result;
-  const slowest = bench.maxMs / bench.medianMs;
-  const memoryHolds = bench.peakMegabytes < PEAK_LIMIT_MEGABYTES;
+/** The bench in lines, each limit with whether it holds. The first walk is the one that counts; the others show what was noise. */
+export function describePages(store: StoreName, { objects, result, peakMegabytes }: PagesBench): { text: string; holds: boolean } {
+  const { loading, walksMs } = result;
+  const walks = walksMs.map((pages) => ({
+    pages: pages.length,
+    first: pages[0] ?? Number.NaN,
+    median: median(pages),
+    slowest: Math.max(...pages),
+    slowestPage: pages.indexOf(Math.max(...pages)) + 1,
+  }));
+  const slowest = walks.map((walk) => walk.slowest / walk.median)[0] ?? Number.NaN;
+  const memoryHolds = peakMegabytes < PEAK_LIMIT_MEGABYTES;
   const pagesHold = slowest <= PAGE_LIMIT_MEDIANS;
   const text = [
-    `${store}: ${bench.objects} objects of 1.5 kB loaded in ${loading.seconds.toFixed(1)} s (${Math.round(loading.perSecond)} creates/s from 64 clients), ${pagesMs.length} pages of 500 with exact counts`,
-    `- page: first ${bench.firstMs.toFixed(1)} ms, median ${bench.medianMs.toFixed(1)} ms, slowest ${bench.maxMs.toFixed(1)} ms`,
-    `- peak RSS ${bench.peakMegabytes.toFixed(0)} MB, loading included: below ${PEAK_LIMIT_MEGABYTES} MB ${memoryHolds ? 'holds' : 'DOES NOT HOLD'}`,
-    `- slowest page ${slowest.toFixed(2)}x the median: at most ${PAGE_LIMIT_MEDIANS}x ${pagesHold ? 'holds' : 'DOES NOT HOLD'}`,
+    `${store}: ${objects} objects of 1.5 kB loaded in ${loading.seconds.toFixed(1)} s (${Math.round(loading.perSecond)} creates/s from 64 clients), then walked in ${walks[0]?.pages ?? 0} pages of 500 with exact counts`,
+    ...walks.map(
+      (walk, index) =>
+        `- walk ${index + 1}: first page ${walk.first.toFixed(1)} ms, median ${walk.median.toFixed(1)} ms, slowest ${walk.slowest.toFixed(1)} ms (page ${walk.slowestPage})`,
+    ),
+    `- peak RSS ${peakMegabytes.toFixed(0)} MB, loading included: below ${PEAK_LIMIT_MEGABYTES} MB ${memoryHolds ? 'holds' : 'DOES NOT HOLD'}`,
+    `- slowest page of the first walk ${slowest.toFixed(2)}x its median: at most ${PAGE_LIMIT_MEDIANS}x ${pagesHold ? 'holds' : 'DOES NOT HOLD'}`,
   ].join('\n');
   return { text, holds: memoryHolds && pagesHold };
 }
