@@ -4,7 +4,7 @@
  * the cache folder. A program of another version than the pinned one is passed over with a note.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { FileLock } from './file-lock.js';
@@ -36,7 +36,7 @@ const FACTS: Readonly<Record<Program, ProgramFacts>> = {
   etcdctl: { version: ETCD_VERSION, versionArgs: ['version'] },
 };
 
-/** A way to put programs into a folder: resolves to what it could not provide. */
+/** A way to put programs into a folder; a `SetupError` says why it cannot. */
 export type Provider = (
   programs: readonly Program[],
   folder: string,
@@ -156,7 +156,7 @@ export class Binaries {
       case 'KUBEBUILDER_ASSETS':
         return env['KUBEBUILDER_ASSETS'] ? [env['KUBEBUILDER_ASSETS']] : [];
       case 'PATH':
-        return [...new Set((env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== ''))];
+        return distinctFolders((env['PATH'] ?? '').split(delimiter));
       case 'cache':
       case 'download':
       case 'build':
@@ -170,6 +170,20 @@ export function cacheRoot(env: NodeJS.ProcessEnv): string {
   if (env['HARIKUBE_CACHE']) return env['HARIKUBE_CACHE'];
   if (env['XDG_CACHE_HOME']) return join(env['XDG_CACHE_HOME'], 'harikube');
   return join(env['HOME'] ?? homedir(), '.cache', 'harikube');
+}
+
+/** Without those that lead to the same place (`/bin` is `/usr/bin` on many systems) or nowhere. */
+function distinctFolders(folders: readonly string[]): string[] {
+  const byTarget = new Map<string, string>();
+  for (const folder of folders) {
+    try {
+      const target = realpathSync(folder);
+      if (!byTarget.has(target)) byTarget.set(target, folder);
+    } catch {
+      // PATH may name folders that are not there.
+    }
+  }
+  return [...byTarget.values()];
 }
 
 function isExecutable(path: string): boolean {

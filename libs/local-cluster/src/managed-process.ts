@@ -12,6 +12,8 @@ import { errorCode, explainFileError, SetupError } from './setup-error.js';
 
 const LOG_BYTES = 16 * 1024 * 1024;
 const TAIL_BYTES = 64 * 1024;
+/** A process that lived this long was well: its next death is the first of a series. */
+const STABLE_MILLISECONDS = 60_000;
 
 export type ProcessEvent =
   | { readonly type: 'died'; readonly name: string; readonly how: string; readonly restartInMilliseconds: number }
@@ -176,7 +178,7 @@ export class ManagedProcess {
     for (;;) {
       const how = await running.ended;
       if (this.#stopping.signal.aborted) return;
-      if (performance.now() - running.startedAt > 2 * backoff.maximumMilliseconds) pause = backoff.initialMilliseconds;
+      if (performance.now() - running.startedAt > STABLE_MILLISECONDS) pause = backoff.initialMilliseconds;
       onEvent?.({ type: 'died', name: this.name, how, restartInMilliseconds: pause });
       await delay(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       if (this.#stopping.signal.aborted) return;

@@ -146,9 +146,11 @@ async function request(url: string, over: AbortSignal, byUser?: AbortSignal): Pr
 
 /** The system's short name of what went wrong, which `fetch` hides in the cause. */
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return 'no answer in time';
-  return errorCode(error.cause) || errorCode(error) || error.message;
+  if (typeof error !== 'object' || error === null) return String(error);
+  if ('name' in error && error.name === 'TimeoutError') return 'no answer in time';
+  return (
+    errorCode('cause' in error ? error.cause : undefined) || errorCode(error) || ('message' in error ? String(error.message) : 'unknown')
+  );
 }
 
 function megabytes(bytes: number): string {

@@ -5,7 +5,7 @@ export class SetupError extends Error {
 
 /** The errno name of a failed system call, or an empty string. */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : '';
 }
 
 /** Turns a full disk or a missing permission below `folder` into a sentence with the way out; other errors pass through. */
