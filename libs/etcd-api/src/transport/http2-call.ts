@@ -43,6 +43,23 @@ function onWantTrailers(this: CallStream): void {
 /** A reset by the client is told again by 'close'; there is nothing to do about the error itself. */
 function onError(): void {}
 
+/** How long a client may keep its side of a call open that has been answered. */
+const LINGER_MS = 1000;
+
+/**
+ * Clients close their side when they are answered early. For one that does not, the stream is reset without an error, as
+ * RFC 9113 section 8.1 lets a server do; not while frames still wait for the socket, since a reset would take them along.
+ */
+function onLingered(stream: CallStream): void {
+  if (stream.closed || stream.destroyed) return;
+  if ((stream.session?.state.outboundQueueSize ?? 0) > 0) linger(stream);
+  else stream.close(constants.NGHTTP2_NO_ERROR);
+}
+
+function linger(stream: CallStream): void {
+  setTimeout(onLingered, LINGER_MS, stream).unref();
+}
+
 function onDeadline(call: Http2Call): void {
   call.deadlinePassed();
 }
@@ -177,6 +194,7 @@ export class Http2Call implements StreamCall {
 
   sendTrailers(): void {
     this.stream.sendTrailers(this.trailers);
+    if (!this.stream.readableEnded) linger(this.stream);
   }
 
   private open(route: StreamRoute): void {
@@ -253,6 +271,7 @@ export class Http2Call implements StreamCall {
     this.conclude(code);
     if (!stream.headersSent) {
       stream.respond({ ...RESPONSE_HEADERS, ...statusTrailers(code, message) }, TRAILERS_ONLY_OPTIONS);
+      if (!stream.readableEnded) linger(stream);
     } else {
       if (code !== GrpcCode.Ok) this.trailers = statusTrailers(code, message);
       stream.end();
@@ -288,6 +307,7 @@ export function refuse(stream: ServerHttp2Stream, error: GrpcError, httpStatus =
   stream.resume();
   const headers = { ...RESPONSE_HEADERS, ':status': httpStatus, ...statusTrailers(error.code, error.message) };
   stream.respond(headers, TRAILERS_ONLY_OPTIONS);
+  linger(stream);
 }
 
 function statusTrailers(code: GrpcCode, message: string): OutgoingHttpHeaders {

@@ -1,0 +1,58 @@
+import 'reflect-metadata';
+import { webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A certificate authority for one spec. */
+export class Authority {
+  private serial = 1;
+
+  private constructor(
+    private readonly keys: webcrypto.CryptoKeyPair,
+    private readonly certificate: x509.X509Certificate,
+  ) {}
+
+  static async create(name: string): Promise<Authority> {
+    const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      serialNumber: '01',
+      name: `CN=${name}`,
+      ...validity(),
+      keys,
+      signingAlgorithm: ALGORITHM,
+      extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+    });
+    return new Authority(keys, certificate);
+  }
+
+  get cert(): string {
+    return this.certificate.toString('pem');
+  }
+
+  async issue(name: string): Promise<Certificate> {
+    const keys = (await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+    const certificate = await x509.X509CertificateGenerator.create({
+      serialNumber: `0${++this.serial}`,
+      subject: `CN=${name}`,
+      issuer: this.certificate.subject,
+      ...validity(),
+      publicKey: keys.publicKey,
+      signingKey: this.keys.privateKey,
+      signingAlgorithm: ALGORITHM,
+      extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'ip', value: '127.0.0.1' }])],
+    });
+    const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
+    return { cert: certificate.toString('pem'), key: x509.PemConverter.encode(key, 'PRIVATE KEY') };
+  }
+}
+
+function validity(): { readonly notBefore: Date; readonly notAfter: Date } {
+  const hour = 3_600_000;
+  return { notBefore: new Date(Date.now() - hour), notAfter: new Date(Date.now() + hour) };
+}
