@@ -21,11 +21,11 @@ export function parseGoDuration(text: string): number | undefined {
   if (body === '0') {
     return 0;
   }
-  if (!/^(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(body)) {
+  if (!/^(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(body)) {
     return undefined;
   }
   let total = 0;
-  for (const [, number, unit] of body.matchAll(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
+  for (const [, number, unit] of body.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g)) {
     total += Number(number) * (MILLISECONDS[unit ?? ''] ?? Number.NaN);
   }
   // Whole nanoseconds: the sum of binary fractions is not exact.

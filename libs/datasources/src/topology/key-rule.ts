@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js';
 import { intersect, type KeyInterval, pointInterval, prefixInterval, subtract, toByteString } from './key-interval.js';
-import { ResourceKeys, resourcePath, storagePathOf } from './resource-key.js';
+import { isClusterScoped, ResourceKeys, resourcePath, storagePathOf } from './resource-key.js';
 
 /** What a rule of the topology matches, in its canonical form: what is ignored is gone, and what may be left out is gone. */
 export type Matcher =
@@ -100,6 +100,9 @@ class NamespaceRule implements KeyRule {
       return { touches: false, taken: [] };
     }
     const first = Buffer.from(inside.from, 'latin1');
+    if (inside.to === `${inside.from}\0`) {
+      return this.matches(first) ? { touches: true, taken: [inside] } : { touches: false, taken: [] };
+    }
     const end = this.keys.end(first);
     const resource = end < 0 ? '' : first.toString('latin1', this.keys.baseLength, end);
     const path = this.base + resource;
@@ -112,7 +115,7 @@ class NamespaceRule implements KeyRule {
   }
 
   #isNamespaced(resource: string): boolean {
-    return resource !== 'namespaces' && this.keys.isWhole(resource);
+    return !isClusterScoped(resource) && this.keys.isWhole(resource);
   }
 }
 

@@ -182,7 +182,7 @@ backends:
     [backend(pods, 'compactBatchSize: 0'), 'backends[0].compactBatchSize: 0 is out of range: 1 to 1000000'],
     [backend(pods, 'compactIntervalJitter: 1.5'), 'must be a whole number, is the number 1.5'],
     [backend(pods, 'compactTimeout: 5'), 'must be a duration such as 5m0s, 1h or 100ms, is the number 5'],
-    [backend(pods, 'compactTimeout: -5s'), '-5s is out of range: a duration is not negative'],
+    [backend(pods, 'compactTimeout: -5s'), 'a duration must not be negative, is the text "-5s"'],
     [backend(pods, 'disableStorageLevelFiltering: "yes"'), 'must be true or false, is the text "yes"'],
     [backend(pods, 'connectionPool: {maxopen: 5}'), 'unknown key "maxopen" (did you mean "maxOpen"?)'],
     [backend(pods, 'connectionPool: {maxOpen: many}'), 'must be a whole number, is the text "many"'],

@@ -281,7 +281,7 @@ class TopologyParser {
       } else if (!SUBDOMAIN.test(kind)) {
         this.#at(item, `invalid kind "${kind}": use the plural in lower case, such as "pods" or "users.product.example.com"`);
         isValid = false;
-      } else if (isClusterScoped(kind)) {
+      } else if (isClusterScoped(resourcePath(kind))) {
         this.#at(item, `kind "${kind}" can never match: its objects live in no namespace`);
         isValid = false;
       } else if (kinds.has(resourcePath(kind))) {
@@ -487,8 +487,8 @@ class TopologyParser {
   }
 
   #valueOf(at: Field, key: string): Field | undefined {
-    const node = isMap(at.node) ? (at.node as YAMLMap<unknown, unknown>).get(key, true) : undefined;
-    return node === undefined ? undefined : { node: node as Node, path: `${at.path}.${key}` };
+    const node = isMap(at.node) ? (at.node as YAMLMap<unknown, Node>).get(key, true) : undefined;
+    return node === undefined ? undefined : { node, path: `${at.path}.${key}` };
   }
 
   #map(at: Field, known: readonly string[]): Fields | undefined {
@@ -592,7 +592,7 @@ class TopologyParser {
       return undefined;
     }
     if (milliseconds < 0) {
-      this.#at(field, `${String(value)} is out of range: a duration is not negative`);
+      this.#at(field, `a duration must not be negative, is ${describe(field.node)}`);
       return undefined;
     }
     return milliseconds;
@@ -627,10 +627,16 @@ function describe(node: Node): string {
     return 'a list';
   }
   const value: unknown = isScalar(node) ? node.value : undefined;
-  if (typeof value === 'string') {
-    return `the text "${redactEndpoint(value)}"`;
+  switch (typeof value) {
+    case 'string':
+      return `the text "${redactEndpoint(value)}"`;
+    case 'number':
+    case 'boolean':
+    case 'bigint':
+      return `the ${typeof value} ${value}`;
+    default:
+      return 'empty';
   }
-  return value === null || value === undefined ? 'empty' : `the ${typeof value} ${String(value)}`;
 }
 
 /** Without the fields that are undefined: absent means the default. */

@@ -37,9 +37,10 @@ const BUILT_IN_GROUPS: ReadonlySet<string> = new Set([
 
 const UNDOTTED_GROUPS: ReadonlySet<string> = new Set(['apps', 'autoscaling', 'batch', 'core', 'extensions', 'policy']);
 
+/** Storage paths of what kube-apiserver v1.36 itself keeps outside namespaces. */
 const CLUSTER_SCOPED: ReadonlySet<string> = new Set([
   'namespaces',
-  'nodes',
+  'minions',
   'persistentvolumes',
   'clusterroles',
   'clusterrolebindings',
@@ -48,11 +49,31 @@ const CLUSTER_SCOPED: ReadonlySet<string> = new Set([
   'ingressclasses',
   'runtimeclasses',
   'volumeattachments',
+  'volumeattributesclasses',
   'csidrivers',
   'csinodes',
   'mutatingwebhookconfigurations',
   'validatingwebhookconfigurations',
+  'mutatingadmissionpolicies',
+  'mutatingadmissionpolicybindings',
+  'validatingadmissionpolicies',
+  'validatingadmissionpolicybindings',
   'certificatesigningrequests',
+  'clustertrustbundles',
+  'flowschemas',
+  'prioritylevelconfigurations',
+  'ipaddresses',
+  'servicecidrs',
+  'deviceclasses',
+  'resourceslices',
+  'devicetaintrules',
+  'storageversions',
+  'storageversionmigrations',
+  'masterleases',
+  'peerserverleases',
+  'ranges',
+  'apiextensions.k8s.io/customresourcedefinitions',
+  'apiregistration.k8s.io/apiservices',
 ]);
 
 /** A version as Kubernetes names them: `v1`, `v1beta2`. */
@@ -68,9 +89,9 @@ export function isBuiltInGroupSegment(segment: string): boolean {
   return UNDOTTED_GROUPS.has(segment) || BUILT_IN_GROUPS.has(segment);
 }
 
-/** A built-in kind that never lives in a namespace. */
-export function isClusterScoped(plural: string): boolean {
-  return CLUSTER_SCOPED.has(plural);
+/** Whether the kind at a storage path is one of kube-apiserver's own that never lives in a namespace. */
+export function isClusterScoped(path: string): boolean {
+  return CLUSTER_SCOPED.has(path);
 }
 
 /** The path under the etcd prefix of a kind named as a user names it: `services` becomes `services/specs`. */

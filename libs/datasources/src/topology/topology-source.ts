@@ -112,7 +112,7 @@ async function fetchSource(url: string, signal: AbortSignal | undefined): Promis
     }
     const chunks: Uint8Array[] = [];
     let length = 0;
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
       chunks.push(chunk);
       length += chunk.length;
       if (length > MAX_BYTES) {

@@ -1,6 +1,6 @@
 import type { KeyRange } from '@harikube/keyspace';
 import { type Endpoint, redactEndpoint } from './endpoint.js';
-import { fromByteString, intersect, type KeyInterval, pointInterval, prefixEnd, subtract, toByteString } from './key-interval.js';
+import { fromByteString, intersect, type KeyInterval, pointInterval, prefixInterval, subtract, toByteString } from './key-interval.js';
 import { compileRule, type KeyRule, type Matcher, matcherText, resourceIntervals, takesAll } from './key-rule.js';
 import { normalizeEtcdPrefix, ResourceKeys, resourcePath } from './resource-key.js';
 
@@ -95,10 +95,12 @@ interface ResourceRoute {
   readonly partial: readonly { readonly rule: KeyRule; readonly backend: string }[];
   /** The backend of every key that none of `partial` takes. */
   readonly otherwise: string;
-  /** `otherwise` alone, for ranges. */
-  readonly alone: readonly string[];
+  /** Every backend that could hold a key below the resource (`/registry/pods/` and on), in rule order, `main` last. */
+  readonly below: readonly string[];
 }
 
+const SLASH = 0x2f;
+const AFTER_SLASH = 0x30;
 const MAX_RESOURCE_ROUTES = 8192;
 
 /**
@@ -150,26 +152,30 @@ export class Topology {
 
   /**
    * Every backend that could hold a key of the range, in rule order, `main` last. Never too few. Too many only where a
-   * regular expression or a namespace rule without kinds leaves open which keys of the range are its own. A range that is
-   * empty (`end` not after `start`) belongs to `main`.
+   * regular expression or a namespace rule without kinds leaves open which keys of the range are its own. At least one backend, even for a range that is
+   * empty.
    */
   backendsFor(range: KeyRange): readonly string[] {
     if (range.single) {
       return [this.route(range.start)];
     }
-    const end = this.#keys.end(range.start);
-    const from = range.start.toString('latin1');
-    const to = range.end === null ? null : range.end.toString('latin1');
-    if (end >= 0 && end < range.start.length) {
-      const resource = from.slice(this.#keys.baseLength, end);
-      if (to !== null && to <= `${this.#base}${resource}0` && this.#keys.isWhole(resource)) {
+    const { start, end } = range;
+    const resourceEnd = this.#keys.end(start);
+    if (end !== null && resourceEnd >= 0 && resourceEnd < start.length) {
+      const resource = start.toString('latin1', this.#keys.baseLength, resourceEnd);
+      if (isBelow(end, start, resourceEnd) && this.#keys.isWhole(resource)) {
         const route = this.#resourceRoute(resource);
-        if (route.partial.length === 0) {
-          return route.alone;
+        if (route.below.length === 1 || (start.length === resourceEnd + 1 && end.length === resourceEnd + 1)) {
+          return route.below;
         }
       }
     }
-    return inRuleOrder(this.#touching({ from, to }).map((index) => this.#backendAt(index)));
+    const from = start.toString('latin1');
+    const to = end === null ? null : end.toString('latin1');
+    if (to !== null && to <= from) {
+      return [MAIN];
+    }
+    return this.#backendsOf({ from, to });
   }
 
   /**
@@ -211,30 +217,33 @@ export class Topology {
     if (this.#routes.size >= MAX_RESOURCE_ROUTES) {
       this.#routes.clear();
     }
-    const route = this.#judge(resourceIntervals(this.#base + resource));
+    const path = this.#base + resource;
+    const below = prefixInterval(`${path}/`);
+    const route = { ...this.#judge(resourceIntervals(path)), below: this.#backendsOf(below) };
     this.#routes.set(resource, route);
     return route;
   }
 
-  #judge(intervals: readonly KeyInterval[]): ResourceRoute {
+  #judge(intervals: readonly KeyInterval[]): Omit<ResourceRoute, 'below'> {
     const partial: { rule: KeyRule; backend: string }[] = [];
     for (const { rule, backend } of this.#keyRules) {
       if (intervals.every((interval) => takesAll(rule, interval))) {
-        return { partial, otherwise: backend, alone: [backend] };
+        return { partial, otherwise: backend };
       }
       if (intervals.some((interval) => rule.within(interval).touches)) {
         partial.push({ rule, backend });
       }
     }
-    return { partial, otherwise: MAIN, alone: [MAIN] };
+    return { partial, otherwise: MAIN };
+  }
+
+  #backendsOf(interval: KeyInterval): readonly string[] {
+    return inRuleOrder(this.#touching(interval).map((position) => this.#keyRules[position]?.backend ?? MAIN));
   }
 
   /** Positions in `#keyRules` of the rules that could take a key of the interval; -1: no rule might. */
   #touching(interval: KeyInterval): number[] {
     const touching: number[] = [];
-    if (interval.to !== null && interval.to <= interval.from) {
-      return [-1];
-    }
     let open: KeyInterval[] = [interval];
     for (const [index, { rule }] of this.#keyRules.entries()) {
       if (open.some((part) => rule.within(part).touches)) {
@@ -257,8 +266,7 @@ export class Topology {
   }
 
   #placementsBelow(path: string): Placement[] {
-    const prefix = `${path}/`;
-    const positions = this.#touching({ from: prefix, to: prefixEnd(prefix) });
+    const positions = this.#touching(prefixInterval(`${path}/`));
     const seen = new Set<string>();
     const placements: Placement[] = [];
     // The fixed keys stand before the rules; `main` is shown last however it is reached.
@@ -303,6 +311,14 @@ function compilePoint(key: string): KeyRule {
       return { touches: shared !== undefined, taken: shared === undefined ? [] : [shared] };
     },
   };
+}
+
+/** Whether `end` lies within the subtree of the path that ends at `pathEnd` of `start`, or right after it. */
+function isBelow(end: Buffer, start: Buffer, pathEnd: number): boolean {
+  if (end.length <= pathEnd || end.compare(start, 0, pathEnd, 0, pathEnd) !== 0) {
+    return false;
+  }
+  return end[pathEnd] === SLASH || (end[pathEnd] === AFTER_SLASH && end.length === pathEnd + 1);
 }
 
 function inRuleOrder(backends: readonly string[]): readonly string[] {
