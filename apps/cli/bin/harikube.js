@@ -43,7 +43,10 @@ function handOver(node) {
   // The channel carries nothing; its end tells the child that this process was killed.
   const child = spawn(node, [launcher].concat(process.argv.slice(2)), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
-  const forward = (signal) => child.kill(signal);
+  // What is typed on a terminal reaches the child by itself; a second Ctrl-C would mean something else to it.
+  const forward = (signal) => {
+    if (signal === 'SIGTERM' || !process.stdin.isTTY) child.kill(signal);
+  };
   for (const signal of signals) process.on(signal, forward);
   child.on('error', (error) => fail(node + ' cannot be started: ' + error.message));
   child.on('exit', (code, signal) => {
@@ -70,9 +73,18 @@ if (majorOf(process.version) < NEEDED) {
   fail('it is not built yet: run `npm run setup` in the repository');
 } else {
   module.enableCompileCache();
+  if (process.channel) {
+    // Started by the branch above: when that process is killed, this one has nobody left to run for.
+    process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+    process.channel.unref();
+  }
   import(pathToFileURL(main).href)
     .then((program) => program.main(process.argv.slice(2), process.env))
     .then((code) => {
       process.exitCode = code;
+    })
+    .catch((error) => {
+      if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+      fail('it is only partly built (' + error.message.split('\n')[0] + '): run `npm run setup` in the repository');
     });
 }

@@ -2,6 +2,7 @@ import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, Setu
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { packageVersion } from './repository.js';
 import { status } from './status.js';
+import { checkTopology, explainTopology } from './topology.js';
 import { up } from './up.js';
 
 /** Exit code of a command line that cannot be understood. */
@@ -17,11 +18,10 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
     await program.parseAsync(argv.length === 0 ? ['help'] : [...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-    if (error instanceof SetupError || error instanceof ProcessStartError) {
-      process.stderr.write(`harikube: ${error.message}\n`);
-      return 1;
-    }
-    throw error;
+    const code = error instanceof SetupError || error instanceof ProcessStartError ? 1 : exitCodeOf(error);
+    if (code === undefined || !(error instanceof Error)) throw error;
+    process.stderr.write(`harikube: ${error.message}\n`);
+    return code;
   }
   return exitCode;
 }
@@ -62,11 +62,24 @@ function commands(env: NodeJS.ProcessEnv, done: (exitCode: number) => void): Com
     .description('run the data layer alone: one etcd endpoint, many databases (see "harikube router --help")')
     .action(() => undefined);
 
+  const topology = program.command('topology').description('ask a topology which kinds live in which database');
+  topology
+    .command('explain')
+    .description('name the rule and the database of a key or a resource')
+    .argument('<key-or-resource>', '/registry/GROUP/RESOURCE/NAMESPACE/NAME, or RESOURCE.GROUP')
+    .option('--topology <file>', 'the topology (default: TOPOLOGY_CONFIG, else the example)')
+    .action((subject: string, options: { readonly topology?: string }) => explainTopology(subject, options, env, writeLine));
+  topology
+    .command('check')
+    .description('report every problem of a topology file')
+    .argument('<file>')
+    .action((file: string) => checkTopology(file, writeLine));
+
   program
     .command('status')
     .description('show what runs on a data folder')
     .option('--data <folder>', 'the folder of "harikube up"', '.harikube')
-    .action(async (options: { readonly data: string }) => done(await status(options.data, (line) => process.stdout.write(`${line}\n`))));
+    .action(async (options: { readonly data: string }) => done(await status(options.data, writeLine)));
 
   program
     .command('version')
@@ -77,6 +90,17 @@ function commands(env: NodeJS.ProcessEnv, done: (exitCode: number) => void): Com
       );
     });
   return program;
+}
+
+function writeLine(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** The exit code that an error asks for; its message is then meant for the user. */
+function exitCodeOf(error: unknown): number | undefined {
+  return typeof error === 'object' && error !== null && 'exitCode' in error && typeof error.exitCode === 'number'
+    ? error.exitCode
+    : undefined;
 }
 
 interface UpFlags {
@@ -100,7 +124,8 @@ function oneLine(text: string): string {
   const line = text
     .trim()
     .replace(/^error: /, '')
-    .replace(/\s*\n\s*/g, ' ');
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\.$/, '');
   return `harikube: ${line}${/did you mean/i.test(line) ? '' : '; see "harikube help"'}`;
 }
 

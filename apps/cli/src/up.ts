@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
-import { dirname, join, relative, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { dirname, join, relative } from 'node:path';
 import {
   Binaries,
   checkPort,
@@ -25,6 +24,7 @@ import {
 import { DataFolder } from './data-folder.js';
 import { EXAMPLES, LAUNCHER } from './repository.js';
 import { Terminal } from './terminal.js';
+import { EXAMPLE_TOPOLOGY, topologyAddress } from './topology-address.js';
 
 /** Longest path that a unix socket may have on every system. */
 const SOCKET_PATH_BYTES = 100;
@@ -135,16 +135,11 @@ export async function up(options: UpOptions, env: NodeJS.ProcessEnv): Promise<nu
 
 /** The address of the topology that the router is to read; undefined: none, everything lives in the default database. */
 function topologyOf(options: UpOptions, env: NodeJS.ProcessEnv): string | undefined {
-  if (options.topology !== undefined) {
-    if (options.store === 'etcd')
-      throw new SetupError('--topology has no meaning with --store etcd, which keeps everything in one etcd: leave one of them out');
-    const file = resolve(options.topology);
-    if (!existsSync(file)) throw new SetupError(`the topology file ${file} does not exist: check --topology`);
-    return pathToFileURL(file).href;
+  if (options.store === 'etcd') {
+    if (options.topology === undefined) return undefined;
+    throw new SetupError('--topology has no meaning with --store etcd, which keeps everything in one etcd: leave one of them out');
   }
-  if (options.store === 'etcd') return undefined;
-  if (env['TOPOLOGY_CONFIG']) return env['TOPOLOGY_CONFIG'];
-  return options.bare ? undefined : pathToFileURL(join(EXAMPLES, 'topology.yaml')).href;
+  return topologyAddress(options.topology, env) ?? (options.bare ? undefined : EXAMPLE_TOPOLOGY);
 }
 
 async function startEtcd(
@@ -245,8 +240,6 @@ function listenForStop(terminal: Terminal): Interruption {
   };
   const signals: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of signals) process.on(signal, stop);
-  // A launcher that was killed takes its end of the channel with it.
-  process.on('disconnect', stop);
   const { signal } = controller;
   // Listening for signals alone does not keep a process alive.
   const alive = setInterval(() => undefined, 3_600_000);
@@ -256,8 +249,6 @@ function listenForStop(terminal: Terminal): Interruption {
     close: () => {
       clearInterval(alive);
       for (const name of signals) process.off(name, stop);
-      process.off('disconnect', stop);
-      if (process.connected) process.disconnect();
     },
   };
 }

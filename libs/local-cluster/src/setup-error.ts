@@ -17,6 +17,9 @@ export function explainFileError(error: unknown, folder: string): unknown {
     case 'EPERM':
     case 'EROFS':
       return new SetupError(`${folder} cannot be written (${errorCode(error)}): choose a folder of your own`, { cause: error });
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return new SetupError(`${folder} is not a folder, or lies below something that is none: choose another folder`, { cause: error });
     default:
       return error;
   }
