@@ -145,6 +145,7 @@ backends:
     ['backends:', '1:1 backends: "backends" has no value'],
     ['- a', '1:1 : must be a mapping with backends, is a list'],
     ['backends: [a]', '1:12 backends[0]: must be a mapping with name, endpoint,'],
+    ['backends: []\n---\nbackends: []', '2:1 : a second document begins here; a topology is one'],
     ['backends: [', '1:12 : Flow sequence in block collection'],
     [backend(pods, pods), '5:3 : Map keys must be unique'],
     [backend(pods, 'pods: true'), '5:3 backends[0]: unknown key "pods"'],

@@ -97,7 +97,8 @@ class TopologyParser {
 
   parse(): Topology {
     for (const error of [...this.#document.errors, ...this.#document.warnings]) {
-      this.#report(error.pos[0], '', error.message);
+      const message = error.code === 'MULTIPLE_DOCS' ? 'a second document begins here; a topology is one' : error.message;
+      this.#report(error.pos[0], '', message);
     }
     const readable = this.#document.errors.every((error) => error.code === 'DUPLICATE_KEY');
     const parsed = readable ? this.#backends() : [];

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { KeyRange } from '@harikube/keyspace';
 import type { Matcher } from './key-rule.js';
-import { Topology, type TopologyRule } from './topology.js';
+import { Topology, type TopologyRule, UnknownSubjectError } from './topology.js';
 
 function rule(name: string, matcher: Matcher): TopologyRule {
   const dataSourceName = `sqlite:///data/${name}.db`;
@@ -357,6 +357,10 @@ describe('Topology.explain', () => {
       { backend: 'main', ruleIndex: null, line: null, matcher: 'no rule matches: the default', endpoint: 'sqlite:///data/main.db' },
     ]);
     expect(explanation.resourcePlacements.map(({ backend }) => backend)).toEqual(['system', 'team', 'main']);
+  });
+
+  it.each(['Users', 'users/x', '', 'a b', 'users.'])('refuses %j', (subject) => {
+    expect(() => customResources.explain(subject)).toThrow(new UnknownSubjectError(subject));
   });
 
   it('says that a fixed key follows no rule', () => {

@@ -84,6 +84,18 @@ export interface Explanation {
   readonly resourcePlacements: readonly Placement[];
 }
 
+/** What somebody asked about is neither a key nor a resource. */
+export class UnknownSubjectError extends Error {
+  override readonly name = 'UnknownSubjectError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 2;
+  constructor(subject: string) {
+    super(
+      `"${subject}" is neither a key nor a resource; write a key that begins with "/", or a plural in lower case with its group, such as users.example.com`,
+    );
+  }
+}
+
 /** Keys that live in the default database whatever the rules say. */
 function fixedKeys(etcdPrefix: string): readonly string[] {
   return ['compact_rev_key', toByteString(`${etcdPrefix}/health`)];
@@ -152,8 +164,8 @@ export class Topology {
 
   /**
    * Every backend that could hold a key of the range, in rule order, `main` last. Never too few. Too many only where a
-   * regular expression or a namespace rule without kinds leaves open which keys of the range are its own. At least one backend, even for a range that is
-   * empty.
+   * regular expression or a namespace rule without kinds leaves open which keys of the range are its own. At least one
+   * backend, even for a range that is empty.
    */
   backendsFor(range: KeyRange): readonly string[] {
     if (range.single) {
@@ -180,10 +192,14 @@ export class Topology {
 
   /**
    * Names the rule and the database of an absolute key (`/registry/pods/ns/x`), of all keys below a path
-   * (`/registry/pods/ns/`), or of a resource (`pods`, `users.product.webshop.harikube.info`).
+   * (`/registry/pods/ns/`), or of a resource (`pods`, `users.product.webshop.harikube.info`). Throws `UnknownSubjectError`
+   * for what is none of these.
    */
   explain(keyOrResource: string): Explanation {
     if (!keyOrResource.startsWith('/') && keyOrResource !== 'compact_rev_key') {
+      if (!/^[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/.test(keyOrResource)) {
+        throw new UnknownSubjectError(keyOrResource);
+      }
       const path = this.#base + toByteString(resourcePath(keyOrResource));
       return this.#explainRange(keyOrResource, path);
     }
