@@ -79,7 +79,7 @@ if (majorOf(process.version) < NEEDED) {
     process.channel.unref();
   }
   import(pathToFileURL(main).href)
-    .then((program) => program.main(process.argv.slice(2), process.env))
+    .then((program) => program.main(process.argv.slice(2)))
     .then((code) => {
       process.exitCode = code;
     })

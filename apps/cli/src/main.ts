@@ -1,15 +1,14 @@
 import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, SetupError } from '@harikube/local-cluster';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Env, readEnv } from '@harikube/platform';
 import { packageVersion } from './repository.js';
-import { status } from './status.js';
-import { checkTopology, explainTopology } from './topology.js';
-import { up } from './up.js';
 
 /** Exit code of a command line that cannot be understood. */
 const USAGE = 2;
 
-/** Runs one command line; resolves to its exit code. */
-export async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+/** Runs one command line; resolves to its exit code. Each command loads its own libraries: the database drivers alone take longer than most commands. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const env = readEnv();
   // The router reads its flags itself: it knows the reference's spellings.
   if (argv[0] === 'router') return await router(argv.slice(1), env);
   let exitCode = 0;
@@ -26,7 +25,7 @@ export async function main(argv: readonly string[], env: NodeJS.ProcessEnv): Pro
   return exitCode;
 }
 
-function commands(env: NodeJS.ProcessEnv, done: (exitCode: number) => void): Command {
+function commands(env: Env, done: (exitCode: number) => void): Command {
   const program = new Command('harikube')
     .description('Kubernetes on a data layer that routes each kind to its own database')
     .helpCommand('help [command]', 'show what a command does')
@@ -54,6 +53,7 @@ function commands(env: NodeJS.ProcessEnv, done: (exitCode: number) => void): Com
     .action(async (options: UpFlags) => {
       if (options.separate)
         throw new SetupError("--separate runs each of the platform's apps by itself, and there are none yet: leave it out");
+      const { up } = await import('./up.js');
       done(await up({ ...options, urls: { kubernetes: options.kubernetesDownloadUrl, etcd: options.etcdDownloadUrl } }, env));
     });
 
@@ -68,18 +68,27 @@ function commands(env: NodeJS.ProcessEnv, done: (exitCode: number) => void): Com
     .description('name the rule and the database of a key or a resource')
     .argument('<key-or-resource>', '/registry/GROUP/RESOURCE/NAMESPACE/NAME, or RESOURCE.GROUP')
     .option('--topology <file>', 'the topology (default: TOPOLOGY_CONFIG, else the example)')
-    .action((subject: string, options: { readonly topology?: string }) => explainTopology(subject, options, env, writeLine));
+    .action(async (subject: string, options: { readonly topology?: string }) => {
+      const { explainTopology } = await import('./topology.js');
+      await explainTopology(subject, options, env, writeLine);
+    });
   topology
     .command('check')
     .description('report every problem of a topology file')
     .argument('<file>')
-    .action((file: string) => checkTopology(file, writeLine));
+    .action(async (file: string) => {
+      const { checkTopology } = await import('./topology.js');
+      await checkTopology(file, writeLine);
+    });
 
   program
     .command('status')
     .description('show what runs on a data folder')
     .option('--data <folder>', 'the folder of "harikube up"', '.harikube')
-    .action(async (options: { readonly data: string }) => done(await status(options.data, writeLine)));
+    .action(async (options: { readonly data: string }) => {
+      const { status } = await import('./status.js');
+      done(await status(options.data, writeLine));
+    });
 
   program
     .command('version')
@@ -131,10 +140,10 @@ function oneLine(text: string): string {
 
 /** What `@harikube/router` is asked for. */
 interface RouterPackage {
-  runRouter?(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number | undefined>;
+  runRouter?(argv: readonly string[], env: Env): Promise<number | undefined>;
 }
 
-async function router(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+async function router(argv: readonly string[], env: Env): Promise<number> {
   const { runRouter } = (await import('@harikube/router')) as unknown as RouterPackage;
   if (runRouter === undefined) throw new Error('@harikube/router does not export runRouter: run `npm run setup` in the repository');
   return (await runRouter(argv, env)) ?? 0;

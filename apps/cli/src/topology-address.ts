@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { SetupError } from '@harikube/local-cluster';
+import type { Env } from '@harikube/platform';
 import { EXAMPLES } from './repository.js';
 
 /** What `harikube up` uses when nothing else is said. */
 export const EXAMPLE_TOPOLOGY = `file://${join(EXAMPLES, 'topology.yaml')}`;
 
 /** The topology of `--topology`, else of `TOPOLOGY_CONFIG`, as an address that the router reads; undefined: neither names one. */
-export function topologyAddress(file: string | undefined, env: NodeJS.ProcessEnv): string | undefined {
+export function topologyAddress(file: string | undefined, env: Env): string | undefined {
   if (file === undefined) return env['TOPOLOGY_CONFIG'] || undefined;
   const path = resolve(file);
   if (!existsSync(path)) throw new SetupError(`the topology file ${path} does not exist: check --topology`);

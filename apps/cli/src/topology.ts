@@ -1,16 +1,12 @@
 import { resolve } from 'node:path';
 import { type Explanation, loadTopology, parseTopologySource, type Placement, topologySourceName } from '@harikube/datasources';
+import type { Env } from '@harikube/platform';
 import { EXAMPLE_TOPOLOGY, topologyAddress } from './topology-address.js';
 
 type Write = (line: string) => void;
 
 /** Prints which rule places a key or a resource, and in which database. */
-export async function explainTopology(
-  subject: string,
-  options: { readonly topology?: string },
-  env: NodeJS.ProcessEnv,
-  write: Write,
-): Promise<void> {
+export async function explainTopology(subject: string, options: { readonly topology?: string }, env: Env, write: Write): Promise<void> {
   const source = parseTopologySource(topologyAddress(options.topology, env) ?? EXAMPLE_TOPOLOGY);
   const topology = await loadTopology(source);
   for (const line of explanationLines(topology.explain(subject), topologySourceName(source))) write(line);

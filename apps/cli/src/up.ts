@@ -21,6 +21,7 @@ import {
   SetupError,
   Supervisor,
 } from '@harikube/local-cluster';
+import type { Env } from '@harikube/platform';
 import { DataFolder } from './data-folder.js';
 import { EXAMPLES, LAUNCHER } from './repository.js';
 import { Terminal } from './terminal.js';
@@ -45,7 +46,7 @@ interface Store {
 }
 
 /** Runs a control plane until a signal comes; resolves to the exit code. Refuses with a `SetupError` or `ProcessStartError`. */
-export async function up(options: UpOptions, env: NodeJS.ProcessEnv): Promise<number> {
+export async function up(options: UpOptions, env: Env): Promise<number> {
   const topology = topologyOf(options, env);
   const folder = new DataFolder(options.data);
   const terminal = new Terminal(process.stdout);
@@ -134,7 +135,7 @@ export async function up(options: UpOptions, env: NodeJS.ProcessEnv): Promise<nu
 }
 
 /** The address of the topology that the router is to read; undefined: none, everything lives in the default database. */
-function topologyOf(options: UpOptions, env: NodeJS.ProcessEnv): string | undefined {
+function topologyOf(options: UpOptions, env: Env): string | undefined {
   if (options.store === 'etcd') {
     if (options.topology === undefined) return undefined;
     throw new SetupError('--topology has no meaning with --store etcd, which keeps everything in one etcd: leave one of them out');
@@ -145,7 +146,7 @@ function topologyOf(options: UpOptions, env: NodeJS.ProcessEnv): string | undefi
 async function startEtcd(
   folder: DataFolder,
   program: string,
-  env: NodeJS.ProcessEnv,
+  env: Env,
   onEvent: (event: ProcessEvent) => void,
   signal: AbortSignal,
 ): Promise<Store> {
@@ -157,7 +158,7 @@ async function startEtcd(
 async function startRouter(
   folder: DataFolder,
   topology: string | undefined,
-  env: NodeJS.ProcessEnv,
+  env: Env,
   onEvent: (event: ProcessEvent) => void,
   signal: AbortSignal,
 ): Promise<Store> {
@@ -203,7 +204,7 @@ function answersOk(url: string, signal: AbortSignal): Promise<boolean> {
   });
 }
 
-function runKubectl(program: string, args: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
+function runKubectl(program: string, args: readonly string[], env: Env, signal: AbortSignal): Promise<void> {
   return new Promise((done, fail) => {
     execFile(program, [...args], { env, signal }, (error, _stdout, stderr) => {
       if (error === null) done();

@@ -7,6 +7,7 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import type { Env } from '@harikube/platform';
 import { FileLock } from './file-lock.js';
 import { buildPrograms } from './go-build.js';
 import type { Program } from './programs.js';
@@ -45,7 +46,7 @@ export type Provider = (
 
 export interface BinariesOptions {
   /** `KUBEBUILDER_ASSETS`, `PATH`, `HARIKUBE_CACHE`, `XDG_CACHE_HOME`, `HOME` and whatever Go needs. */
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Env;
   readonly progress: Progress;
   readonly urls?: Partial<ReleaseUrls>;
   /** In place of the official releases. */
@@ -151,7 +152,7 @@ export class Binaries {
     return null;
   }
 
-  #foldersOf(source: Source, env: NodeJS.ProcessEnv): readonly string[] {
+  #foldersOf(source: Source, env: Env): readonly string[] {
     switch (source) {
       case 'KUBEBUILDER_ASSETS':
         return env['KUBEBUILDER_ASSETS'] ? [env['KUBEBUILDER_ASSETS']] : [];
@@ -166,7 +167,7 @@ export class Binaries {
 }
 
 /** The user's cache folder: `HARIKUBE_CACHE`, else `harikube` below `XDG_CACHE_HOME`, else `~/.cache/harikube`. */
-export function cacheRoot(env: NodeJS.ProcessEnv): string {
+export function cacheRoot(env: Env): string {
   if (env['HARIKUBE_CACHE']) return env['HARIKUBE_CACHE'];
   if (env['XDG_CACHE_HOME']) return join(env['XDG_CACHE_HOME'], 'harikube');
   return join(env['HOME'] ?? homedir(), '.cache', 'harikube');

@@ -2,6 +2,7 @@
 import { get } from 'node:https';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Env } from '@harikube/platform';
 import { type Certificates, FRONT_PROXY_NAME, loadCertificates } from './certificates.js';
 import { writeKubeconfig } from './kubeconfig.js';
 import { ManagedProcess, type ProcessEvent } from './managed-process.js';
@@ -18,7 +19,7 @@ export interface ControlPlaneOptions {
   /** Where everything is stored: `http://host:port`, `https://host:port`, `unix:///path`. */
   readonly etcdServers: readonly string[];
   readonly etcdTls?: { readonly caFile: string; readonly certFile?: string; readonly keyFile?: string };
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Env;
   readonly extraApiServerArgs?: readonly string[];
   readonly extraControllerManagerArgs?: readonly string[];
   /** False: only kube-apiserver runs. */

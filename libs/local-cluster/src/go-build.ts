@@ -4,6 +4,7 @@ import { mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { Env } from '@harikube/platform';
 import { PROGRAMS } from './programs.js';
 import { formatElapsed, type Progress } from './progress.js';
 import { errorCode, SetupError } from './setup-error.js';
@@ -15,7 +16,7 @@ const MULTI_CALL = 'kubernetes-and-etcd';
 const WAY_OUT = `install Go ${GO_VERSION} or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that holds ${PROGRAMS.join(', ')} ${KUBERNETES_VERSION}`;
 
 export interface BuildOptions {
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Env;
   readonly progress: Progress;
   readonly signal?: AbortSignal;
 }
@@ -44,7 +45,7 @@ export async function buildPrograms(folder: string, options: BuildOptions): Prom
   progress.note(`built Kubernetes ${KUBERNETES_VERSION} in ${formatElapsed(performance.now() - startedAt)}`);
 }
 
-async function goVersion(env: NodeJS.ProcessEnv): Promise<string> {
+async function goVersion(env: Env): Promise<string> {
   const { error, stdout, stderr } = await run(['env', 'GOVERSION'], env);
   if (errorCode(error) === 'ENOENT') throw new SetupError(`there is no Go on PATH to build Kubernetes with: ${WAY_OUT}`);
   const version = /^go(\d+)\.(\d+)(\S*)/.exec(stdout.trim());
@@ -115,7 +116,7 @@ async function compile(output: string, total: number, startedAt: number, { env, 
   }
 }
 
-function buildError(output: readonly string[], env: NodeJS.ProcessEnv): SetupError {
+function buildError(output: readonly string[], env: Env): SetupError {
   const lines = output.filter((line) => line.trim() !== '' && !line.startsWith('go: downloading'));
   const text = lines.join('\n');
   if (/no space left on device/i.test(text)) {
@@ -135,11 +136,7 @@ function lastLine(text: string): string {
   return text.trim().split('\n').at(-1) ?? '';
 }
 
-function run(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  signal?: AbortSignal,
-): Promise<{ error: Error | null; stdout: string; stderr: string }> {
+function run(args: readonly string[], env: Env, signal?: AbortSignal): Promise<{ error: Error | null; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
     execFile('go', [...args], { cwd: MODULE, env, signal, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) =>
       resolve({ error, stdout, stderr }),

@@ -7,6 +7,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Env } from '@harikube/platform';
 import { identifyProcess, isRunning, parseIdentity, type ProcessIdentity } from './process-identity.js';
 import { errorCode, explainFileError, SetupError } from './setup-error.js';
 
@@ -24,7 +25,7 @@ export interface ManagedProcessOptions {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Env;
   readonly cwd?: string;
   /** Folder of the log files. */
   readonly logFolder: string;

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
+import type { Env } from '@harikube/platform';
 import { ManagedProcess, type ProcessEvent } from './managed-process.js';
 import { freePort } from './ports.js';
 
@@ -9,7 +10,7 @@ export interface PlainEtcdOptions {
   /** Holds `etcd`, `logs` and `run`. */
   readonly dataDir: string;
   readonly program: string;
-  readonly env: NodeJS.ProcessEnv;
+  readonly env: Env;
   readonly extraArgs?: readonly string[];
   readonly onEvent?: (event: ProcessEvent) => void;
 }
