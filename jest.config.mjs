@@ -2,7 +2,7 @@
 // `unit` is what sits beside the sources of apps and libs; `process` is test/, which starts real processes and therefore runs one file at a time
 // (scripts/test.mjs runs the two after each other).
 const shared = {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/scripts/test-environment.mjs',
   transform: {},
   testPathIgnorePatterns: ['/node_modules/'],
   modulePathIgnorePatterns: ['<rootDir>/\\.harikube/'],
