@@ -48,7 +48,6 @@ class KeepAliveCall implements StreamHandler {
   private readonly waiting: bigint[] = [];
   private isRunning = false;
   private isHalfClosed = false;
-  private isClosed = false;
 
   constructor(
     private readonly store: Store,
@@ -70,7 +69,6 @@ class KeepAliveCall implements StreamHandler {
   drained(): void {}
 
   closed(): void {
-    this.isClosed = true;
     this.waiting.length = 0;
   }
 
@@ -79,9 +77,8 @@ class KeepAliveCall implements StreamHandler {
     try {
       for (let id = this.waiting.shift(); id !== undefined; id = this.waiting.shift()) {
         const ttl = await this.store.keepAliveLease(id);
-        if (this.isClosed) return;
         this.call.send(encodeLeaseKeepAliveResponse(this.header, this.store.status().revision, id, ttl));
-        await this.call.flushed();
+        if (!(await this.call.flushed())) return;
       }
       if (this.isHalfClosed) this.call.end();
     } catch (error) {

@@ -68,7 +68,6 @@ class WatchCall implements StreamHandler, WatchSink {
   }
 
   halfClosed(): void {
-    this.stream.close();
     this.call.end();
   }
 

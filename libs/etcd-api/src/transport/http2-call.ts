@@ -127,10 +127,10 @@ export class Http2Call implements StreamCall {
   }
 
   async flushed(): Promise<boolean> {
-    while (!this.isClosed && this.stream.writableNeedDrain) {
+    while (!this.isFinished && this.stream.writableNeedDrain) {
       await new Promise<void>((resolve) => this.waiters.push(resolve));
     }
-    return !this.isClosed;
+    return !this.isFinished;
   }
 
   end(): void {
@@ -177,14 +177,9 @@ export class Http2Call implements StreamCall {
   closed(): void {
     if (this.isClosed) return;
     this.isClosed = true;
-    if (!this.isFinished) {
-      this.isFinished = true;
-      this.environment.observer?.handled(this.method, GrpcCode.Canceled);
-    }
-    this.release();
+    this.conclude(GrpcCode.Canceled);
     this.controller?.abort();
     this.wake();
-    this.handler?.closed();
   }
 
   deadlinePassed(): void {
@@ -205,6 +200,7 @@ export class Http2Call implements StreamCall {
     } catch (error) {
       this.fail(error);
     }
+    if (this.isFinished) this.handler?.closed();
   }
 
   private async run(route: UnaryRoute, message: Buffer): Promise<void> {
@@ -285,13 +281,12 @@ export class Http2Call implements StreamCall {
     this.isFinished = true;
     if (this.route.kind === 'unary' && code === GrpcCode.Ok) this.environment.observer?.messageSent(this.method);
     this.environment.observer?.handled(this.method, code);
-    this.release();
-  }
-
-  private release(): void {
     if (this.timer !== null) clearTimeout(this.timer);
     this.timer = null;
-    if (this.route.kind === 'stream') this.environment.openStreams.delete(this);
+    if (this.route.kind === 'stream') {
+      this.environment.openStreams.delete(this);
+      this.handler?.closed();
+    }
   }
 
   private wake(): void {
