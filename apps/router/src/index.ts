@@ -1,1 +1,1 @@
-export {};
+export { runRouter } from './run-router.js';

@@ -1,9 +1,4 @@
-import {
-  type Backend,
-  CommitUnknownError,
-  type CommitBatch,
-  type Head,
-} from './backend.js';
+import { type Backend, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
 import type { Clock } from './clock.js';
 import { UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
@@ -44,7 +39,8 @@ interface WorkingHead {
 
 interface Answer {
   readonly submission: Submission;
-  readonly judgement: Judgement;
+  /** An error, too, may come from a write of the same batch. */
+  readonly judgement: Judgement | Error;
 }
 
 export interface CommitterStats {
@@ -69,6 +65,7 @@ export interface CommitterOptions {
   /** Called when a batch came to nothing: horizons have moved all the same. */
   readonly onBurned: () => void;
   readonly onCommit: (seconds: number, rows: number) => void;
+  readonly onCommitFailed: (seconds: number) => void;
 }
 
 /**
@@ -274,7 +271,8 @@ export class GroupCommitter {
     try {
       judgement = judge.judge(submission.txn);
     } catch (error) {
-      this.#fail(submission, error as Error);
+      if (judge.isDerived) waiting.push({ submission, judgement: error as Error });
+      else this.#fail(submission, error as Error);
       return;
     }
     if (judgement.revision !== null || judgement.isDerived) {
@@ -287,12 +285,13 @@ export class GroupCommitter {
   }
 
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
-    const { backend, clock, onCommit } = this.options;
+    const { backend, clock, onCommit, onCommitFailed } = this.options;
     const started = performance.now();
     try {
       await backend.commit(batch);
     } catch (error) {
       this.#failedCommits++;
+      onCommitFailed((performance.now() - started) / 1000);
       const isUnknown = error instanceof CommitUnknownError;
       const told = isUnknown ? new UnknownOutcomeError(backend.name, { cause: error }) : unavailable(backend, error);
       for (const { submission } of waiting) submission.reject(told);
@@ -309,6 +308,10 @@ export class GroupCommitter {
     onCommit((performance.now() - started) / 1000, batch.rows.length);
     this.#settle(batch, judge);
     for (const { submission, judgement } of waiting) {
+      if (judgement instanceof Error) {
+        this.#fail(submission, judgement);
+        continue;
+      }
       this.#release(submission);
       // An answer that saw the batch holds at the point of the batch where it was judged.
       const revision = judgement.revision ?? judgement.precedingRevision ?? clock.observed;

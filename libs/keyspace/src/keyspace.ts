@@ -62,6 +62,14 @@ export interface KeyspaceOptions {
   readonly eventBytes: number;
   readonly progressIntervalMs: number;
   readonly log: KeyspaceLog;
+  readonly observer?: KeyspaceObserver;
+}
+
+/** Is told what the backends do, for metrics. */
+export interface KeyspaceObserver {
+  committed(backend: string, seconds: number, rows: number): void;
+  commitFailed(backend: string, seconds: number): void;
+  compacted(backend: string, isDone: boolean): void;
 }
 
 export interface KeyspaceLog {
@@ -115,9 +123,8 @@ export class Keyspace implements Store {
   readonly #lessor: Lessor;
   readonly #timers: NodeJS.Timeout[] = [];
   #compactRevision: Revision;
+  #compacting: Promise<void> = Promise.resolve();
   #reserving: Promise<void> | undefined;
-  /** Called with each commit's duration and number of rows. */
-  onCommit: (backend: string, seconds: number, rows: number) => void = () => undefined;
 
   private constructor(
     private readonly options: KeyspaceOptions,
@@ -165,7 +172,14 @@ export class Keyspace implements Store {
     }
     const { clusterId } = this.control;
     // One router writes at a time, and clients that see both ids compare them over restarts: the member is the store.
-    return { revision: this.clock.observed, compactRevision: this.#compactRevision, sizeBytes, sizeInUseBytes, clusterId, memberId: clusterId };
+    return {
+      revision: this.clock.observed,
+      compactRevision: this.#compactRevision,
+      sizeBytes,
+      sizeInUseBytes,
+      clusterId,
+      memberId: clusterId,
+    };
   }
 
   get leaseCount(): number {
@@ -224,11 +238,21 @@ export class Keyspace implements Store {
     return { ...(responses[0] as DeleteRangeResult), revision };
   }
 
-  async compact(revision: Revision): Promise<Revision> {
+  /** One after the other, so that what is recorded never goes back. */
+  compact(revision: Revision): Promise<Revision> {
+    const compacting = this.#compacting.then(() => this.#compactTo(revision));
+    this.#compacting = compacting.then(
+      () => undefined,
+      () => undefined,
+    );
+    return compacting;
+  }
+
+  async #compactTo(revision: Revision): Promise<Revision> {
     if (revision > this.clock.observed) throw new FutureRevisionError(revision, this.clock.observed);
     if (revision <= this.#compactRevision) throw new CompactedError(this.#compactRevision);
+    await this.#onMain(this.options.main.setCompactRevision(revision));
     this.#compactRevision = revision;
-    await this.options.main.setCompactRevision(revision);
     for (const slot of this.#slots.values()) this.#compactLater(slot);
     return this.clock.observed;
   }
@@ -256,13 +280,16 @@ export class Keyspace implements Store {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#hub.close();
-    await this.#lessor.close();
     const slots = [...this.#slots.values()];
-    await Promise.all(slots.map((slot) => slot.committer.close(new StoppedError())));
+    // A lease that is ending may wait for a commit, and that for a database that is away: both are ended together.
+    await Promise.all([this.#lessor.close(), ...slots.map((slot) => slot.committer.close(new StoppedError()))]);
     await Promise.all(slots.map((slot) => slot.compaction));
-    await this.#reserving;
-    await this.options.main.reserve(this.clock.current);
-    await Promise.all(slots.map((slot) => slot.backend.close()));
+    await this.#reserving?.catch(() => undefined);
+    try {
+      await this.options.main.reserve(this.clock.current);
+    } finally {
+      await Promise.all(slots.map((slot) => slot.backend.close()));
+    }
   }
 
   #slotFor(backend: Backend): Slot {
@@ -280,7 +307,8 @@ export class Keyspace implements Store {
       reserve: (count) => this.#reserve(count),
       onSettled: (events) => this.#settled(slot, events),
       onBurned: () => this.#hub.moved(backend.name),
-      onCommit: (seconds, rows) => this.onCommit(backend.name, seconds, rows),
+      onCommit: (seconds, rows) => this.options.observer?.committed(backend.name, seconds, rows),
+      onCommitFailed: (seconds) => this.options.observer?.commitFailed(backend.name, seconds),
     });
     const slot: Slot = {
       backend,
@@ -455,6 +483,11 @@ export class Keyspace implements Store {
       await Promise.all(answers.map((answer) => answer.rest?.return()));
       throw failed.reason;
     }
+    if (request.revision === 0n && revision < this.#compactRevision) {
+      // A compaction passed the revision, maybe before the snapshots were taken: they may lack what it removed.
+      await Promise.all(answers.map((answer) => answer.rest?.return()));
+      return this.range(request);
+    }
     await this.#checkStillReadable(request, answers);
     const merged = await mergeAnswers(answers, request.limit);
     return { ...merged, revision: request.revision > 0n ? this.clock.observed : revision };
@@ -510,7 +543,8 @@ export class Keyspace implements Store {
   /** A DeleteRange may reach over several backends as long as one of them holds all of its keys. */
   async #slotOfLoneDelete(request: TxnRequest, names: readonly string[]): Promise<Slot> {
     const [op] = request.success;
-    const isLoneDelete = request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
+    const isLoneDelete =
+      request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
     if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', names);
     const slots = names.map((name) => this.#slot(name));
     const query: RangeQuery = { range: op.range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
@@ -525,20 +559,26 @@ export class Keyspace implements Store {
     return holding[0] ?? (slots[0] as Slot);
   }
 
+  /** A backend that is away holds up the lease, but not the removal of its keys from the others. */
   async #removeKeysOf(lease: bigint): Promise<void> {
-    for (const slot of this.#slots.values()) {
-      if (!slot.isReady) throw new UnavailableError(slot.backend.name, slot.problem);
-      for (;;) {
-        const keys = await slot.backend.keysOfLease(lease, LEASE_KEYS_PER_TXN);
-        if (keys.length === 0) break;
-        // A key that was put again with another lease meanwhile makes the compare fail: the keys are read again then.
-        await slot.committer.submit({
-          type: 'txn',
-          compares: keys.map((key) => ({ range: singleKey(key), target: 'lease', result: 'equal', number: lease, value: NO_BYTES })),
-          success: keys.map((key) => ({ type: 'delete', range: singleKey(key), prevKv: false })),
-          failure: [],
-        });
-      }
+    const removals = await Promise.allSettled([...this.#slots.values()].map((slot) => this.#removeKeysFrom(slot, lease)));
+    for (const removal of removals) if (removal.status === 'rejected') throw removal.reason;
+  }
+
+  async #removeKeysFrom(slot: Slot, lease: bigint): Promise<void> {
+    if (!slot.isReady) throw new UnavailableError(slot.backend.name, slot.problem);
+    // A put that was let in before the lease began to end may still be on its way to the database.
+    await this.clock.whenWhole([slot.backend.name], this.clock.current);
+    for (;;) {
+      const keys = await slot.backend.keysOfLease(lease, LEASE_KEYS_PER_TXN);
+      if (keys.length === 0) break;
+      // A key that was put again with another lease meanwhile makes the compare fail: the keys are read again then.
+      await slot.committer.submit({
+        type: 'txn',
+        compares: keys.map((key) => ({ range: singleKey(key), target: 'lease', result: 'equal', number: lease, value: NO_BYTES })),
+        success: keys.map((key) => ({ type: 'delete', range: singleKey(key), prevKv: false })),
+        failure: [],
+      });
     }
   }
 
@@ -563,9 +603,14 @@ export class Keyspace implements Store {
         // A batch that is pending below the compaction has to be in the log before the log is gone through.
         await this.clock.whenWhole([slot.backend.name], revision);
         await slot.backend.compact(revision, signal);
+        this.options.observer?.compacted(slot.backend.name, true);
       } catch (error) {
         if (!signal.aborted) {
-          this.options.log.warn('compaction failed; the next one takes it up again', { backend: slot.backend.name, error: messageOf(error) });
+          this.options.observer?.compacted(slot.backend.name, false);
+          this.options.log.warn('compaction failed; the next one takes it up again', {
+            backend: slot.backend.name,
+            error: messageOf(error),
+          });
         }
       }
     });

@@ -114,7 +114,8 @@ export class Lessor {
 
   async revoke(id: bigint): Promise<void> {
     const lease = this.#leases.get(id);
-    if (lease === undefined || (lease.isEnding && !this.#ending.has(id))) throw new LeaseNotFoundError();
+    // One without a deadline is still being granted: nobody was told of it.
+    if (lease === undefined || lease.deadline === Infinity) throw new LeaseNotFoundError();
     await this.#end(lease);
   }
 
@@ -124,7 +125,6 @@ export class Lessor {
     for (const lease of this.#leases.values()) {
       if (lease.deadline > now || this.#ending.has(lease.id)) continue;
       this.#end(lease).catch((error: unknown) => {
-        lease.deadline = this.options.monotonicNow() + RETRY_MS;
         this.options.onError(`lease ${lease.id} has expired but its keys could not be removed; it is tried again`, error);
       });
     }
@@ -135,6 +135,8 @@ export class Lessor {
     if (underWay !== undefined) return underWay;
     lease.isEnding = true;
     const ending = this.#remove(lease).finally(() => this.#ending.delete(lease.id));
+    // It can be used no more, so what is left of it is tried again soon, however long it would have lived.
+    ending.catch(() => (lease.deadline = this.options.monotonicNow() + RETRY_MS));
     this.#ending.set(lease.id, ending);
     return ending;
   }

@@ -30,14 +30,20 @@ export async function mergeAnswers(answers: readonly RangeAnswer[], limit: numbe
     if (limit > 0 && framed.length === limit) break; // ends the generator, which returns what is left
   }
   const block = Buffer.concat(framed);
-  return { count, more: limit > 0 && count > framed.length, records: framed.length, bytes: block.length, blocks: block.length > 0 ? [block] : [] };
+  return {
+    count,
+    more: limit > 0 && count > framed.length,
+    records: framed.length,
+    bytes: block.length,
+    blocks: block.length > 0 ? [block] : [],
+  };
 }
 
 function mergedBlocks(answers: readonly RangeAnswer[]): BlockStream {
   const records = mergeRecords(answers);
   const read = async (): Promise<Buffer | null> => {
     const framed: Buffer[] = [];
-    for (let bytes = 0; bytes < BLOCK_BYTES; ) {
+    for (let bytes = 0; bytes < BLOCK_BYTES;) {
       const { value } = await records.next();
       if (value === undefined) break;
       framed.push(frameRecord(value));

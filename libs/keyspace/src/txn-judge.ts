@@ -1,10 +1,5 @@
 import { type Head, type RowId, type RowWrite, revisionOf, rowId } from './backend.js';
-import {
-  CompactedError,
-  KeyNotFoundError,
-  LeaseNotFoundError,
-  UnsupportedError,
-} from './errors.js';
+import { CompactedError, KeyNotFoundError, LeaseNotFoundError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
 import { contains } from './key-range.js';
 import { decodeKeyValue, keyOf, keyValueSize, writeKeyValue } from './key-value.js';
@@ -81,6 +76,11 @@ export class TxnJudge {
   /** The last revision of the batch so far; null when nothing was written. */
   get lastRevision(): Revision | null {
     return this.#last;
+  }
+
+  /** The txn judged last saw a write of its batch, even if judging it threw. */
+  get isDerived(): boolean {
+    return this.#isDerived;
   }
 
   judge(txn: TxnRequest): Judgement {

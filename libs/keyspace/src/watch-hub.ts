@@ -24,8 +24,9 @@ import { WatchIndex } from './watch-index.js';
 
 /** Bytes of events that one message holds at most before the next one begins. */
 const MESSAGE_BYTES = 1024 * 1024;
-/** Events held by a watch over several backends, before it falls back to catching up. */
+/** Events held by a watch over several backends, and their bytes, before it falls back to catching up. */
 const MAX_HELD = 10_000;
+const MAX_HELD_BYTES = 16 * 1024 * 1024;
 /** Pause before a database that failed is read again. */
 const RETRY_PAUSE_MS = 500;
 
@@ -265,6 +266,8 @@ class Watch {
   readonly backends: readonly string[];
   /** Events below this revision are not for this watch. */
   readonly #from: Revision;
+  /** Lowest revision that the watch may be told as progress: a start asked for, or what was current at the creation. */
+  readonly #progressFrom: Revision;
   /** Everything up to here was sent. Kept up to date while catching up; a synced watch has everything that is settled. */
   #cursor: Revision;
   #isSynced = false;
@@ -275,6 +278,7 @@ class Watch {
   #outgoingBytes = 0;
   /** Events of a watch over several backends that its horizons have not passed. */
   #held: StoreEvent[] = [];
+  #heldBytes = 0;
   #wake: (() => void) | null = null;
 
   constructor(
@@ -288,6 +292,7 @@ class Watch {
     this.backends = route(request.range);
     this.#from = request.startRevision > 0n ? request.startRevision : clock.observed + 1n;
     this.#cursor = this.#from - 1n;
+    this.#progressFrom = request.startRevision > 0n ? this.#from : this.#cursor;
   }
 
   start(): void {
@@ -298,7 +303,7 @@ class Watch {
     this.#isClosed = true;
     if (this.#isSynced) this.hub.removeSynced(this);
     this.#isSynced = false;
-    this.#held = [];
+    this.#dropHeld();
     this.wake();
   }
 
@@ -310,7 +315,7 @@ class Watch {
 
   /** Whether everything up to `revision` was sent and the watch has begun. */
   hasAll(revision: Revision): boolean {
-    if (!this.#isSynced || revision < this.#from) return false;
+    if (!this.#isSynced || revision < this.#progressFrom) return false;
     if (this.hub.options.clock.horizonOf(this.backends) < revision) return false;
     const held = this.#held[0];
     return held === undefined || held.revision > revision;
@@ -331,7 +336,8 @@ class Watch {
       return false;
     }
     if (!this.#isSynced) return false;
-    if (this.stream.isCongested) {
+    // What a revision began with must not be read a second time: it goes on even if the stream is congested by now.
+    if (this.stream.isCongested && this.#outgoing.length === 0) {
       this.#unsync(event.revision - 1n);
       return false;
     }
@@ -360,7 +366,10 @@ class Watch {
       this.#unsync((this.#held[0] as StoreEvent).revision - 1n);
       return;
     }
-    for (const event of this.#held.splice(0, count)) this.#push(event);
+    for (const event of this.#held.splice(0, count)) {
+      this.#heldBytes -= heldBytes(event);
+      this.#push(event);
+    }
     this.flush();
   }
 
@@ -369,7 +378,17 @@ class Watch {
     let at = this.#held.length;
     while (at > 0 && (this.#held[at - 1] as StoreEvent).id > event.id) at--;
     this.#held.splice(at, 0, event);
-    if (this.#held.length > MAX_HELD) this.#unsync((this.#held[0] as StoreEvent).revision - 1n);
+    this.#heldBytes += heldBytes(event);
+    if (this.#held.length <= MAX_HELD && this.#heldBytes <= MAX_HELD_BYTES) return;
+    // Below the first one held there may be events to come, of the backend whose horizon holds them all up.
+    const sent = (this.#held[0] as StoreEvent).revision - 1n;
+    const horizon = this.hub.options.clock.horizonOf(this.backends);
+    this.#unsync(horizon < sent ? horizon : sent);
+  }
+
+  #dropHeld(): void {
+    this.#held = [];
+    this.#heldBytes = 0;
   }
 
   #push(event: StoreEvent): void {
@@ -384,9 +403,10 @@ class Watch {
     this.flush();
     this.hub.removeSynced(this);
     this.#isSynced = false;
-    this.#held = [];
+    this.#dropHeld();
     this.#cursor = cursor;
-    void this.#catchUp();
+    // Not in this turn: a watch that joined again while a batch is being published would get the rest of it twice.
+    queueMicrotask(() => void this.#catchUp());
   }
 
   async #catchUp(): Promise<void> {
@@ -434,13 +454,14 @@ class Watch {
         if (this.stream.isCongested) return false;
         if (this.#cursor < horizon) continue;
       }
+      // Settled above the horizon of another backend: held as if it had come just now.
+      const reads = this.backends.length > 1 ? rings.map((ring) => ring.read(this.range, this.#cursor, clock.current, MAX_HELD_BYTES)) : [];
+      const above = merge(reads.map((read) => read.events));
+      // More than may be held: the watch reads on when the horizons have moved.
+      if (above.length > MAX_HELD || reads.some((read) => read.through < clock.current)) return false;
       this.#isSynced = true;
       this.hub.addSynced(this);
-      // Settled above the horizon of another backend: held as if it had come just now.
-      if (this.backends.length > 1) {
-        const above = rings.flatMap((ring) => ring.read(this.range, this.#cursor, clock.current, Number.MAX_SAFE_INTEGER).events);
-        for (const event of above) if (event.revision >= this.#from) this.#hold(event);
-      }
+      for (const event of above) this.#hold(event);
       return true;
     }
   }
@@ -461,7 +482,10 @@ class Watch {
 
   /** Sends what several sources have in common: everything up to the smallest revision that one of them was read through. */
   #deliver(reads: readonly { readonly events: readonly StoreEvent[]; readonly through: Revision }[]): void {
-    const through = reads.reduce((lowest, read) => (read.through < lowest ? read.through : lowest), (reads[0] as { through: Revision }).through);
+    const through = reads.reduce(
+      (lowest, read) => (read.through < lowest ? read.through : lowest),
+      (reads[0] as { through: Revision }).through,
+    );
     const events = reads.length === 1 ? (reads[0] as { events: readonly StoreEvent[] }).events : merge(reads.map((read) => read.events));
     for (let i = 0; i < events.length; i++) {
       const event = events[i] as StoreEvent;
@@ -482,7 +506,10 @@ class Watch {
   }
 }
 
+function heldBytes(event: StoreEvent): number {
+  return event.record.length + (event.prevRecord?.length ?? 0);
+}
+
 function merge(lists: readonly (readonly StoreEvent[])[]): StoreEvent[] {
   return lists.flat().sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
 }
-

@@ -234,7 +234,12 @@ export class FileConnection implements ThreadMethods {
     const writer = new BlockWriter(64 * 1024);
     let count = 0;
     let last = call.after;
-    const parameters = { after: rowId(call.after + 1n, 0) - 1n, through: rowId(call.through + 1n, 0) - 1n, start: call.start, end: call.end };
+    const parameters = {
+      after: rowId(call.after + 1n, 0) - 1n,
+      through: rowId(call.through + 1n, 0) - 1n,
+      start: call.start,
+      end: call.end,
+    };
     for (const row of connection.iterate<ChangeRow>(sql.SELECT_CHANGES, parameters)) {
       const revision = revisionOf(row[0]);
       if (writer.length >= call.maxBytes && revision > last) return { packed: writer.take(), count, through: last };
@@ -261,16 +266,13 @@ export class FileConnection implements ThreadMethods {
     const connection = this.#connection();
     return connection.writing(() => {
       const { compactedId } = this.#meta();
-      const last = rowId(revision + 1n, 0) - 1n;
+      // What a row of the revision itself replaced stays for watches from it on, and so do its tombstones.
+      const last = rowId(revision, 0) - 1n;
       const stepEnd = connection.row<[bigint]>(sql.SELECT_STEP_END, compactedId, last + 1n, rows - 1)?.[0] ?? last;
-      const isLastStep = stepEnd >= rowId(revision, 0);
-      const through = isLastStep ? last : stepEnd;
-      connection.run(sql.DELETE_REPLACED, compactedId, through);
-      connection.run(sql.DELETE_TOMBSTONES, compactedId, through, rowId(revision, 0));
-      // The rows of the revision itself are gone through again next time: a tombstone at it had to stay for its watches.
-      const marker = isLastStep ? rowId(revision, 0) - 1n : through;
-      if (connection.run(sql.SET_COMPACTED, marker > compactedId ? marker : compactedId, epoch) !== 1) throw new FencedError(epoch);
-      return !isLastStep;
+      connection.run(sql.DELETE_REPLACED, compactedId, stepEnd);
+      connection.run(sql.DELETE_TOMBSTONES, compactedId, stepEnd);
+      if (connection.run(sql.SET_COMPACTED, stepEnd > compactedId ? stepEnd : compactedId, epoch) !== 1) throw new FencedError(epoch);
+      return stepEnd < last;
     });
   }
 
@@ -354,7 +356,8 @@ export class FileConnection implements ThreadMethods {
       if (read.isEnd) return { lastRevision, count: records, more: false, records, bytes, blocks, cursor: null };
       if (records >= limit) break;
       if (bytes < ANSWER_BYTES) continue;
-      if (this.#cursors.size >= MAX_CURSORS) throw new Error(`more than ${MAX_CURSORS} large lists are being read from this database at once`);
+      if (this.#cursors.size >= MAX_CURSORS)
+        throw new Error(`more than ${MAX_CURSORS} large lists are being read from this database at once`);
       const rest = sizeOf(connection, call, before, start, limit - records);
       const cursor = this.#nextCursor++;
       this.#cursors.set(cursor, { connection, call, before, start, left: rest.records });
@@ -363,7 +366,15 @@ export class FileConnection implements ThreadMethods {
       const count = rest.isEnd ? records : call.count ? this.#count(connection, call, before) : null;
       return { lastRevision, count, more: !rest.isEnd, records, bytes, blocks, cursor };
     }
-    return { lastRevision, count: call.count ? this.#count(connection, call, before) : null, more: true, records, bytes, blocks, cursor: null };
+    return {
+      lastRevision,
+      count: call.count ? this.#count(connection, call, before) : null,
+      more: true,
+      records,
+      bytes,
+      blocks,
+      cursor: null,
+    };
   }
 
   #count(connection: Connection, call: RangeCall, before: bigint | null): number {
@@ -441,7 +452,10 @@ function sizeOf(
   const parameters = parametersOf(call, before, start, limit);
   let records = 0;
   let bytes = 0;
-  for (const [id, key, createRevision, version, lease, valueLength] of connection.iterate<SizeRow>(statementsOf(call, before).sizes, parameters)) {
+  for (const [id, key, createRevision, version, lease, valueLength] of connection.iterate<SizeRow>(
+    statementsOf(call, before).sizes,
+    parameters,
+  )) {
     if (records === limit) return { records, bytes, isEnd: false };
     records++;
     const kv = { createRevision, modRevision: revisionOf(id), version, lease, keyLength: key.length };

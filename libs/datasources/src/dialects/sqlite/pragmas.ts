@@ -17,7 +17,8 @@ export function applyPragmas(database: Database.Database, { synchronous, cacheKi
   if (journal !== 'wal') throw new Error(`${database.name}: journal_mode is "${journal}", not WAL; put the file on a local file system`);
   database.pragma(`synchronous = ${synchronous}`);
   const effective = BigInt(database.pragma('synchronous', { simple: true }) as number | bigint);
-  if (effective !== SYNCHRONOUS[synchronous]) throw new Error(`${database.name}: synchronous is ${effective}, not ${synchronous.toUpperCase()}`);
+  if (effective !== SYNCHRONOUS[synchronous])
+    throw new Error(`${database.name}: synchronous is ${effective}, not ${synchronous.toUpperCase()}`);
   // Checkpoints have a thread of their own: in the writer's they would stall commits.
   database.pragma('wal_autocheckpoint = 0');
   database.pragma(`cache_size = -${cacheKib}`);

@@ -1,5 +1,10 @@
 import Database from 'better-sqlite3';
 
+/** The database must not be used as it is: trying again does not help, somebody has to decide. */
+export class RefusedDatabaseError extends Error {
+  override readonly name = 'RefusedDatabaseError';
+}
+
 /**
  * Makes sure that one router at a time uses a SQLite file: an exclusive lock on a file beside it. The operating system
  * frees it when the process ends, however it ends. The data file itself stays open to other programs that read.
@@ -15,7 +20,12 @@ export class SideLock {
     } catch (error) {
       database.close();
       if ((error as { code?: string }).code !== 'SQLITE_BUSY') throw error;
-      throw new Error(`${file} is in use by another router; a SQLite file has one router at a time, so stop the other one first`, { cause: error });
+      throw new RefusedDatabaseError(
+        `${file} is in use by another router; a SQLite file has one router at a time, so stop the other one first`,
+        {
+          cause: error,
+        },
+      );
     }
     return new SideLock(database);
   }

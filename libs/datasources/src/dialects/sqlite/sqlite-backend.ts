@@ -26,9 +26,17 @@ import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
 import { SQLITE_MIGRATIONS } from './migrations.js';
 import { applyPragmas } from './pragmas.js';
-import { SideLock } from './side-lock.js';
+import { RefusedDatabaseError, SideLock } from './side-lock.js';
 import type { FileThreads, StoreThread } from './store-threads.js';
-import { type CommitReply, type ControlStatement, type OpenOptions, type ThreadMethods, ownMemory, packKeys, packRows } from './thread-protocol.js';
+import {
+  type CommitReply,
+  type ControlStatement,
+  type OpenOptions,
+  type ThreadMethods,
+  ownMemory,
+  packKeys,
+  packRows,
+} from './thread-protocol.js';
 
 export interface SqliteBackendOptions {
   readonly name: string;
@@ -38,6 +46,8 @@ export interface SqliteBackendOptions {
   readonly busyTimeoutMs: number;
   /** Rows of the log that one step of a compaction goes through. */
   readonly compactBatchSize: number;
+  /** Identity that the file must have, when one is on record; null: any. */
+  readonly expectedIdentity: string | null;
 }
 
 /** Memory for pages of the file, for each connection: the writer's index pages are used again and again. */
@@ -88,17 +98,24 @@ export class SqliteBackend implements Backend, ControlStore {
         type: 'better-sqlite3',
         database: file,
         timeout: this.options.busyTimeoutMs,
-        prepareDatabase: (database: Parameters<typeof applyPragmas>[0]) => applyPragmas(database, { synchronous, cacheKib: CACHE_KIB.reader }),
+        prepareDatabase: (database: Parameters<typeof applyPragmas>[0]) =>
+          applyPragmas(database, { synchronous, cacheKib: CACHE_KIB.reader }),
         migrations: SQLITE_MIGRATIONS,
         migrationsTableName: 'harikube_migrations',
         synchronize: false,
       });
       await this.registry.close(this.name);
-      const meta = await this.#open(this.threads.writer);
-      this.#identity = meta.identity;
+      const { identity } = await this.#open(this.threads.writer);
+      const { expectedIdentity } = this.options;
+      if (expectedIdentity !== null && identity !== expectedIdentity) {
+        throw new RefusedDatabaseError(
+          `${file} is not the database that backend "${this.name}" had: its identity is ${identity}, recorded is ${expectedIdentity}; ` +
+            'put the old file back, or give the new one another name in the topology',
+        );
+      }
+      this.#identity = identity;
     } catch (error) {
-      this.#lock.release();
-      this.#lock = null;
+      await this.close();
       throw error;
     }
     this.#checkpointTimer = setInterval(() => this.#checkpoint(), CHECKPOINT_INTERVAL_MS);
@@ -113,9 +130,10 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   async claim(claim: WriterClaim): Promise<BackendState> {
+    if (this.#lock === null) await this.open();
     const { lastRevision, owner } = await this.#call(this.threads.writer, 'claim', claim);
     if (owner !== claim.storeId) {
-      throw new Error(
+      throw new RefusedDatabaseError(
         `${this.options.file} belongs to the store ${owner}, not to this one (${claim.storeId}); ` +
           'start with the default database that it belongs to, or name a file of its own',
       );

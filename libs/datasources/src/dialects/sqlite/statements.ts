@@ -83,11 +83,10 @@ export const SELECT_LEASES_IN_USE = 'SELECT DISTINCT lease FROM head WHERE lease
 export const SELECT_STEP_END = 'SELECT id FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?';
 /** Rows that a row of the step replaced. */
 export const DELETE_REPLACED = 'DELETE FROM log WHERE id IN (SELECT prev_id FROM log WHERE id > ? AND id <= ? AND prev_id > 0)';
-export const DELETE_TOMBSTONES = 'DELETE FROM log WHERE id > ? AND id <= ? AND id < ? AND tombstone = 1';
+export const DELETE_TOMBSTONES = 'DELETE FROM log WHERE id > ? AND id <= ? AND tombstone = 1';
 export const SET_COMPACTED = 'UPDATE meta SET compacted_id = ? WHERE epoch = ?';
 
-export const SELECT_CONTROL =
-  'SELECT store_id, cluster_id, reserved_revision, compact_revision, applied_topology FROM control';
+export const SELECT_CONTROL = 'SELECT store_id, cluster_id, reserved_revision, compact_revision, applied_topology FROM control';
 export const INSERT_CONTROL =
   'INSERT INTO control (only_row, store_id, cluster_id, reserved_revision, compact_revision) VALUES (1, ?, ?, 1, 0)';
 export const BEGIN_EPOCH = 'UPDATE meta SET epoch = epoch + 1';

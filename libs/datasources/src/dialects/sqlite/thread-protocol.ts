@@ -101,7 +101,11 @@ export interface ThreadMethods {
   commit(call: CommitCall): CommitReply;
   lastRevision(): bigint;
   /** One write of the control tables, under the epoch. */
-  control(call: { readonly epoch: bigint; readonly statement: ControlStatement; readonly parameters: readonly (bigint | number | string)[] }): void;
+  control(call: {
+    readonly epoch: bigint;
+    readonly statement: ControlStatement;
+    readonly parameters: readonly (bigint | number | string)[];
+  }): void;
   appliedTopology(): string | null;
   load(call: { readonly count: number; readonly packed: Uint8Array<ArrayBuffer> }): LoadReply;
   range(call: RangeCall): RangeReply;

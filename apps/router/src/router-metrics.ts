@@ -1,0 +1,143 @@
+import { type CallObserver, GrpcCode, type MethodName } from '@harikube/etcd-api';
+import type { BackendStatus, Keyspace, KeyspaceObserver } from '@harikube/keyspace';
+import { Counter, createMetrics, Gauge, Histogram, type Registry, STATEMENT_SECONDS_BUCKETS } from '@harikube/platform';
+
+const BATCH_BUCKETS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const GRPC_LABELS = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
+
+/** A number of one backend, read when the page is. */
+interface BackendGauge {
+  readonly name: string;
+  readonly help: string;
+  readonly value: (status: BackendStatus) => number;
+}
+
+const BACKEND_GAUGES: readonly BackendGauge[] = [
+  { name: 'up', help: '1 when the backend is open', value: ({ isReady }) => (isReady ? 1 : 0) },
+  {
+    name: 'horizon_lag_revisions',
+    help: 'Revisions handed out that are not settled in the backend yet',
+    value: ({ horizonLag }) => Number(horizonLag),
+  },
+  { name: 'pending_batches', help: 'Batches being committed', value: ({ hasPending }) => (hasPending ? 1 : 0) },
+  { name: 'queued_writes', help: 'Transactions that wait for the next commit', value: ({ queued }) => queued },
+  { name: 'watchers', help: 'Watches that read the backend', value: ({ watches }) => watches },
+  { name: 'synced_watchers', help: 'Watches that have got every settled event', value: ({ syncedWatches }) => syncedWatches },
+  {
+    name: 'ring_coverage_revisions',
+    help: 'Revisions that the ring of recent events reaches back',
+    value: ({ ringCoverage }) => Number(ringCoverage),
+  },
+  { name: 'ring_bytes', help: 'Memory of the ring of recent events', value: ({ ringBytes }) => ringBytes },
+  { name: 'cache_bytes', help: 'Memory of the cache of key heads', value: ({ cacheBytes }) => cacheBytes },
+  { name: 'cache_hits_total', help: 'Heads found in the cache', value: ({ cacheHits }) => cacheHits },
+  { name: 'cache_misses_total', help: 'Heads not found in the cache', value: ({ cacheMisses }) => cacheMisses },
+  { name: 'size_bytes', help: 'Size of the database', value: ({ sizeBytes }) => sizeBytes },
+];
+
+/** What /metrics of the router shows. Names of the reference are kept where it has them: `kine_*` and `grpc_server_*`. */
+export class RouterMetrics implements CallObserver, KeyspaceObserver {
+  readonly registry: Registry = createMetrics();
+  readonly #started = this.#counter('grpc_server_started_total', 'Calls started', GRPC_LABELS);
+  readonly #handled = this.#counter('grpc_server_handled_total', 'Calls completed', [...GRPC_LABELS, 'grpc_code']);
+  readonly #received = this.#counter('grpc_server_msg_received_total', 'Messages received', GRPC_LABELS);
+  readonly #sent = this.#counter('grpc_server_msg_sent_total', 'Messages sent', GRPC_LABELS);
+  readonly #compactions = this.#counter('kine_compact_total', 'Compactions of a backend', ['result', 'backend']);
+  readonly #commitCount = this.#counter('kine_sql_total', 'Commits of a backend', ['error_code', 'name', 'backend']);
+  readonly #commitSeconds = new Histogram({
+    name: 'kine_sql_time_seconds',
+    help: 'Time of a commit, from handing it over to its durability',
+    labelNames: ['error_code', 'name', 'backend'],
+    buckets: [...STATEMENT_SECONDS_BUCKETS],
+    registers: [this.registry],
+  });
+  readonly #batchRows = new Histogram({
+    name: 'harikube_backend_batch_rows',
+    help: 'Rows of a commit',
+    labelNames: ['backend'],
+    buckets: BATCH_BUCKETS,
+    registers: [this.registry],
+  });
+
+  /** Adds the numbers that are read from the store when the page is. */
+  watch(keyspace: Keyspace): void {
+    for (const { name, help, value } of BACKEND_GAUGES) {
+      this.#gauge(`harikube_backend_${name}`, help, ['backend'], (gauge) => {
+        for (const status of keyspace.backendStatus()) gauge.set({ backend: status.name }, value(status));
+      });
+    }
+    this.#gauge('harikube_revision', 'Highest revision told to anybody', [], (gauge) => gauge.set(Number(keyspace.status().revision)));
+    this.#gauge('harikube_compact_revision', 'Reads below this revision are refused', [], (gauge) =>
+      gauge.set(Number(keyspace.status().compactRevision)),
+    );
+    this.#gauge('harikube_leases', 'Leases on record', [], (gauge) => gauge.set(keyspace.leaseCount));
+  }
+
+  started(method: MethodName): void {
+    this.#started.inc(labelsOf(method));
+  }
+
+  handled(method: MethodName, code: GrpcCode): void {
+    this.#handled.inc({ ...labelsOf(method), grpc_code: codeName(code) });
+  }
+
+  messageReceived(method: MethodName): void {
+    this.#received.inc(labelsOf(method));
+  }
+
+  messageSent(method: MethodName): void {
+    this.#sent.inc(labelsOf(method));
+  }
+
+  committed(backend: string, seconds: number, rows: number): void {
+    const labels = { error_code: '', name: 'commit', backend };
+    this.#commitCount.inc(labels);
+    this.#commitSeconds.observe(labels, seconds);
+    this.#batchRows.observe({ backend }, rows);
+  }
+
+  commitFailed(backend: string, seconds: number): void {
+    const labels = { error_code: 'failed', name: 'commit', backend };
+    this.#commitCount.inc(labels);
+    this.#commitSeconds.observe(labels, seconds);
+  }
+
+  compacted(backend: string, isDone: boolean): void {
+    this.#compactions.inc({ result: isDone ? 'success' : 'failure', backend });
+  }
+
+  #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
+    return new Counter({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+  }
+
+  #gauge<L extends string>(name: string, help: string, labelNames: readonly L[], collect: (gauge: Gauge<L>) => void): void {
+    new Gauge<L>({
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.registry],
+      collect() {
+        collect(this);
+      },
+    });
+  }
+}
+
+type MethodLabels = Record<(typeof GRPC_LABELS)[number], string>;
+const labelsByMethod = new WeakMap<MethodName, MethodLabels>();
+
+/** One object per method: they are asked for in every call. */
+function labelsOf(method: MethodName): MethodLabels {
+  let labels = labelsByMethod.get(method);
+  if (labels === undefined) {
+    labels = { grpc_type: method.type, grpc_service: method.service, grpc_method: method.method };
+    labelsByMethod.set(method, labels);
+  }
+  return labels;
+}
+
+/** Named as grpc-go's middleware does. */
+function codeName(code: GrpcCode): string {
+  const name = Object.entries(GrpcCode).find(([, value]) => value === code)?.[0] ?? String(code);
+  return name === 'Ok' ? 'OK' : name;
+}

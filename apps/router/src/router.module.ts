@@ -1,0 +1,122 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { loadTopology, MAIN, openBackends, type OpenedBackends, parseTopology, Topology } from '@harikube/datasources';
+import { EtcdServer } from '@harikube/etcd-api';
+import { Compactor, Keyspace } from '@harikube/keyspace';
+import type { Logger } from '@harikube/platform';
+import { listenUrl, readTls } from './listener.js';
+import { RouterMetrics } from './router-metrics.js';
+import type { RouterConfig } from './router.config.js';
+
+/** Memory for the heads of keys, shared by all backends. */
+const CACHE_BYTES = 32 * 1024 * 1024;
+/** Memory for recent events, shared by all backends. */
+const EVENT_BYTES = 32 * 1024 * 1024;
+
+const Backends = Symbol('Backends');
+const Config = Symbol('Config');
+const Log = Symbol('Log');
+
+/** The data layer: databases, the keyspace over them, and the etcd API in front of it. */
+@Module({})
+export class RouterModule {
+  static register(config: RouterConfig, logger: Logger): DynamicModule {
+    return {
+      module: RouterModule,
+      providers: [
+        { provide: Config, useValue: config },
+        { provide: Log, useValue: logger },
+        RouterMetrics,
+        { provide: Topology, inject: [Config], useFactory: openTopology },
+        { provide: Backends, inject: [Config, Topology, Log], useFactory: openDatabases },
+        { provide: Keyspace, inject: [Config, Topology, Backends, RouterMetrics, Log], useFactory: openKeyspace },
+        { provide: EtcdServer, inject: [Config, Keyspace, RouterMetrics, Log], useFactory: makeServer },
+        { provide: Compactor, inject: [Config, Keyspace, Log], useFactory: makeCompactor },
+        {
+          provide: RunningParts,
+          inject: [Keyspace, Backends, Compactor, EtcdServer, Topology, RouterMetrics],
+          useFactory: (...parts: ConstructorParameters<typeof RunningParts>) => new RunningParts(...parts),
+        },
+      ],
+      exports: [RunningParts, EtcdServer],
+    };
+  }
+}
+
+/** What the process keeps in its hands, in the order in which it is closed: server, compactor, keyspace, backends. */
+export class RunningParts {
+  constructor(
+    readonly keyspace: Keyspace,
+    readonly backends: OpenedBackends,
+    readonly compactor: Compactor | null,
+    readonly server: EtcdServer,
+    readonly topology: Topology,
+    readonly metrics: RouterMetrics,
+  ) {}
+}
+
+function openTopology({ topologySource, etcdPrefix, defaultBackend }: RouterConfig): Promise<Topology> | Topology {
+  const options = { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
+  return topologySource === null ? parseTopology('backends: []', 'no topology', options) : loadTopology(topologySource, options);
+}
+
+function openDatabases({ defaultBackend, compaction }: RouterConfig, topology: Topology, logger: Logger): Promise<OpenedBackends> {
+  return openBackends({
+    endpoint: defaultBackend.endpoint,
+    topology,
+    compactBatchSize: compaction.batchSize,
+    onProblem: (backend, err) => logger.warn('backend cannot be opened; it is tried again', { backend, err }),
+  });
+}
+
+async function openKeyspace(
+  { watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs }: RouterConfig,
+  topology: Topology,
+  { main, others, record }: OpenedBackends,
+  metrics: RouterMetrics,
+  logger: Logger,
+): Promise<Keyspace> {
+  const keyspace = await Keyspace.open({
+    main,
+    backends: others,
+    routing: topology,
+    cacheBytes: CACHE_BYTES,
+    eventBytes: EVENT_BYTES,
+    progressIntervalMs: watchProgressNotifyIntervalMs,
+    log: logger,
+    observer: {
+      committed: (backend, seconds, rows) => {
+        metrics.committed(backend, seconds, rows);
+        const milliseconds = seconds * 1000;
+        if (slowSqlWarningThresholdMs > 0 && milliseconds > slowSqlWarningThresholdMs)
+          logger.warn('slow commit', { backend, seconds, rows });
+        else if (slowSqlThresholdMs > 0 && milliseconds > slowSqlThresholdMs) logger.info('slow commit', { backend, seconds, rows });
+      },
+      commitFailed: (backend, seconds) => metrics.commitFailed(backend, seconds),
+      compacted: (backend, isDone) => metrics.compacted(backend, isDone),
+    },
+  });
+  if (record !== null) await main.saveAppliedTopology(JSON.stringify(record));
+  metrics.watch(keyspace);
+  return keyspace;
+}
+
+async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: RouterMetrics, logger: Logger): Promise<EtcdServer> {
+  return new EtcdServer(keyspace, {
+    addresses: [listenUrl(config)],
+    tls: config.listenTls === null ? undefined : await readTls(config.listenTls),
+    emulatedVersion: config.emulatedEtcdVersion,
+    observer: metrics,
+    onInternalError: (err) => logger.error('a request failed inside the router', { err }),
+  });
+}
+
+function makeCompactor({ compaction }: RouterConfig, keyspace: Keyspace, logger: Logger): Compactor | null {
+  if (compaction.intervalMs === 0) return null;
+  return new Compactor(keyspace, {
+    intervalMs: compaction.intervalMs,
+    jitterPercent: compaction.intervalJitterPercent,
+    minRetain: BigInt(compaction.minRetain),
+    random: Math.random,
+    onError: (err) => logger.warn('compaction round failed; the next one takes it up again', { err, backend: MAIN }),
+  });
+}

@@ -1,0 +1,81 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import { MAIN } from '@harikube/datasources';
+import { EtcdServer, EtcdTransport } from '@harikube/etcd-api';
+import type { BackendStatus, Keyspace } from '@harikube/keyspace';
+import {
+  closeOnSignal,
+  createLogger,
+  type Env,
+  type HealthCheck,
+  type HealthChecks,
+  type Logger,
+  NestLogger,
+  type ShutdownStep,
+} from '@harikube/platform';
+import { parseRouterConfig, type RouterConfig, routerUsage } from './router.config.js';
+import { RouterModule, RunningParts } from './router.module.js';
+
+/** The process ends by then after a signal, whatever is still open. */
+const SHUTDOWN_DEADLINE_MS = 10_000;
+
+/** `harikube router`: runs until SIGTERM or SIGINT. Throws errors whose message is for whoever started it. */
+export async function runRouter(argv: readonly string[], env: Env): Promise<void> {
+  if (argv.includes('--help') || argv.includes('-h')) {
+    process.stdout.write(`harikube router: one etcd endpoint over many databases\n\n${routerUsage()}\n`);
+    return;
+  }
+  const config = parseRouterConfig(argv, env);
+  const logger = createLogger({ format: config.logFormat, debug: config.debug });
+  for (const warning of config.warnings) logger.warn(warning);
+  const steps: ShutdownStep[] = [];
+  closeOnSignal({ logger, steps: () => steps, deadlineMs: SHUTDOWN_DEADLINE_MS });
+  await start(config, logger, steps);
+}
+
+async function start(config: RouterConfig, logger: Logger, steps: ShutdownStep[]): Promise<void> {
+  const started = performance.now();
+  const app = await NestFactory.createMicroservice<{ inject: unknown[] } & MicroserviceOptions>(RouterModule.register(config, logger), {
+    inject: [EtcdServer],
+    useFactory: (server: EtcdServer): MicroserviceOptions => ({ strategy: new EtcdTransport(server) }),
+    logger: new NestLogger(logger),
+    abortOnError: false,
+  } as never);
+  const { keyspace, backends, compactor, server, topology, metrics } = app.get(RunningParts);
+  const closing: ShutdownStep[] = [
+    { name: 'etcd server', close: () => app.close() },
+    { name: 'compactor', close: () => compactor?.close() },
+    { name: 'keyspace', close: () => keyspace.close() },
+    { name: 'databases', close: () => backends.close() },
+  ];
+  steps.push(...closing);
+  try {
+    await app.listen();
+  } catch (error) {
+    for (const step of closing.slice(1)) await step.close();
+    throw error;
+  }
+  compactor?.start();
+  logger.info(`Backends registered: [${topology.registeredNames().join(' ')}]`);
+  logger.info('serving the etcd API', { addresses: server.addresses, startupMs: Math.round(performance.now() - started) });
+  if (config.metricsListen !== null) {
+    const { startAdminServer } = await import('@harikube/platform/http-admin');
+    const admin = await startAdminServer({ ...config.metricsListen, registry: metrics.registry, checks: healthChecks(keyspace), logger });
+    steps.unshift({ name: 'metrics', close: () => admin.close() });
+    logger.info('serving metrics and health', { port: admin.port });
+  }
+}
+
+/** Each backend is listed; only the default one decides about readiness, since nothing works without it. */
+function healthChecks(keyspace: Keyspace): HealthChecks {
+  const check = ({ name }: BackendStatus): HealthCheck => ({
+    name: `backend-${name}`,
+    isCritical: name === MAIN,
+    check: () => {
+      const status = keyspace.backendStatus().find((candidate) => candidate.name === name);
+      if (status?.problem !== '') throw new Error(status?.problem ?? 'it is not registered');
+    },
+  });
+  return { live: () => [], ready: () => keyspace.backendStatus().map(check) };
+}

@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { type KeyRange, keyOf, recordsOf } from '@harikube/keyspace';
+import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
+import { type AppliedTopology, MAIN, type Topology } from './topology/topology.js';
+
+/** Keys that are read at a time. */
+const PAGE = 10_000;
+const EVERYTHING: KeyRange = { start: Buffer.alloc(0), end: null, single: false };
+
+/** What is recorded in the default backend once a topology is in force. */
+export interface TopologyRecord extends AppliedTopology {
+  /** Identity of each backend's database, by name. */
+  readonly identities: Readonly<Record<string, string>>;
+}
+
+/** Putting the topology in force would hide keys; nothing was changed. */
+export class PlacementError extends Error {
+  override readonly name = 'PlacementError';
+  constructor(readonly problems: readonly string[]) {
+    super(
+      `the topology has changed in a way that would hide keys:\n${problems.map((problem) => `  - ${problem}\n`).join('')}` +
+        'nothing was changed; start with the old topology, or change it so that every key stays where it is (keys cannot be moved in this version)',
+    );
+  }
+}
+
+export interface PlacementOptions {
+  readonly topology: Topology;
+  readonly recorded: TopologyRecord | null;
+  /** Backends that are open, the default one among them, by name. */
+  readonly open: ReadonlyMap<string, SqliteBackend>;
+  /** Opens a file that the topology no longer names, for counting its keys. */
+  readonly openFormer: (name: string, file: string) => Promise<SqliteBackend>;
+}
+
+/**
+ * Compares a topology with the recorded one, and on a difference looks at every key: none may live in a backend to which
+ * the rules do not lead. Returns the record of the new topology, or null when nothing differs. Throws PlacementError.
+ */
+export async function checkPlacement(options: PlacementOptions): Promise<TopologyRecord | null> {
+  const { topology, recorded, open } = options;
+  const identities: Record<string, string> = {};
+  for (const name of topology.registeredNames()) {
+    const identity = open.get(name)?.identity ?? recorded?.identities[name];
+    if (identity !== undefined) identities[name] = identity;
+  }
+  const record: TopologyRecord = { ...topology.toJSON(), identities };
+  if (recorded !== null && JSON.stringify(recorded) === JSON.stringify(record)) return null;
+  const problems = recorded === null ? [] : await formerBackends(options, recorded);
+  for (const [name, backend] of open) problems.push(...(await misplaced(topology, name, backend)));
+  for (const name of topology.registeredNames()) {
+    if (recorded !== null && !open.has(name))
+      problems.push(`backend "${name}" cannot be opened, so it is not known whether its keys stay where they are`);
+  }
+  if (problems.length > 0) throw new PlacementError(problems);
+  return record;
+}
+
+/** Backends that were in the recorded topology and are not in this one: their keys would be out of reach. */
+async function formerBackends({ open, openFormer }: PlacementOptions, recorded: TopologyRecord): Promise<string[]> {
+  const problems: string[] = [];
+  const present = new Set([...open.values()].map((backend) => backend.identity));
+  for (const { name, endpoint } of recorded.rules) {
+    const identity = recorded.identities[name];
+    if (identity === undefined || present.has(identity)) continue;
+    const file = endpoint.replace(/^sqlite:\/\//, '');
+    if (!existsSync(file)) {
+      problems.push(`backend "${name}" is gone from the topology, and its file ${file} is not there to see whether it holds keys`);
+      continue;
+    }
+    const former = await openFormer(name, file);
+    try {
+      const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
+      const count = (await former.range(query)).count ?? 0;
+      if (count > 0) problems.push(`backend "${name}" is gone from the topology, but ${file} holds ${keys(count)}`);
+    } finally {
+      await former.close();
+    }
+  }
+  return problems;
+}
+
+async function misplaced(topology: Topology, name: string, backend: SqliteBackend): Promise<string[]> {
+  const found = new Map<string, { count: number; example: string }>();
+  let start = EVERYTHING.start;
+  for (;;) {
+    const range = { ...EVERYTHING, start };
+    const answer = await backend.range({ range, revision: 0n, limit: PAGE, keysOnly: true, countOnly: false, count: false });
+    const blocks = [...answer.blocks];
+    if (answer.rest !== undefined) for await (const block of answer.rest) blocks.push(block);
+    for (const block of blocks) {
+      for (const record of recordsOf(block)) {
+        const key = keyOf(record);
+        start = key;
+        const target = topology.route(key);
+        if (target === name) continue;
+        const entry = found.get(target);
+        if (entry === undefined) found.set(target, { count: 1, example: key.toString() });
+        else entry.count++;
+      }
+    }
+    if (!answer.more) break;
+    start = Buffer.concat([start, Buffer.from([0])]);
+  }
+  return [...found].map(([target, { count, example }]) => {
+    const rule = topology.rules.find((candidate) => candidate.name === target);
+    const where = rule === undefined || rule.line === 0 ? '' : ` (line ${rule.line})`;
+    const cause = target === MAIN ? 'no rule leads to them any more' : `rule "${target}"${where} captures them`;
+    return `${keys(count)} in backend "${name}" would be hidden, for example ${example}: ${cause}`;
+  });
+}
+
+function keys(count: number): string {
+  return count === 1 ? '1 key' : `${count} keys`;
+}
