@@ -17,10 +17,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv.length === 0 ? ['help'] : [...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-    const code = error instanceof SetupError || error instanceof ProcessStartError ? 1 : exitCodeOf(error);
-    if (code === undefined || !(error instanceof Error)) throw error;
-    process.stderr.write(`harikube: ${error.message}\n`);
-    return code;
+    return report(error);
   }
   return exitCode;
 }
@@ -105,11 +102,14 @@ function writeLine(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** The exit code that an error asks for; its message is then meant for the user. */
-function exitCodeOf(error: unknown): number | undefined {
-  return typeof error === 'object' && error !== null && 'exitCode' in error && typeof error.exitCode === 'number'
-    ? error.exitCode
-    : undefined;
+/** Writes an error that is meant for the user, and resolves to its exit code; any other error is thrown on. */
+function report(error: unknown): number {
+  if (!(error instanceof Error)) throw error;
+  const isSetup = error instanceof SetupError || error instanceof ProcessStartError;
+  const code = 'exitCode' in error && typeof error.exitCode === 'number' ? error.exitCode : isSetup ? 1 : null;
+  if (code === null) throw error;
+  process.stderr.write(`harikube: ${error.message}\n`);
+  return code;
 }
 
 interface UpFlags {
@@ -138,13 +138,13 @@ function oneLine(text: string): string {
   return `harikube: ${line}${/did you mean/i.test(line) ? '' : '; see "harikube help"'}`;
 }
 
-/** What `@harikube/router` is asked for. */
-interface RouterPackage {
-  runRouter?(argv: readonly string[], env: Env): Promise<number | undefined>;
-}
-
+/** Resolves when the router serves; it ends by itself after a signal. */
 async function router(argv: readonly string[], env: Env): Promise<number> {
-  const { runRouter } = (await import('@harikube/router')) as unknown as RouterPackage;
-  if (runRouter === undefined) throw new Error('@harikube/router does not export runRouter: run `npm run setup` in the repository');
-  return (await runRouter(argv, env)) ?? 0;
+  const { runRouter } = await import('@harikube/router');
+  try {
+    await runRouter(argv, env);
+    return 0;
+  } catch (error) {
+    return report(error);
+  }
 }

@@ -26,7 +26,7 @@ export class Terminal implements Progress {
       return;
     }
     this.#clear();
-    this.#stream.write(`${this.#elapsed()} ${text}`.slice(0, Math.max(this.#stream.columns - 1, 20)));
+    this.#stream.write(`${this.#elapsed()} ${text}`.slice(0, (this.#stream.columns || 80) - 1));
     this.#hasUpdate = true;
   }
 

@@ -1,7 +1,7 @@
 /** Builds the five programs as one, with symbolic links under their names, from the Go module in `kubernetes/`. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Env } from '@harikube/platform';
@@ -29,7 +29,7 @@ export async function buildPrograms(folder: string, options: BuildOptions): Prom
   progress.note(
     `building Kubernetes ${KUBERNETES_VERSION} with Go ${go}: about 5 minutes the first time on 2 cores, then it is kept in ${folder}`,
   );
-  const total = await countPackages(options);
+  const total = await countPackages(folder, options);
   const draft = mkdtempSync(join(folder, '.build-'));
   try {
     await compile(join(draft, MULTI_CALL), total, startedAt, options);
@@ -59,10 +59,10 @@ async function goVersion(env: Env): Promise<string> {
   return `${major}.${minor}${rest}`;
 }
 
-async function countPackages({ env, signal }: BuildOptions): Promise<number> {
+async function countPackages(folder: string, { env, signal }: BuildOptions): Promise<number> {
   const { error, stdout, stderr } = await run(['list', '-deps', '.'], env, signal);
   signal?.throwIfAborted();
-  if (error !== null) throw buildError(stderr.split('\n'), env);
+  if (error !== null) throw buildError(stderr.split('\n'), folder, env);
   return stdout.trim().split('\n').length;
 }
 
@@ -108,7 +108,7 @@ async function compile(output: string, total: number, startedAt: number, { env, 
     });
     const code = await ended;
     signal?.throwIfAborted();
-    if (code !== 0) throw buildError(others, env);
+    if (code !== 0) throw buildError(others, dirname(dirname(output)), env);
   } finally {
     clearInterval(timer);
     signal?.removeEventListener('abort', interrupt);
@@ -116,12 +116,12 @@ async function compile(output: string, total: number, startedAt: number, { env, 
   }
 }
 
-function buildError(output: readonly string[], env: Env): SetupError {
+function buildError(output: readonly string[], folder: string, env: Env): SetupError {
   const lines = output.filter((line) => line.trim() !== '' && !line.startsWith('go: downloading'));
   const text = lines.join('\n');
   if (/no space left on device/i.test(text)) {
     return new SetupError(
-      `the disk is full: the build of Kubernetes needs about 4 GB for Go's caches (GOCACHE, GOMODCACHE, TMPDIR${env['GOCACHE'] ? `, here ${env['GOCACHE']}` : ''}); free some space or set these to another disk`,
+      `the disk is full: the build of Kubernetes needs 200 MB in ${folder} (HARIKUBE_CACHE) and about 4 GB for Go's caches (GOCACHE, GOMODCACHE, TMPDIR${env['GOCACHE'] ? `, here ${env['GOCACHE']}` : ''}): free some space or set these to folders on another disk`,
     );
   }
   if (/dial tcp|proxyconnect|no such host|i\/o timeout|connection refused/i.test(text)) {
