@@ -393,7 +393,9 @@ class Watch {
 
   #push(event: StoreEvent): void {
     if (event.isDelete ? this.request.noDelete : this.request.noPut) return;
-    const framed = encodeEvent(event.isDelete, event.record, this.request.prevKv ? event.prevRecord : null);
+    // What a change at the compaction replaced is compacted away, in the ring as in the log: etcd sends none either.
+    const hasPrev = this.request.prevKv && event.revision > this.hub.options.compactRevision();
+    const framed = encodeEvent(event.isDelete, event.record, hasPrev ? event.prevRecord : null);
     this.#outgoing.push(framed);
     this.#outgoingBytes += framed.length;
   }
