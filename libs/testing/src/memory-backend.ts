@@ -118,7 +118,11 @@ export class MemoryBackend implements Backend, ControlStore {
 
   async load(keys: readonly Buffer[]): Promise<LoadAnswer> {
     await this.#beforeRead('load');
-    const heads = keys.map((key) => this.#head(key));
+    const newest = this.#newestOf(keys);
+    const heads = keys.map((key): Head | null => {
+      const row = newest.get(key.toString('latin1'));
+      return row === undefined || row.tombstone ? null : { id: row.id, record: recordOf(row) };
+    });
     const { lastRevision } = this.database;
     await this.hooks.afterRead?.('load');
     return { lastRevision, heads };
@@ -273,9 +277,13 @@ export class MemoryBackend implements Backend, ControlStore {
     database.lastRevision = batch.lastRevision;
   }
 
-  #head(key: Buffer): Head | null {
-    const row = this.database.log.findLast((candidate) => candidate.key.equals(key));
-    return row === undefined || row.tombstone ? null : { id: row.id, record: recordOf(row) };
+  #newestOf(keys: readonly Buffer[]): ReadonlyMap<string, RowWrite | undefined> {
+    const newest = new Map<string, RowWrite | undefined>(keys.map((key) => [key.toString('latin1'), undefined]));
+    for (const row of this.database.log) {
+      const name = row.key.toString('latin1');
+      if (newest.has(name)) newest.set(name, row);
+    }
+    return newest;
   }
 
   /** Live rows of a range at a revision (0: latest), in bytewise order of their keys. */

@@ -1,0 +1,500 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { CommitFailedError, CommitUnknownError } from '@harikube/keyspace';
+import { Gate } from './gate.js';
+import { type HarnessOptions, KeyspaceHarness, kvsOf, putOp, responsesOf, watchOf } from './keyspace-harness.js';
+import { WatchRecorder } from './watch-recorder.js';
+
+const open: KeyspaceHarness[] = [];
+
+async function start(options: HarnessOptions = {}): Promise<KeyspaceHarness> {
+  const harness = await KeyspaceHarness.open(options);
+  open.push(harness);
+  return harness;
+}
+
+afterEach(async () => {
+  for (const harness of open.splice(0)) {
+    for (const hooks of Object.values(harness.hooks)) for (const name of Object.keys(hooks)) delete hooks[name as keyof typeof hooks];
+    await harness.close();
+    expect(harness.openSnapshots).toBe(0);
+  }
+});
+
+/** Holds commits of a backend up before they are written. */
+function holdCommits(harness: KeyspaceHarness, backend = 'main'): Gate {
+  const gate = new Gate();
+  harness.hook(backend).beforeCommit = () => gate.pass();
+  return gate;
+}
+
+/** Turns of the event loop in which everything that can go on does. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('a read at latest', () => {
+  it('is not headed by a revision below what it shows after it waited', async () => {
+    const harness = await start({ others: ['user'] });
+    await harness.put('/a', 'one'); // 2
+    const gate = holdCommits(harness);
+    const first = harness.put('/a', 'two'); // 3, pending
+    await gate.arrived;
+    await harness.put('/user/x', 'seen'); // 4: a read must not answer below it
+    const reads = [harness.get('/a'), harness.get('/a')];
+    const second = harness.put('/a', 'three'); // 5
+    gate.open();
+    await Promise.all([first, second]);
+    for (const { revision, kv } of await Promise.all(reads)) {
+      expect(revision).toBeGreaterThanOrEqual(4n);
+      expect(kv?.modRevision ?? 0n).toBeLessThanOrEqual(revision);
+    }
+  });
+
+  it('keeps no head in the cache that is not settled', async () => {
+    const harness = await start({ cacheBytes: 0 });
+    await harness.put('/a', 'one'); // 2
+    await harness.restart();
+    const written = new Gate();
+    const told = new Gate();
+    harness.hook('main').afterCommit = () => told.pass();
+    harness.hook('main').beforeRead = () => written.pass();
+    void written.pass();
+    const reading = harness.get('/a');
+    await written.arrived;
+    const writing = harness.update('/a', 'two', 2n);
+    written.open();
+    await told.arrived;
+    // The commit is in the database, but its batch is still pending.
+    const { revision, kv } = await reading;
+    expect(kv?.modRevision ?? 0n).toBeLessThanOrEqual(revision);
+    told.open();
+    await writing;
+  });
+
+  it('over two backends is whole though a compaction passes it', async () => {
+    const harness = await start({ others: ['user'] });
+    await harness.put('/a', 'one'); // 2
+    await harness.put('/user/a', 'one'); // 3
+    const gate = new Gate();
+    harness.hook('user').beforeRead = (method) => (method === 'range' ? gate.pass() : undefined);
+    const listing = harness.list('');
+    await gate.arrived;
+    await harness.put('/user/a', 'two'); // 4
+    await harness.put('/user/a', 'three'); // 5
+    await harness.keyspace.compact(5n);
+    await settle();
+    gate.open();
+    const { kvs, revision } = await listing;
+    expect(kvs).toEqual(['/a=one@2', expect.stringContaining('/user/a=')]);
+    expect(revision).toBeGreaterThanOrEqual(3n);
+  });
+});
+
+describe('a large answer', () => {
+  async function fill(harness: KeyspaceHarness): Promise<void> {
+    for (let i = 0; i < 10; i++) {
+      await harness.put(`/big/${i}`, 'x'.repeat(30_000));
+      await harness.put(`/user/${i}`, 'x'.repeat(30_000));
+    }
+  }
+
+  it.each(['/big/', ''])('over %j gives its snapshots up when nothing of it is read', async (prefix) => {
+    const harness = await start({ others: ['user'] });
+    await fill(harness);
+    const result = await harness.range(watchOf(prefix).range);
+    expect(harness.openSnapshots).toBeGreaterThan(0);
+    await result.rest?.return();
+    expect(harness.openSnapshots).toBe(0);
+  });
+
+  it.each(['/big/', ''])('over %j gives its snapshots up when it is left half way', async (prefix) => {
+    const harness = await start({ others: ['user'] });
+    await fill(harness);
+    const result = await harness.range(watchOf(prefix).range);
+    await result.rest?.next();
+    await result.rest?.return();
+    expect(harness.openSnapshots).toBe(0);
+  });
+
+  it('with a limit gives its snapshot up, too', async () => {
+    const harness = await start();
+    await fill(harness);
+    const result = await harness.range(watchOf('/big/').range, { limit: 8 });
+    await result.rest?.return();
+    expect(harness.openSnapshots).toBe(0);
+    expect((await kvsOf(await harness.range(watchOf('/big/').range, { limit: 8 }))).length).toBe(8);
+  });
+});
+
+describe('an answer that was judged against an uncommitted write', () => {
+  it('fails with the commit of that write', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one'); // 2
+    const gate = holdCommits(harness);
+    const before = harness.put('/b', 'x');
+    await gate.arrived;
+    // Both in the next batch: the second one fails its compare because of the first one.
+    const write = harness.update('/a', 'two', 2n);
+    const loser = harness.update('/a', 'three', 2n);
+    harness.hook('main').beforeCommit = () => {
+      throw new CommitFailedError('disk full');
+    };
+    gate.open();
+    await before;
+    await expect(write).rejects.toThrow(/unavailable: disk full/);
+    await expect(loser).rejects.toThrow(/unavailable: disk full/);
+    harness.hook('main').beforeCommit = () => undefined;
+    expect((await harness.get('/a')).kv?.modRevision).toBe(2n);
+    expect(responsesOf(await harness.update('/a', 'four', 1n))).toEqual(['range 1: /a=one@2']);
+  });
+
+  it('fails with it even if the answer is an error', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one');
+    const gate = holdCommits(harness);
+    const before = harness.put('/b', 'x');
+    await gate.arrived;
+    const removal = harness.remove('/a', 2n);
+    const kept = harness.txn([], [putOp('/a', 'other', { ignoreLease: true })]);
+    harness.hook('main').beforeCommit = () => {
+      throw new CommitFailedError('disk full');
+    };
+    gate.open();
+    await before;
+    await expect(removal).rejects.toThrow(/unavailable/);
+    // "key not found" would be a lie: the key is there.
+    await expect(kept).rejects.toThrow(/unavailable/);
+  });
+
+  it('is told after the commit and holds at its place in the batch', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one'); // 2
+    const gate = holdCommits(harness);
+    const before = harness.put('/b', 'x'); // 3
+    await gate.arrived;
+    const write = harness.update('/a', 'two', 2n); // 4
+    const loser = harness.update('/a', 'three', 2n);
+    const after = harness.put('/c', 'x'); // 5
+    const order: string[] = [];
+    void write.then(() => order.push('write'));
+    void loser.then(() => order.push('loser'));
+    const second = new Gate();
+    harness.hook('main').beforeCommit = () => second.pass();
+    gate.open();
+    await before;
+    await second.arrived;
+    await settle();
+    expect(order).toEqual([]);
+    second.open();
+    expect((await write).revision).toBe(4n);
+    const lost = await loser;
+    expect([lost.succeeded, lost.revision, responsesOf(lost)]).toEqual([false, 4n, ['range 1: /a=two@4']]);
+    expect((await after).valueOf()).toBe(5n);
+  });
+
+  it('of a settled write is told at once, whatever is being committed', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one'); // 2
+    const gate = holdCommits(harness);
+    const write = harness.put('/b', 'x');
+    const loser = harness.update('/a', 'three', 1n);
+    expect(responsesOf(await loser)).toEqual(['range 1: /a=one@2']);
+    gate.open();
+    await write;
+  });
+});
+
+describe('a commit that failed for certain', () => {
+  it('burns its numbers, leaves nothing, and is seen by nobody', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one'); // 2
+    const recorder = harness.watch('');
+    harness.hook('main').beforeCommit = () => {
+      throw new CommitFailedError('disk full');
+    };
+    const failing = await Promise.allSettled([harness.put('/a', 'two'), harness.put('/b', 'x'), harness.create('/c', 'x')]);
+    expect(failing.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    harness.hook('main').beforeCommit = () => undefined;
+    expect(harness.revision).toBe(2n);
+    expect(await harness.list('')).toMatchObject({ kvs: ['/a=one@2'], revision: 2n });
+    const next = await harness.put('/a', 'three');
+    expect(next).toBe(6n);
+    await recorder.until(() => recorder.reached() >= next);
+    expect(recorder.texts()).toEqual(['created 0 at 2', 'events 0: /a=three@6']);
+    expect((await harness.get('/a')).kv).toMatchObject({ version: 2n, createRevision: 2n });
+  });
+});
+
+describe('a commit of unknown outcome', () => {
+  it.each([
+    ['took place', true],
+    ['did not take place', false],
+  ])('that %s is never told as a success or failure, and is settled when the database tells', async (_name, tookPlace) => {
+    const harness = await start({ others: ['user'] });
+    await harness.put('/user/a', 'one'); // 2
+    const recorder = harness.watch('/user/', { progressNotify: true });
+    const hooks = harness.hook('user');
+    const lost = (): void => {
+      throw new CommitUnknownError('connection lost');
+    };
+    if (tookPlace) hooks.afterCommit = lost;
+    else hooks.beforeCommit = lost;
+    const asked = new Gate();
+    hooks.beforeResolve = () => asked.pass();
+    const write = harness.put('/user/a', 'two'); // 3
+    await expect(write).rejects.toMatchObject({ name: 'UnknownOutcomeError' });
+    await asked.arrived;
+    delete hooks.afterCommit;
+    delete hooks.beforeCommit;
+    // Meanwhile everything else goes on, and nothing of the backend is told as current above it.
+    const other = await harness.put('/b', 'x');
+    expect(other).toBe(4n);
+    expect((await harness.get('/b')).revision).toBe(4n);
+    let isTold = false;
+    const reading = harness.get('/user/a').then((answer) => {
+      isTold = true;
+      return answer;
+    });
+    await settle();
+    expect(isTold).toBe(false);
+    expect(recorder.events()).toEqual([]);
+    asked.open();
+    const { kv, revision } = await reading;
+    expect(revision).toBeGreaterThanOrEqual(4n);
+    expect(kv?.value.toString()).toBe(tookPlace ? 'two' : 'one');
+    const next = await harness.put('/user/a', 'three');
+    expect(next).toBe(5n);
+    await recorder.until(() => recorder.reached() >= next);
+    expect(recorder.events().map((event) => `${event.value}@${event.revision}`)).toEqual(tookPlace ? ['two@3', 'three@5'] : ['three@5']);
+    expect((await harness.get('/user/a')).kv?.version).toBe(tookPlace ? 3n : 2n);
+  });
+
+  it('is asked for again while the database is away', async () => {
+    const harness = await start();
+    let asked = 0;
+    harness.hook('main').beforeCommit = () => {
+      throw new CommitUnknownError('connection lost');
+    };
+    harness.hook('main').beforeResolve = () => {
+      if (++asked < 3) throw new Error('still away');
+    };
+    await expect(harness.put('/a', 'one')).rejects.toMatchObject({ name: 'UnknownOutcomeError' });
+    harness.hook('main').beforeCommit = () => undefined;
+    expect(await harness.put('/a', 'two')).toBe(3n);
+    expect(asked).toBe(3);
+  });
+
+  it('does not keep a stop from ending, expiring leases included', async () => {
+    const harness = await start();
+    const { id } = await harness.keyspace.grantLease(60n, 0n);
+    await harness.put('/leased', 'x', { lease: id });
+    harness.hook('main').beforeCommit = () => {
+      throw new CommitUnknownError('connection lost');
+    };
+    harness.hook('main').beforeResolve = () => {
+      throw new Error('still away');
+    };
+    await expect(harness.put('/a', 'one')).rejects.toMatchObject({ name: 'UnknownOutcomeError' });
+    const revoking = harness.keyspace.revokeLease(id);
+    revoking.catch(() => undefined);
+    await settle();
+    await harness.close();
+    await expect(revoking).rejects.toThrow();
+    for (const name of ['beforeCommit', 'beforeResolve'] as const) delete harness.hook('main')[name];
+    // The revision may have been used: it is not used again.
+    await harness.start();
+    expect(await harness.put('/a', 'two')).toBeGreaterThan(3n);
+  });
+});
+
+describe('a backend that is away', () => {
+  it('stalls nothing outside of its own ranges', async () => {
+    const harness = await start({ others: ['user', 'email'] });
+    await harness.put('/user/a', 'one');
+    const all = harness.watch('');
+    const emails = harness.watch('/email/');
+    const gate = holdCommits(harness, 'user');
+    const stuck = harness.put('/user/a', 'two'); // 3
+    await gate.arrived;
+    await harness.put('/email/a', 'x'); // 4
+    await harness.put('/b', 'x'); // 5
+    expect((await harness.list('/email/')).revision).toBe(5n);
+    expect((await harness.get('/b')).revision).toBe(5n);
+    await emails.until(() => emails.reached() >= 4n);
+    // The watch over everything may not tell what comes after the write that is under way.
+    expect(all.events()).toEqual([]);
+    gate.open();
+    await stuck;
+    await all.until(() => all.reached() >= 5n);
+    expect(all.events().map((event) => event.revision)).toEqual([3n, 4n, 5n]);
+  });
+
+  it('that cannot be claimed at the start is unavailable by name, and is taken up when it is back', async () => {
+    const harness = await KeyspaceHarness.open({ others: ['user'] });
+    open.push(harness);
+    await harness.put('/user/a', 'one');
+    await harness.close();
+    let isAway = true;
+    harness.hook('user').beforeControl = (method) => {
+      if (method === 'claim' && isAway) throw new Error('no route to host');
+    };
+    await harness.start();
+    await expect(harness.get('/user/a')).rejects.toThrow('backend "user" is unavailable: no route to host');
+    await expect(harness.put('/user/a', 'two')).rejects.toThrow(/unavailable/);
+    const recorder = harness.watch('/user/', { startRevision: 2n });
+    await harness.put('/b', 'x');
+    isAway = false;
+    await recorder.until(() => recorder.events().length > 0);
+    expect((await harness.get('/user/a')).kv?.value.toString()).toBe('one');
+  });
+
+  it('answers reads as unavailable while they fail', async () => {
+    const harness = await start({ others: ['user'], cacheBytes: 0 });
+    await harness.put('/user/a', 'one');
+    harness.hook('user').beforeRead = () => {
+      throw new Error('connection refused');
+    };
+    await expect(harness.list('/user/')).rejects.toThrow('backend "user" is unavailable: connection refused');
+    await expect(harness.list('')).rejects.toThrow('backend "user" is unavailable: connection refused');
+    expect((await harness.list('/b/')).revision).toBe(2n);
+    delete harness.hook('user').beforeRead;
+    expect((await harness.list('/user/')).kvs).toEqual(['/user/a=one@2']);
+  });
+
+  it('fails the writes whose keys it could not load, and only those', async () => {
+    const harness = await start();
+    await harness.put('/known', 'one'); // in the cache
+    harness.hook('main').beforeRead = () => {
+      throw new Error('connection refused');
+    };
+    const [unknown, known] = await Promise.allSettled([harness.put('/unknown', 'x'), harness.put('/known', 'two')]);
+    expect([unknown?.status, known?.status]).toEqual(['rejected', 'fulfilled']);
+    delete harness.hook('main').beforeRead;
+    await harness.put('/unknown', 'x');
+  });
+});
+
+describe('a watch over several backends of which one is stuck', () => {
+  /** More than a watch holds in memory. */
+  const MANY = 10_500;
+
+  async function write(harness: KeyspaceHarness, count: number): Promise<void> {
+    for (let i = 0; i < count; i += 500) {
+      await Promise.all(Array.from({ length: 500 }, (_, j) => harness.put(`/user/${(i + j) % 7}`, `${i + j}`)));
+    }
+  }
+
+  it('loses, repeats and reorders nothing when more is held than it can keep', async () => {
+    const harness = await start({ others: ['user'], eventBytes: 64 << 20 });
+    for (let i = 0; i < 7; i++) await harness.put(`/user/${i}`);
+    await harness.put('/a', 'one');
+    const recorder = harness.watch('');
+    const from = harness.revision + 1n;
+    const gate = holdCommits(harness, 'main');
+    const stuck = [harness.put('/a', 'two'), harness.put('/b', 'two')];
+    await gate.arrived;
+    await write(harness, MANY);
+    gate.open();
+    await Promise.all(stuck);
+    const last = harness.revision;
+    await recorder.until(({ messages }) => messages.length > 1 && recorder.reached() >= last);
+    const revisions = recorder.events().map((event) => event.revision);
+    expect(revisions.length).toBe(MANY + 2);
+    expect(revisions).toEqual(Array.from({ length: MANY + 2 }, (_, i) => from + BigInt(i)));
+  }, 60_000);
+
+  it('gets a deletion of more keys than it can keep, once', async () => {
+    const harness = await start({ others: ['user'], eventBytes: 64 << 20 });
+    for (let i = 0; i < MANY; i += 500)
+      await harness.txn(
+        [],
+        Array.from({ length: 500 }, (_, j) => putOp(`/user/${String(i + j).padStart(6, '0')}`, 'x')),
+      );
+    const recorder = harness.watch('');
+    const { deleted, revision } = await harness.delete('/user/', true);
+    expect(deleted).toBe(MANY);
+    const marker = await harness.put('/a', 'end');
+    await recorder.until(() => recorder.events().at(-1)?.revision === marker);
+    const events = recorder.events();
+    expect(events.filter((event) => event.revision === revision).length).toBe(MANY);
+    expect(events.length).toBe(MANY + 1);
+    expect(recorder.messages.filter((m) => m.type === 'events').length).toBe(2);
+  }, 60_000);
+});
+
+describe('compaction', () => {
+  it('takes effect only when it is recorded', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one'); // 2
+    await harness.put('/a', 'two'); // 3
+    await harness.put('/a', 'three'); // 4
+    harness.hook('main').beforeControl = () => {
+      throw new Error('disk full');
+    };
+    await expect(harness.keyspace.compact(3n)).rejects.toThrow();
+    delete harness.hook('main').beforeControl;
+    expect(harness.keyspace.status().compactRevision).toBe(0n);
+    expect((await harness.get('/a', { revision: 2n })).kv?.value.toString()).toBe('one');
+    await harness.keyspace.compact(3n);
+    await expect(harness.get('/a', { revision: 2n })).rejects.toMatchObject({ name: 'CompactedError', compactRevision: 3n });
+  });
+
+  it('never goes back, however two of them cross', async () => {
+    const harness = await start();
+    for (let i = 0; i < 6; i++) await harness.put('/a', `${i}`);
+    const gate = new Gate();
+    let calls = 0;
+    harness.hook('main').beforeControl = () => (++calls === 1 ? gate.pass() : undefined);
+    const low = harness.keyspace.compact(3n);
+    await gate.arrived;
+    const high = harness.keyspace.compact(5n);
+    await settle();
+    gate.open();
+    await Promise.all([low, high]);
+    delete harness.hook('main').beforeControl;
+    await harness.restart();
+    expect(harness.keyspace.status().compactRevision).toBe(5n);
+  });
+});
+
+describe('a lease', () => {
+  it('that is revoked while a put of its key is being committed leaves no key behind', async () => {
+    const harness = await start({ others: ['user'] });
+    const { id } = await harness.keyspace.grantLease(60n, 0n);
+    const gate = holdCommits(harness, 'user');
+    const put = harness.put('/user/a', 'x', { lease: id });
+    await gate.arrived;
+    const revoking = harness.keyspace.revokeLease(id);
+    await settle();
+    gate.open();
+    await Promise.all([put, revoking]);
+    expect((await harness.list('')).kvs).toEqual([]);
+  });
+
+  it('whose revoke failed can be revoked again', async () => {
+    const harness = await start();
+    const { id } = await harness.keyspace.grantLease(3600n, 0n);
+    await harness.put('/a', 'x', { lease: id });
+    harness.hook('main').beforeRead = (method) => {
+      if (method === 'keysOfLease') throw new Error('connection refused');
+    };
+    await expect(harness.keyspace.revokeLease(id)).rejects.toThrow(/unavailable/);
+    delete harness.hook('main').beforeRead;
+    await harness.keyspace.revokeLease(id);
+    expect((await harness.list('')).kvs).toEqual([]);
+    expect(harness.keyspace.leaseCount).toBe(0);
+  });
+});
+
+describe('a watch from the current revision on', () => {
+  it('is told progress although nothing was written since', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one');
+    const recorder = new WatchRecorder();
+    const stream = harness.keyspace.watch(recorder);
+    stream.create(watchOf('/x/'));
+    stream.requestProgress();
+    await recorder.until(({ messages }) => messages.some((message) => message.type === 'progress'));
+    expect(recorder.texts()).toEqual(['created 0 at 2', 'progress -1 at 2']);
+  });
+});
