@@ -20,6 +20,8 @@ const CALL = Symbol('call');
 type CallStream = ServerHttp2Stream & { [CALL]?: Http2Call };
 
 const RESPONSE_HEADERS: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
+/** The same as a list, which Node takes with less ado. */
+const RESPONSE_HEADER_LIST = [':status', '200', 'content-type', 'application/grpc'];
 // `sendDate` is documented for respond() and missing in its type.
 const RESPONSE_OPTIONS = { waitForTrailers: true, sendDate: false };
 const TRAILERS_ONLY_OPTIONS = { endStream: true, sendDate: false };
@@ -114,7 +116,7 @@ export class Http2Call implements StreamCall {
   }
 
   send(frame: Buffer | readonly Buffer[]): boolean {
-    if (this.isFinished || this.isClosed) return false;
+    if (this.isOver) return false;
     this.respond();
     if (Buffer.isBuffer(frame)) this.stream.write(frame);
     else {
@@ -127,10 +129,10 @@ export class Http2Call implements StreamCall {
   }
 
   async flushed(): Promise<boolean> {
-    while (!this.isFinished && this.stream.writableNeedDrain) {
+    while (!this.isOver && this.stream.writableNeedDrain) {
       await new Promise<void>((resolve) => this.waiters.push(resolve));
     }
-    return !this.isFinished;
+    return !this.isOver;
   }
 
   end(): void {
@@ -188,6 +190,7 @@ export class Http2Call implements StreamCall {
   }
 
   sendTrailers(): void {
+    if (this.stream.destroyed || this.stream.closed) return;
     this.stream.sendTrailers(this.trailers);
     if (!this.stream.readableEnded) linger(this.stream);
   }
@@ -211,58 +214,57 @@ export class Http2Call implements StreamCall {
       this.fail(error);
       return;
     }
-    if (Buffer.isBuffer(reply)) {
-      if (this.isFinished) return;
+    if (!Buffer.isBuffer(reply)) await this.sendLarge(reply);
+    else if (!this.isOver) {
       this.respond();
       this.conclude(GrpcCode.Ok);
       this.stream.end(reply);
-    } else await this.sendLarge(reply);
+    }
   }
 
   /** Sends block by block, as fast as the client reads, and gives the rest back when the client goes away. */
   private async sendLarge(reply: LargeReply): Promise<void> {
     let sent = reply.tail.length;
     try {
-      if (!this.isFinished) {
-        this.respond();
-        this.stream.on('drain', onDrain);
-        this.stream.cork();
-        for (const block of reply.head) {
-          this.stream.write(block);
-          sent += block.length;
-        }
-        this.stream.uncork();
+      if (this.isOver) return;
+      this.respond();
+      this.stream.on('drain', onDrain);
+      this.stream.cork();
+      for (const block of reply.head) {
+        this.stream.write(block);
+        sent += block.length;
       }
-      if (reply.rest !== undefined) {
-        if (this.isFinished) {
-          await reply.rest.return();
-          return;
-        }
-        for await (const block of reply.rest) {
-          if (this.isFinished) return;
-          sent += block.length;
-          if (!this.stream.write(block) && !(await this.flushed())) return;
-          if (this.isFinished) return;
-        }
+      this.stream.uncork();
+      for await (const block of reply.rest ?? []) {
+        if (this.isOver) return;
+        sent += block.length;
+        if (!this.stream.write(block) && !(await this.flushed())) return;
       }
-      if (this.isFinished) return;
+      if (this.isOver) return;
       if (sent !== reply.length) throw new Error(`a reply announced ${reply.length} bytes and has ${sent}`);
-    } catch {
+    } catch (error) {
       // The frame's length is already with the client: only a reset can tell it that the message will not be whole.
-      this.conclude(GrpcCode.Internal);
+      this.conclude(this.environment.toGrpcError(error).code);
       this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       return;
+    } finally {
+      await reply.rest?.return();
     }
     this.conclude(GrpcCode.Ok);
     this.stream.end(reply.tail);
   }
 
+  /** Nothing can be sent: the outcome stands, or the stream is gone and 'close' is about to tell. */
+  private get isOver(): boolean {
+    return this.isFinished || this.stream.destroyed || this.stream.closed;
+  }
+
   private respond(): void {
-    if (!this.stream.headersSent) this.stream.respond(RESPONSE_HEADERS, RESPONSE_OPTIONS);
+    if (!this.stream.headersSent) this.stream.respond(RESPONSE_HEADER_LIST, RESPONSE_OPTIONS);
   }
 
   private finish(code: GrpcCode, message: string): void {
-    if (this.isFinished || this.isClosed) return;
+    if (this.isOver) return;
     const { stream } = this;
     this.conclude(code);
     if (!stream.headersSent) {
@@ -299,6 +301,7 @@ export class Http2Call implements StreamCall {
 /** Ends a stream that reaches no method. */
 export function refuse(stream: ServerHttp2Stream, error: GrpcError, httpStatus = 200): void {
   stream.on('error', onError);
+  if (stream.destroyed || stream.closed) return;
   stream.resume();
   const headers = { ...RESPONSE_HEADERS, ':status': httpStatus, ...statusTrailers(error.code, error.message) };
   stream.respond(headers, TRAILERS_ONLY_OPTIONS);

@@ -71,7 +71,10 @@ export class WireReader {
     const length = this.length();
     const start = this.position;
     this.position += length;
-    return length === 0 ? EMPTY : Buffer.from(this.buffer.subarray(start, this.position));
+    if (length === 0) return EMPTY;
+    const copy = Buffer.allocUnsafe(length);
+    this.buffer.copy(copy, 0, start, this.position);
+    return copy;
   }
 
   string(): string {

@@ -90,7 +90,9 @@ export class WireWriter {
 
   /** Bytes written so far, between two positions, copied. */
   slice(from: number, to = this.position): Buffer {
-    return Buffer.from(this.buffer.subarray(from, to));
+    const copy = Buffer.allocUnsafe(to - from);
+    this.buffer.copy(copy, 0, from, to);
+    return copy;
   }
 
   /** Copies what lies between two positions to `target` and returns the offset behind it. */
