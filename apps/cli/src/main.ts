@@ -108,8 +108,16 @@ function report(error: unknown): number {
   const isSetup = error instanceof SetupError || error instanceof ProcessStartError;
   const code = 'exitCode' in error && typeof error.exitCode === 'number' ? error.exitCode : isSetup ? 1 : null;
   if (code === null) throw error;
-  process.stderr.write(`harikube: ${error.message}\n`);
+  process.stderr.write(`harikube: ${error instanceof ProcessStartError ? startMessage(error) : error.message}\n`);
   return code;
+}
+
+/** A child that is this program, too, has said in its last lines why it does not start. */
+function startMessage({ process: name, message, output }: ProcessStartError): string {
+  const own = output.findLastIndex((line) => line.startsWith('harikube: '));
+  return own < 0
+    ? message
+    : [`${name} does not start:`, ...output.slice(own).map((line) => `  ${line.replace(/^harikube: /, '')}`)].join('\n');
 }
 
 interface UpFlags {

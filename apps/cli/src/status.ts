@@ -23,9 +23,9 @@ export async function status(data: string, write: (line: string) => void): Promi
     write(`etcd: ${state.storeEndpoint}`);
     return apiServer === 200 ? 0 : 1;
   }
-  const router = await readText(`${state.routerHealthUrl}/readyz`);
+  const router = await readText(`${state.routerHealthUrl}/readyz?verbose`);
   write(`router: ${state.storeEndpoint} ${readiness(router.code)}, metrics at ${state.routerHealthUrl}/metrics`);
-  for (const line of backendLines(router.text)) write(`  ${line}`);
+  for (const line of checkLines(router.text)) write(`  ${line}`);
   return apiServer === 200 && router.code === 200 ? 0 : 1;
 }
 
@@ -47,21 +47,7 @@ function readText(url: string): Promise<{ readonly code: number | null; readonly
   });
 }
 
-/** The parts of a health report (Terminus: `details`, by name), one line each. */
-export function backendLines(report: string): string[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(report);
-  } catch {
-    return [];
-  }
-  if (typeof value !== 'object' || value === null || !('details' in value)) return [];
-  const { details } = value;
-  if (typeof details !== 'object' || details === null) return [];
-  return Object.entries(details).map(
-    ([name, part]) =>
-      `${name}: ${Object.entries(part as Record<string, unknown>)
-        .map(([key, field]) => (key === 'status' ? String(field) : `${key} ${JSON.stringify(field)}`))
-        .join(', ')}`,
-  );
+/** The lines of a verbose health report that stand for one check each: `[+]backend-user ok`. */
+function checkLines(report: string): string[] {
+  return report.split('\n').filter((line) => /^\[[+-]\]/.test(line));
 }

@@ -1,7 +1,7 @@
 /** Builds the five programs as one, with symbolic links under their names, from the Go module in `kubernetes/`. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Env } from '@harikube/platform';
@@ -32,7 +32,7 @@ export async function buildPrograms(folder: string, options: BuildOptions): Prom
   const total = await countPackages(folder, options);
   const draft = mkdtempSync(join(folder, '.build-'));
   try {
-    await compile(join(draft, MULTI_CALL), total, startedAt, options);
+    await compile(join(draft, MULTI_CALL), total, startedAt, folder, options);
     // The links last: a program that can be found is a program that is whole.
     renameSync(join(draft, MULTI_CALL), join(folder, MULTI_CALL));
     for (const program of PROGRAMS) {
@@ -46,11 +46,10 @@ export async function buildPrograms(folder: string, options: BuildOptions): Prom
 }
 
 async function goVersion(env: Env): Promise<string> {
-  const { error, stdout, stderr } = await run(['env', 'GOVERSION'], env);
+  const { error, stdout, stderr } = await askGo(env);
   if (errorCode(error) === 'ENOENT') throw new SetupError(`there is no Go on PATH to build Kubernetes with: ${WAY_OUT}`);
   const version = /^go(\d+)\.(\d+)(\S*)/.exec(stdout.trim());
-  if (error !== null && version === null) throw new SetupError(`the Go on PATH cannot build Kubernetes (${lastLine(stderr)}): ${WAY_OUT}`);
-  if (version === null) throw new SetupError(`the Go on PATH does not tell its version: ${WAY_OUT}`);
+  if (version === null) throw new SetupError(`the Go on PATH does not tell its version (${lastLine(stderr)}): ${WAY_OUT}`);
   const [, major = '', minor = '', rest = ''] = version;
   const [neededMajor = 0, neededMinor = 0] = GO_VERSION.split('.').map(Number);
   if (Number(major) < neededMajor || (Number(major) === neededMajor && Number(minor) < neededMinor)) {
@@ -59,56 +58,110 @@ async function goVersion(env: Env): Promise<string> {
   return `${major}.${minor}${rest}`;
 }
 
-async function countPackages(folder: string, { env, signal }: BuildOptions): Promise<number> {
-  const { error, stdout, stderr } = await run(['list', '-deps', '.'], env, signal);
-  signal?.throwIfAborted();
-  if (error !== null) throw buildError(stderr.split('\n'), folder, env);
-  return stdout.trim().split('\n').length;
+function askGo(env: Env): Promise<{ error: Error | null; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    // In the module's folder, since a Go that may fetch newer ones answers with the one that it would use there.
+    execFile('go', ['env', 'GOVERSION'], { cwd: MODULE, env }, (error, stdout, stderr) => resolve({ error, stdout, stderr }));
+  });
 }
 
-async function compile(output: string, total: number, startedAt: number, { env, progress, signal }: BuildOptions): Promise<void> {
+/** How many packages there are to compile at most; loads the modules that are not on this machine yet. */
+async function countPackages(folder: string, { env, progress, signal }: BuildOptions): Promise<number> {
+  const startedAt = performance.now();
+  let downloaded = 0;
+  const { code, output, messages } = await runGo(
+    ['list', '-deps', '.'],
+    { env, signal },
+    {
+      onMessage: (line) => {
+        if (line.startsWith('go: downloading')) downloaded += 1;
+      },
+      onSecond: () =>
+        progress.update(`reading the Go modules of Kubernetes: ${formatElapsed(performance.now() - startedAt)}, ${downloaded} downloaded`),
+    },
+  );
+  if (code !== 0) throw buildError(messages, folder, env);
+  return output.trim().split('\n').length;
+}
+
+async function compile(
+  target: string,
+  total: number,
+  startedAt: number,
+  folder: string,
+  { env, progress, signal }: BuildOptions,
+): Promise<void> {
   const minor = KUBERNETES_VERSION.split('.')[1] ?? '';
   const variable = (name: string, value: string): string => `-X k8s.io/component-base/version.${name}=${value}`;
   const linking = ['-s -w', variable('gitVersion', `v${KUBERNETES_VERSION}`), variable('gitMajor', '1'), variable('gitMinor', minor)].join(
     ' ',
   );
+  let compiled = 0;
+  let current = 'reading what is compiled already';
+  const { code, messages } = await runGo(
+    ['build', '-v', '-trimpath', '-buildvcs=false', '-ldflags', linking, '-o', target, '.'],
+    { env, signal },
+    {
+      onMessage: (line) => {
+        if (!isPackage(line)) return;
+        compiled += 1;
+        current = line === 'harikube.info/local-cluster' ? 'linking' : line;
+      },
+      onSecond: () =>
+        progress.update(
+          `building Kubernetes: ${formatElapsed(performance.now() - startedAt)}, ${compiled} packages compiled of at most ${total}, ${current}`,
+        ),
+    },
+  );
+  if (code !== 0) throw buildError(messages, folder, env);
+}
+
+/** `go build -v` names each package on a line of its own. */
+function isPackage(line: string): boolean {
+  return /^[\w.~-]+(\/[\w.~-]+)*$/.test(line);
+}
+
+interface GoListener {
+  readonly onMessage: (line: string) => void;
+  readonly onSecond: () => void;
+}
+
+interface GoResult {
+  readonly code: number | null;
+  readonly output: string;
+  /** What it wrote to standard error. */
+  readonly messages: readonly string[];
+}
+
+async function runGo(
+  args: readonly string[],
+  { env, signal }: { readonly env: Env; readonly signal?: AbortSignal },
+  { onMessage, onSecond }: GoListener,
+): Promise<GoResult> {
   // A group of its own, so that an interrupted build takes its compilers with it.
-  const child = spawn('go', ['build', '-v', '-trimpath', '-ldflags', linking, '-o', output, '.'], {
-    cwd: MODULE,
-    env,
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const child = spawn('go', [...args], { cwd: MODULE, env: { ...env, GOWORK: 'off' }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   const interrupt = (): void => {
     if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
   };
   signal?.addEventListener('abort', interrupt, { once: true });
   process.once('exit', interrupt);
-  let compiled = 0;
-  let current = 'reading what is compiled already';
-  const others: string[] = [];
-  const tell = (): void =>
-    progress.update(
-      `building Kubernetes: ${formatElapsed(performance.now() - startedAt)}, ${compiled} packages compiled of at most ${total}, ${current}`,
-    );
-  tell();
-  const timer = setInterval(tell, 1000);
+  onSecond();
+  const timer = setInterval(onSecond, 1000);
+  let output = '';
+  const messages: string[] = [];
   try {
     const ended = new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);
       child.once('close', resolve);
     });
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
     createInterface({ input: child.stderr }).on('line', (line) => {
-      if (/^[\w.~-]+(\/[\w.~-]+)*$/.test(line)) {
-        compiled += 1;
-        current = line === 'harikube.info/local-cluster' ? 'linking' : line;
-      } else {
-        others.push(line);
-      }
+      messages.push(line);
+      onMessage(line);
     });
     const code = await ended;
     signal?.throwIfAborted();
-    if (code !== 0) throw buildError(others, dirname(dirname(output)), env);
+    return { code, output, messages };
   } finally {
     clearInterval(timer);
     signal?.removeEventListener('abort', interrupt);
@@ -117,7 +170,7 @@ async function compile(output: string, total: number, startedAt: number, { env, 
 }
 
 function buildError(output: readonly string[], folder: string, env: Env): SetupError {
-  const lines = output.filter((line) => line.trim() !== '' && !line.startsWith('go: downloading'));
+  const lines = output.filter((line) => line.trim() !== '' && !line.startsWith('go: downloading') && !isPackage(line));
   const text = lines.join('\n');
   if (/no space left on device/i.test(text)) {
     return new SetupError(
@@ -134,12 +187,4 @@ function buildError(output: readonly string[], folder: string, env: Env): SetupE
 
 function lastLine(text: string): string {
   return text.trim().split('\n').at(-1) ?? '';
-}
-
-function run(args: readonly string[], env: Env, signal?: AbortSignal): Promise<{ error: Error | null; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile('go', [...args], { cwd: MODULE, env, signal, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) =>
-      resolve({ error, stdout, stderr }),
-    );
-  });
 }

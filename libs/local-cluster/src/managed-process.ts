@@ -204,7 +204,7 @@ export class ManagedProcess {
   }
 
   #startError(running: Running, how: string): ProcessStartError {
-    return new ProcessStartError(this.name, how, tail(this.logFile, running.logOffset, 12), this.logFile);
+    return new ProcessStartError(this.name, how, tail(this.logFile, running.logOffset, 24), this.logFile);
   }
 }
 
@@ -267,13 +267,13 @@ function openLog(file: string): { descriptor: number; offset: number } {
   }
 }
 
-/** The last lines that a run wrote to its log. */
+/** The last lines that a run wrote to its log, without empty ones and the frames of stack traces. */
 function tail(file: string, offset: number, lines: number): string[] {
   const content = readFileSync(file);
   const text = content.subarray(Math.max(offset, content.length - TAIL_BYTES)).toString('utf8');
   return text
     .split('\n')
-    .filter((line) => line.trim() !== '')
+    .filter((line) => line.trim() !== '' && !/^\s+at .*:\d+:\d+\)?/.test(line))
     .slice(-lines);
 }
 
