@@ -168,9 +168,7 @@ const isAlive = (pid) => {
 
 /** One set-up at a time per clone. The file names its owner, so that one which was killed does not lock out the next. */
 async function withLock(work) {
-  const folder = path.join(root, '.harikube');
-  const file = path.join(folder, 'setup.lock');
-  fs.mkdirSync(folder, { recursive: true });
+  const file = path.join(root, '.setup.lock');
   const mine = `${file}.${process.pid}`;
   for (let told = false; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
     try {
