@@ -662,7 +662,7 @@ describe('grpc.health.v1', () => {
 describe('EtcdTransport', () => {
   it('listens and closes as Nest asks, and tells Nest why it cannot', async () => {
     const transport = new EtcdTransport(new EtcdServer(store, { addresses: ['127.0.0.1:0'] }));
-    await new Promise<void>((resolve, reject) => transport.listen((error) => (error === undefined ? resolve() : reject(error as Error))));
+    expect(await new Promise<unknown>((resolve) => transport.listen(resolve))).toBeUndefined();
     const busy = new EtcdTransport(new EtcdServer(store, { addresses: [(server.addresses[0] ?? '').replace('http://', '')] }));
     const failure = await new Promise<unknown>((resolve) => busy.listen(resolve));
     expect(failure).toMatchObject({ code: 'EADDRINUSE' });

@@ -32,7 +32,7 @@ import { GrpcCode, GrpcError } from './wire/grpc-status.js';
  */
 
 /** Compares, and operations of either branch, that a txn may hold. */
-export const MAX_TXN_OPERATIONS = 128;
+const MAX_TXN_OPERATIONS = 128;
 
 /** Seconds. */
 const MAX_LEASE_TTL = 9_000_000_000n;

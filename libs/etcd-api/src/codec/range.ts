@@ -1,6 +1,6 @@
 import type { RangeResult } from '@harikube/keyspace';
 import type { LargeReply, Reply } from '../wire/reply.js';
-import { WireReader } from '../wire/wire-reader.js';
+import { type WireReader } from '../wire/wire-reader.js';
 import { FRAME_PREFIX, writeFramePrefix, writer } from '../wire/wire-writer.js';
 import type { ResponseHeaderWriter } from './response-header.js';
 

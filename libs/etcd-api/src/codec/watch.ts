@@ -138,13 +138,14 @@ export function encodeWatchEvents(
   header.write(target, revision);
   target.int64(2, watchId);
   target.bool(7, fragment);
-  let length = target.position;
+  const headEnd = target.position;
+  let length = headEnd;
   for (const event of events) length += event.length;
-  if (length > COPY_LIMIT) {
-    const head = target.slice(0);
-    writeFramePrefix(head, length - FRAME_PREFIX);
-    return [head, ...events];
-  }
-  for (const event of events) target.raw(event);
-  return [target.frame()];
+  const isCopied = length <= COPY_LIMIT;
+  const head = Buffer.allocUnsafe(isCopied ? length : headEnd);
+  let offset = target.copyTo(head, 0, 0, headEnd);
+  writeFramePrefix(head, length - FRAME_PREFIX);
+  if (!isCopied) return [head, ...events];
+  for (const event of events) offset += event.copy(head, offset);
+  return [head];
 }

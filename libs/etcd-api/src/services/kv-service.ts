@@ -1,4 +1,4 @@
-import { RequestTooLargeError, type RangeResult, type Store } from '@harikube/keyspace';
+import { RequestTooLargeError, type Store } from '@harikube/keyspace';
 import { decodeCompactionRequest } from '../codec/compaction.js';
 import { decodeDeleteRangeRequest, encodeDeleteRangeResponse } from '../codec/delete-range.js';
 import { decodePutRequest, encodePutResponse } from '../codec/put.js';
@@ -14,13 +14,13 @@ import type { ResponseHeaderWriter } from '../codec/response-header.js';
 import { decodeTxnRequest, encodeTxnResponse } from '../codec/txn.js';
 import { toDeleteRangeRequest, toPutRequest, toRangeRequest, toTxnRequest } from '../requests.js';
 import type { CallContext, RouteTable, StreamCall, StreamHandler } from '../transport/grpc-server.js';
-import type { Reply } from '../wire/reply.js';
+import { abandon, type Reply } from '../wire/reply.js';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { WireReader } from '../wire/wire-reader.js';
 import { RangeChunks } from './range-chunks.js';
 
 /** What etcd lets a request to its log be (`--max-request-bytes`). */
-export const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
+const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
 
 /** `etcdserverpb.KV`. */
 export class KvService {
@@ -93,25 +93,18 @@ export class KvService {
     refuseStreamOptions(wire);
     const result = await this.store.range(toRangeRequest(wire), call.signal);
     const chunks = new RangeChunks();
-    for await (const block of blocksOf(result)) {
+    const sendParts = async (block: Buffer): Promise<boolean> => {
       for (const part of chunks.add(block)) {
         call.send(encodeRangeStreamPart(part.records, part.bytes));
-        if (!(await call.flushed())) return;
+        if (!(await call.flushed())) return false;
       }
-    }
+      return true;
+    };
+    for (const block of result.blocks) if (!(await sendParts(block))) return abandon(result.rest);
+    for await (const block of result.rest ?? []) if (!(await sendParts(block))) return;
     const last = chunks.last();
     call.send(encodeRangeStreamEnd(this.header(), result, last.records, last.bytes));
     call.end();
-  }
-}
-
-/** All blocks of a result. Leaving the loop early gives `rest` back. */
-async function* blocksOf(result: RangeResult): AsyncGenerator<Buffer, void, void> {
-  try {
-    yield* result.blocks;
-    if (result.rest !== undefined) yield* result.rest;
-  } finally {
-    await result.rest?.return();
   }
 }
 

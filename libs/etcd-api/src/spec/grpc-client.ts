@@ -38,8 +38,8 @@ export class ClientCall {
   ) {
     let headers: IncomingHttpHeaders = {};
     let trailers: IncomingHttpHeaders = {};
-    stream.on('response', (received) => (headers = received));
-    stream.on('trailers', (received) => (trailers = received));
+    stream.on('response', (received: IncomingHttpHeaders) => (headers = received));
+    stream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
     stream.on('data', (chunk: Buffer) => this.receive(chunk));
     stream.on('error', () => {});
     if (closesWhenAnswered) stream.on('end', () => stream.close());

@@ -2,7 +2,7 @@ import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { FRAME_PREFIX } from '../wire/wire-writer.js';
 
 /** What a client may send in one message: etcd's 1.5 MiB and half a MiB for what surrounds it. */
-export const MAX_RECEIVE_BYTES = 2 * 1024 * 1024;
+const MAX_RECEIVE_BYTES = 2 * 1024 * 1024;
 
 /** Cuts gRPC messages out of DATA chunks, however the two lie over each other. */
 export class FrameAssembler {

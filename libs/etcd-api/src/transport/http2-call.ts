@@ -1,6 +1,6 @@
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
-import type { LargeReply, Reply } from '../wire/reply.js';
+import { abandon, type LargeReply, type Reply } from '../wire/reply.js';
 import { FrameAssembler } from './frame-assembler.js';
 import { encodeGrpcMessage } from './grpc-message.js';
 import type { CallObserver, MethodName, Route, StreamCall, StreamHandler, StreamRoute, UnaryRoute } from './grpc-server.js';
@@ -224,9 +224,12 @@ export class Http2Call implements StreamCall {
 
   /** Sends block by block, as fast as the client reads, and gives the rest back when the client goes away. */
   private async sendLarge(reply: LargeReply): Promise<void> {
+    if (this.isOver) {
+      await abandon(reply.rest).catch((error: unknown) => this.environment.toGrpcError(error));
+      return;
+    }
     let sent = reply.tail.length;
     try {
-      if (this.isOver) return;
       this.respond();
       this.stream.on('drain', onDrain);
       this.stream.cork();
@@ -247,8 +250,6 @@ export class Http2Call implements StreamCall {
       this.conclude(this.environment.toGrpcError(error).code);
       this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       return;
-    } finally {
-      await reply.rest?.return();
     }
     this.conclude(GrpcCode.Ok);
     this.stream.end(reply.tail);

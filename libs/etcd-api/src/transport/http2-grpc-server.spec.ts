@@ -19,6 +19,13 @@ function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
   return { opened, open };
 }
 
+interface LargeRequest {
+  readonly blocks: number;
+  readonly bytes: number;
+  readonly short?: boolean;
+  readonly fails?: boolean;
+}
+
 class Fixture {
   readonly started = gate();
   readonly release = gate();
@@ -46,7 +53,21 @@ class Fixture {
       },
       '/test.Echo/SlowRead': { kind: 'unary', cancellable: true, handle: (message, call) => this.slow(message, call) },
       '/test.Echo/SlowWrite': { kind: 'unary', cancellable: false, handle: (message, call) => this.slow(message, call) },
-      '/test.Echo/Large': { kind: 'unary', cancellable: true, handle: async (message) => this.large(JSON.parse(message.toString())) },
+      '/test.Echo/Large': {
+        kind: 'unary',
+        cancellable: true,
+        handle: async (message) => this.large(JSON.parse(message.toString()) as LargeRequest),
+      },
+      '/test.Echo/SlowLarge': {
+        kind: 'unary',
+        cancellable: true,
+        handle: async (message, call) => {
+          const request = JSON.parse(message.toString()) as LargeRequest;
+          void call.signal;
+          await this.slow(message, call);
+          return this.large(request);
+        },
+      },
       '/test.Echo/Stream': {
         kind: 'stream',
         type: 'bidi_stream',
@@ -76,14 +97,14 @@ class Fixture {
     return frameOf(copy);
   }
 
-  private large(request: { blocks: number; bytes: number; short?: boolean; fails?: boolean }): LargeReply {
+  private large(request: LargeRequest): LargeReply {
     const body = request.blocks * request.bytes;
     const head = Buffer.alloc(PREFIX);
     head.writeUInt32BE(body + 1, 1);
     return { length: PREFIX + body + 1, head: [head], rest: this.blocks(request), tail: Buffer.from('.') };
   }
 
-  private async *blocks(request: { blocks: number; bytes: number; short?: boolean; fails?: boolean }): AsyncGenerator<Buffer, void, void> {
+  private async *blocks(request: LargeRequest): AsyncGenerator<Buffer, void, void> {
     try {
       for (let i = request.short === true ? 1 : 0; i < request.blocks; i++) {
         if (request.fails === true && i === 3) throw new Error('the database went away');
@@ -333,7 +354,7 @@ describe('Http2GrpcServer, large replies', () => {
     call.stream.end(frameOf(Buffer.from(JSON.stringify({ blocks, bytes }))));
     await once(call.stream, 'response');
     const others = await Promise.all(Array.from({ length: 50 }, (_, i) => grpc.call('/test.Echo/Unary', Buffer.from(`${i}`))));
-    expect(others.map((outcome) => `${outcome.messages[0]}`)).toEqual(others.map((_, i) => `${i}`));
+    expect(others.map((outcome) => String(outcome.messages[0]))).toEqual(others.map((_, i) => `${i}`));
     // Nobody reads: the server has taken no more blocks than fit its windows and buffers.
     expect(fixture.yielded).toBeLessThan(40);
     call.stream.resume();
@@ -350,6 +371,19 @@ describe('Http2GrpcServer, large replies', () => {
     call.stream.close(8);
     await fixture.returned.opened;
     expect(fixture.yielded).toBeLessThan(400);
+  });
+
+  it('gives the rest back when the client resets before the reply is there', async () => {
+    const grpc = await start();
+    const call = grpc.open('/test.Echo/SlowLarge');
+    call.stream.end(frameOf(Buffer.from(JSON.stringify({ blocks: 4000, bytes: 100_000 }))));
+    await fixture.started.opened;
+    const aborted = once(fixture.context?.signal ?? new EventTarget(), 'abort');
+    call.stream.close(8);
+    await aborted;
+    fixture.release.open();
+    await fixture.returned.opened;
+    expect(fixture.yielded).toBe(1);
   });
 
   it.each([

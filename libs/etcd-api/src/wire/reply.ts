@@ -13,3 +13,16 @@ export interface LargeReply {
 
 /** A message with its gRPC frame around it. */
 export type Reply = Buffer | LargeReply;
+
+/**
+ * Gives back what a generator holds that nobody has asked for anything yet. `return()` alone would end it without entering
+ * its body, and so without the `finally` that frees the snapshot.
+ */
+export async function abandon(rest: AsyncGenerator<Buffer, void, void> | undefined): Promise<void> {
+  if (rest === undefined) return;
+  try {
+    await rest.next();
+  } finally {
+    await rest.return();
+  }
+}

@@ -1,7 +1,7 @@
 import { GrpcCode, GrpcError } from './grpc-status.js';
 
 /** Protobuf's wire types (https://protobuf.dev/programming-guides/encoding). Groups (3 and 4) are refused. */
-export const WireType = { Varint: 0, Fixed64: 1, Bytes: 2, Fixed32: 5 } as const;
+const WireType = { Varint: 0, Fixed64: 1, Bytes: 2, Fixed32: 5 } as const;
 
 function malformed(reason: string): GrpcError {
   return new GrpcError(GrpcCode.Internal, `malformed request message: ${reason}`);
