@@ -36,6 +36,8 @@ export interface LoadAnswer {
 export interface RowWrite {
   readonly id: RowId;
   readonly key: Buffer;
+  /** The encoded `mvccpb.KeyValue` of all that follows; of a tombstone, key and mod_revision. */
+  readonly record: KeyValueBytes;
   /** Empty for a tombstone. */
   readonly value: Buffer;
   /** 0 for a tombstone. */

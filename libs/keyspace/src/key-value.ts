@@ -85,9 +85,8 @@ const RANGE_KVS = 0x12;
 
 /** Frames a record as field 2 of RangeResponse. */
 export function frameRecord(record: KeyValueBytes): Buffer {
-  const framed = Buffer.allocUnsafe(1 + varintSize(record.length) + record.length);
-  framed[0] = RANGE_KVS;
-  record.copy(framed, writeVarint(framed, 1, record.length));
+  const framed = Buffer.allocUnsafe(framedSize(record.length));
+  writeFramedRecord(framed, 0, record);
   return framed;
 }
 
@@ -96,10 +95,9 @@ export function framedSize(size: number): number {
   return 1 + varintSize(size) + size;
 }
 
-/** Writes the frame of a record of `size` bytes and the record itself, and returns the offset behind it. */
-export function writeFramedKeyValue(target: Buffer, offset: number, size: number, kv: KeyValue): number {
-  target[offset] = RANGE_KVS;
-  return writeKeyValue(target, writeVarint(target, offset + 1, size), kv);
+/** Writes a record with its frame and returns the offset behind it. */
+export function writeFramedRecord(target: Buffer, offset: number, record: KeyValueBytes): number {
+  return writeBytes(target, offset, RANGE_KVS, record);
 }
 
 /** The records of a block, without their frames, as slices of it. */

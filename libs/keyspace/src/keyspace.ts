@@ -122,6 +122,8 @@ export class Keyspace implements Store {
   readonly #hub: WatchHub;
   readonly #lessor: Lessor;
   readonly #timers: NodeJS.Timeout[] = [];
+  /** Work that nobody waits for, until the end: a database must not be asked after it was closed. */
+  readonly #background = new Set<Promise<void>>();
   #compactRevision: Revision;
   #compacting: Promise<void> = Promise.resolve();
   #reserving: Promise<void> | undefined;
@@ -284,6 +286,7 @@ export class Keyspace implements Store {
     // A lease that is ending may wait for a commit, and that for a database that is away: both are ended together.
     await Promise.all([this.#lessor.close(), ...slots.map((slot) => slot.committer.close(new StoppedError()))]);
     await Promise.all(slots.map((slot) => slot.compaction));
+    await Promise.all(this.#background);
     await this.#reserving?.catch(() => undefined);
     try {
       await this.options.main.reserve(this.clock.current);
@@ -339,16 +342,22 @@ export class Keyspace implements Store {
     this.#lessor.start();
     this.#every(SIZE_INTERVAL_MS, () => this.#measure());
     this.#every(ORPHAN_INTERVAL_MS, () => this.#removeOrphans());
-    void this.#measure();
-    void this.#removeOrphans();
+    this.#inBackground(this.#measure());
+    this.#inBackground(this.#removeOrphans());
     // A compaction that the last run did not finish.
     if (this.#compactRevision > 0n) for (const slot of this.#slots.values()) this.#compactLater(slot);
   }
 
   #every(milliseconds: number, run: () => Promise<void>): void {
-    const timer = setInterval(() => void run(), milliseconds);
+    const timer = setInterval(() => this.#inBackground(run()), milliseconds);
     timer.unref();
     this.#timers.push(timer);
+  }
+
+  /** `work` tells of its failures itself. */
+  #inBackground(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#background.delete(tracked));
+    this.#background.add(tracked);
   }
 
   async #claim(slot: Slot): Promise<void> {
@@ -374,7 +383,7 @@ export class Keyspace implements Store {
       slot.problem = messageOf(error);
       this.options.log.warn('backend cannot be opened; it is tried again', { backend: name, error: slot.problem });
       const timer = setTimeout(() => {
-        if (!this.#stopped.signal.aborted) void this.#claimOrRetry(slot);
+        if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
       }, CLAIM_RETRY_MS);
       timer.unref();
     }

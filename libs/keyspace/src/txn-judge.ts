@@ -173,6 +173,7 @@ export class TxnJudge {
       {
         id,
         key: op.key,
+        record,
         value: kv.value,
         createRevision: kv.createRevision,
         version: kv.version,
@@ -180,7 +181,6 @@ export class TxnJudge {
         tombstone: false,
         prevId: head === null ? 0n : head.id,
       },
-      record,
       head,
     );
     return { type: 'put', prevKv: op.prevKv && head !== null ? head.record : null };
@@ -200,8 +200,7 @@ export class TxnJudge {
       writeKeyValue(record, 0, tombstone);
       this.#write(
         text,
-        { id, key, value: NO_BYTES, createRevision: 0n, version: 0n, lease: 0n, tombstone: true, prevId: head.id },
-        record,
+        { id, key, record, value: NO_BYTES, createRevision: 0n, version: 0n, lease: 0n, tombstone: true, prevId: head.id },
         head,
       );
       if (op.prevKv) prevKvs.push(head.record);
@@ -230,7 +229,8 @@ export class TxnJudge {
     return [...texts].sort((a, b) => (a < b ? -1 : 1));
   }
 
-  #write(text: string, row: RowWrite, record: KeyValueBytes, replaced: Head | null): void {
+  #write(text: string, row: RowWrite, replaced: Head | null): void {
+    const { record } = row;
     this.rows.push(row);
     this.#bytes += row.key.length + row.value.length;
     this.heads.set(text, row.tombstone ? null : { id: row.id, record });

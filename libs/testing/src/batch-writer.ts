@@ -8,6 +8,7 @@ import {
   rowId,
   type RowId,
   type RowWrite,
+  encodeKeyValue,
 } from '@harikube/keyspace';
 
 export type Write =
@@ -121,7 +122,8 @@ function rowOf(write: Write, id: RowId, revision: Revision, live: Map<string, Ro
   const prevId = replaced?.id ?? 0n;
   if (!('put' in write)) {
     live.delete(name);
-    return { id, key, value: NO_BYTES, createRevision: 0n, version: 0n, lease: 0n, tombstone: true, prevId };
+    const tombstone = { key, value: NO_BYTES, createRevision: 0n, version: 0n, lease: 0n };
+    return { ...tombstone, id, record: encodeKeyValue({ ...tombstone, modRevision: revision }), tombstone: true, prevId };
   }
   const kv = {
     key,
@@ -132,5 +134,16 @@ function rowOf(write: Write, id: RowId, revision: Revision, live: Map<string, Ro
     lease: write.lease ?? 0n,
   };
   live.set(name, { id, kv });
-  return { id, key, value: kv.value, createRevision: kv.createRevision, version: kv.version, lease: kv.lease, tombstone: false, prevId };
+  const record = encodeKeyValue(kv);
+  return {
+    id,
+    key,
+    record,
+    value: kv.value,
+    createRevision: kv.createRevision,
+    version: kv.version,
+    lease: kv.lease,
+    tombstone: false,
+    prevId,
+  };
 }

@@ -1,4 +1,5 @@
-import { type KeyValue, framedSize, keyValueSize, writeFramedKeyValue, writeKeyValue } from '@harikube/keyspace';
+import { framedSize, writeFramedRecord } from '@harikube/keyspace';
+import { ownBuffer } from './thread-protocol.js';
 
 /** Bytes packed one behind the other into memory of their own, which can change hands between threads. */
 export class BlockWriter {
@@ -6,7 +7,7 @@ export class BlockWriter {
   #length = 0;
 
   constructor(capacity: number) {
-    this.#buffer = Buffer.from(new ArrayBuffer(capacity));
+    this.#buffer = ownBuffer(capacity);
   }
 
   get length(): number {
@@ -14,10 +15,9 @@ export class BlockWriter {
   }
 
   /** Adds a record framed as field 2 of RangeResponse. */
-  addFramed(kv: KeyValue): void {
-    const size = keyValueSize(kv);
-    this.#grow(framedSize(size));
-    this.#length = writeFramedKeyValue(this.#buffer, this.#length, size, kv);
+  addFramed(record: Buffer): void {
+    this.#grow(framedSize(record.length));
+    this.#length = writeFramedRecord(this.#buffer, this.#length, record);
   }
 
   addByte(value: number): void {
@@ -31,23 +31,23 @@ export class BlockWriter {
   }
 
   /** Adds a record with its length before it. */
-  addRecord(kv: KeyValue): void {
-    const size = keyValueSize(kv);
-    this.#grow(4 + size);
-    this.#length = writeKeyValue(this.#buffer, this.#buffer.writeUInt32LE(size, this.#length), kv);
+  addRecord(record: Buffer): void {
+    this.#grow(4 + record.length);
+    const at = this.#buffer.writeUInt32LE(record.length, this.#length);
+    this.#length = at + record.copy(this.#buffer, at);
   }
 
   /** What was added, as a view of the whole memory; the writer is empty afterwards. */
   take(): Uint8Array<ArrayBuffer> {
     const taken = new Uint8Array(this.#buffer.buffer, 0, this.#length);
-    this.#buffer = Buffer.from(new ArrayBuffer(0));
+    this.#buffer = ownBuffer(0);
     this.#length = 0;
     return taken;
   }
 
   #grow(bytes: number): void {
     if (this.#length + bytes <= this.#buffer.length) return;
-    const grown = Buffer.from(new ArrayBuffer(Math.max(this.#length + bytes, this.#buffer.length * 2)));
+    const grown = ownBuffer(Math.max(this.#length + bytes, this.#buffer.length * 2));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
   }

@@ -1,5 +1,15 @@
 import Database from 'better-sqlite3';
-import { type KeyValue, countedPrefix, framedSize, prefixOf, recordSize, revisionOf, rowId } from '@harikube/keyspace';
+import {
+  countedPrefix,
+  decodeKeyValue,
+  encodeKeyValue,
+  framedSize,
+  keyOf,
+  prefixOf,
+  recordSize,
+  revisionOf,
+  rowId,
+} from '@harikube/keyspace';
 import { BlockWriter } from './block-writer.js';
 import * as sql from './statements.js';
 import {
@@ -21,14 +31,15 @@ import {
 import { applyPragmas } from './pragmas.js';
 
 /** Bytes of one block of an answer. */
-const BLOCK_BYTES = 512 * 1024;
+const BLOCK_BYTES = 1024 * 1024;
 /** Bytes of an answer that are read at once; more than that is read while it is sent. */
 const ANSWER_BYTES = 4 * 1024 * 1024;
 /** Snapshots of large answers that may be open at the same time in one file. */
 const MAX_CURSORS = 64;
 
-type Row = readonly [id: bigint, key: Buffer, createRevision: bigint, version: bigint, lease: bigint, value: Buffer];
-type SizeRow = readonly [id: bigint, key: Buffer, createRevision: bigint, version: bigint, lease: bigint, valueLength: bigint];
+type KeyRow = readonly [key: Buffer, id: bigint, createRevision: bigint, version: bigint, lease: bigint];
+type SizeRow = readonly [...KeyRow, recordLength: bigint];
+type ChangeRow = readonly [id: bigint, tombstone: bigint, record: Buffer, prevRecord: Buffer | null];
 
 interface Cursor {
   readonly connection: Connection;
@@ -103,6 +114,7 @@ export class FileConnection implements ThreadMethods {
   readonly #cursors = new Map<number, Cursor>();
   readonly #spare: Connection[] = [];
   #nextCursor = 1;
+  #blockBytes = 4096;
 
   open(options: OpenOptions): MetaReply {
     this.#options = options;
@@ -185,11 +197,11 @@ export class FileConnection implements ThreadMethods {
       const lastRevision = this.#lastRevision(connection);
       const writer = new BlockWriter(256 + count * 64);
       for (const key of unpackKeys(asBuffer(packed), count)) {
-        const row = connection.row<Row>(sql.SELECT_HEAD, key);
+        const row = connection.row<[bigint, Buffer]>(sql.SELECT_HEAD, key);
         writer.addByte(row === undefined ? 0 : 1);
         if (row === undefined) continue;
         writer.addInt64(row[0]);
-        writer.addRecord(keyValueOf(row));
+        writer.addRecord(row[1]);
       }
       return { lastRevision, packed: writer.take() };
     });
@@ -320,15 +332,17 @@ export class FileConnection implements ThreadMethods {
 
   #writeRows(connection: Connection, call: CommitCall): void {
     const counts = new Map<string, number>();
-    for (const row of unpackRows(asBuffer(call.packed), call.count)) {
-      const tombstone = row.tombstone ? 1 : 0;
-      connection.run(sql.INSERT_LOG, row.id, row.key, row.createRevision, row.version, row.lease, tombstone, row.prevId, row.value);
-      if (row.tombstone) connection.run(sql.DELETE_HEAD, row.key);
-      else if (row.prevId === 0n) connection.run(sql.INSERT_HEAD, row.key, row.id, row.lease);
-      else connection.run(sql.UPDATE_HEAD, row.id, row.lease, row.key);
-      if (!row.tombstone && row.prevId !== 0n) continue;
-      const prefix = countedPrefix(row.key)?.toString('latin1');
-      if (prefix !== undefined) counts.set(prefix, (counts.get(prefix) ?? 0) + (row.tombstone ? -1 : 1));
+    for (const { id, prevId, tombstone, record } of unpackRows(asBuffer(call.packed), call.count)) {
+      const { key, createRevision, version, lease, value } = decodeKeyValue(record);
+      const valueFrom = value.length === 0 ? 1 : value.byteOffset - record.byteOffset + 1;
+      const type = tombstone ? 1 : 0;
+      connection.run(sql.INSERT_LOG, id, key, createRevision, version, lease, type, prevId, valueFrom, value.length, record);
+      if (tombstone) connection.run(sql.DELETE_HEAD, key);
+      else if (prevId === 0n) connection.run(sql.INSERT_HEAD, key, id, lease);
+      else connection.run(sql.UPDATE_HEAD, id, lease, key);
+      if (!tombstone && prevId !== 0n) continue;
+      const prefix = countedPrefix(key)?.toString('latin1');
+      if (prefix !== undefined) counts.set(prefix, (counts.get(prefix) ?? 0) + (tombstone ? -1 : 1));
     }
     for (const [prefix, change] of counts) if (change !== 0) connection.run(sql.ADD_COUNT, Buffer.from(prefix, 'latin1'), change);
   }
@@ -347,10 +361,12 @@ export class FileConnection implements ThreadMethods {
     let bytes = 0;
     let start = asBuffer(call.start);
     for (;;) {
-      const writer = new BlockWriter(blocks.length === 0 ? 4096 : BLOCK_BYTES + BLOCK_BYTES / 8);
+      const writer = new BlockWriter(this.#blockBytes);
       const read = readBlock(connection, call, before, start, limit - records, writer);
       records += read.records;
       bytes += writer.length;
+      // As much memory as the last list took: most lists of a cluster are pages of one size.
+      this.#blockBytes = Math.min(Math.max(4096, writer.length + writer.length / 16), BLOCK_BYTES + BLOCK_BYTES / 8);
       if (writer.length > 0) blocks.push(writer.take());
       start = read.next;
       if (read.isEnd) return { lastRevision, count: records, more: false, records, bytes, blocks, cursor: null };
@@ -418,6 +434,7 @@ function parametersOf(call: RangeCall, before: bigint | null, start: Uint8Array,
 }
 
 const ZERO = Buffer.from([0]);
+const NO_BYTES = Buffer.alloc(0);
 
 /** Reads records into a block until it is full, `limit` is reached, or the range ends. `isEnd`: nothing is left behind it. */
 function readBlock(
@@ -429,16 +446,35 @@ function readBlock(
   writer: BlockWriter,
 ): { records: number; next: Buffer; isEnd: boolean } {
   const statements = statementsOf(call, before);
-  const rows = connection.iterate<Row>(call.keysOnly ? statements.keys : statements.records, parametersOf(call, before, start, limit));
+  const parameters = parametersOf(call, before, start, limit);
   let records = 0;
   let last: Buffer | null = null;
-  for (const row of rows) {
-    if (records === limit || writer.length >= BLOCK_BYTES) return { records, next: Buffer.concat([last ?? start, ZERO]), isEnd: false };
-    writer.addFramed(keyValueOf(row));
-    last = row[1];
+  const next = (): Buffer => Buffer.concat([last === null ? start : keyOf(last), ZERO]);
+  for (const record of call.keysOnly ? bareRecords(connection, statements, parameters) : fullRecords(connection, statements, parameters)) {
+    if (records === limit || writer.length >= BLOCK_BYTES) return { records, next: next(), isEnd: false };
+    writer.addFramed(record);
+    last = record;
     records++;
   }
   return { records, next: start, isEnd: true };
+}
+
+function* fullRecords(
+  connection: Connection,
+  statements: sql.RangeStatements,
+  parameters: Record<string, unknown>,
+): Generator<Buffer, void, void> {
+  for (const [record] of connection.iterate<[Buffer]>(statements.records, parameters)) yield record;
+}
+
+function* bareRecords(
+  connection: Connection,
+  statements: sql.RangeStatements,
+  parameters: Record<string, unknown>,
+): Generator<Buffer, void, void> {
+  for (const [key, id, createRevision, version, lease] of connection.iterate<KeyRow>(statements.keys, parameters)) {
+    yield encodeKeyValue({ key, createRevision, modRevision: revisionOf(id), version, value: NO_BYTES, lease });
+  }
 }
 
 /** Number and framed size of the records that are left, without reading their values. */
@@ -452,45 +488,23 @@ function sizeOf(
   const parameters = parametersOf(call, before, start, limit);
   let records = 0;
   let bytes = 0;
-  for (const [id, key, createRevision, version, lease, valueLength] of connection.iterate<SizeRow>(
+  for (const [key, id, createRevision, version, lease, recordLength] of connection.iterate<SizeRow>(
     statementsOf(call, before).sizes,
     parameters,
   )) {
     if (records === limit) return { records, bytes, isEnd: false };
     records++;
-    const kv = { createRevision, modRevision: revisionOf(id), version, lease, keyLength: key.length };
-    bytes += framedSize(recordSize({ ...kv, valueLength: call.keysOnly ? 0 : Number(valueLength) }));
+    const bare = { createRevision, modRevision: revisionOf(id), version, lease, keyLength: key.length, valueLength: 0 };
+    bytes += framedSize(call.keysOnly ? recordSize(bare) : Number(recordLength));
   }
   return { records, bytes, isEnd: true };
 }
 
-function keyValueOf(row: Row): KeyValue {
-  return { key: row[1], createRevision: row[2], modRevision: revisionOf(row[0]), version: row[3], value: row[5], lease: row[4] };
-}
-
-type ChangeRow = readonly [
-  id: bigint,
-  key: Buffer,
-  createRevision: bigint,
-  version: bigint,
-  lease: bigint,
-  tombstone: bigint,
-  value: Buffer,
-  prevId: bigint | null,
-  prevCreateRevision: bigint,
-  prevVersion: bigint,
-  prevLease: bigint,
-  prevValue: Buffer,
-];
-
-function addChange(writer: BlockWriter, row: ChangeRow): void {
-  const [id, key, createRevision, version, lease, tombstone, value, prevId, prevCreateRevision, prevVersion, prevLease, prevValue] = row;
+function addChange(writer: BlockWriter, [id, tombstone, record, prevRecord]: ChangeRow): void {
   writer.addInt64(id);
-  writer.addByte((tombstone === 1n ? 1 : 0) | (prevId === null ? 0 : 2));
-  writer.addRecord({ key, createRevision, modRevision: revisionOf(id), version, value, lease });
-  if (prevId === null) return;
-  const modRevision = revisionOf(prevId);
-  writer.addRecord({ key, createRevision: prevCreateRevision, modRevision, version: prevVersion, value: prevValue, lease: prevLease });
+  writer.addByte((tombstone === 1n ? 1 : 0) | (prevRecord === null ? 0 : 2));
+  writer.addRecord(record);
+  if (prevRecord !== null) writer.addRecord(prevRecord);
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -1,8 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 /**
- * The tables of a SQLite backend, as docs/architecture.md explains them. `value` stands last in its row, so that reading
- * the columns before it never touches the pages that a long value overflows into.
+ * The tables of a SQLite backend, as docs/architecture.md explains them. A row's `record` is the key's encoded
+ * `mvccpb.KeyValue`, so that a list is made by putting records one after another; `value_from` and `value_length` say
+ * where the value lies in it. It stands last, so that reading the columns before it never touches the pages that a long
+ * record overflows into.
  */
 export class CreateTables1700000000000 implements MigrationInterface {
   readonly name = 'CreateTables1700000000000';
@@ -17,7 +19,7 @@ export class CreateTables1700000000000 implements MigrationInterface {
 }
 
 const STATEMENTS = [
-  // id = revision << 20 | position in the txn
+  // id = revision << 20 | position in the txn; value_from counts from 1, as substr does.
   `CREATE TABLE log (
     id INTEGER PRIMARY KEY,
     key BLOB NOT NULL,
@@ -26,7 +28,9 @@ const STATEMENTS = [
     lease INTEGER NOT NULL,
     tombstone INTEGER NOT NULL,
     prev_id INTEGER NOT NULL,
-    value BLOB NOT NULL
+    value_from INTEGER NOT NULL,
+    value_length INTEGER NOT NULL,
+    record BLOB NOT NULL
   ) STRICT`,
   `CREATE INDEX log_key ON log (key, id)`,
   // One row per live key.
@@ -71,11 +75,13 @@ const STATEMENTS = [
   ) STRICT`,
   // For people with a SQL shell.
   `CREATE VIEW records AS
-    SELECT l.id >> 20 AS revision, CAST(l.key AS TEXT) AS key, l.create_revision, l.version, l.lease, CAST(l.value AS TEXT) AS value
+    SELECT l.id >> 20 AS revision, CAST(l.key AS TEXT) AS key, l.create_revision, l.version, l.lease,
+      CAST(substr(l.record, l.value_from, l.value_length) AS TEXT) AS value
     FROM head h JOIN log l ON l.id = h.id`,
   `CREATE VIEW history AS
     SELECT id >> 20 AS revision, CAST(key AS TEXT) AS key, CASE tombstone WHEN 1 THEN 'DELETE' ELSE 'PUT' END AS type,
-      create_revision, version, lease, prev_id >> 20 AS prev_revision, CAST(value AS TEXT) AS value
+      create_revision, version, lease, prev_id >> 20 AS prev_revision,
+      CAST(substr(record, value_from, value_length) AS TEXT) AS value
     FROM log`,
 ];
 

@@ -17,7 +17,7 @@ export const CHECK_EPOCH = 'SELECT 1 FROM meta WHERE epoch = ?';
 export const CLAIM = 'UPDATE meta SET store_id = ?, epoch = ?';
 
 export const INSERT_LOG =
-  'INSERT INTO log (id, key, create_revision, version, lease, tombstone, prev_id, value) VALUES (?, ?, ?, ?, ?, ?, ?, ?)';
+  'INSERT INTO log (id, key, create_revision, version, lease, tombstone, prev_id, value_from, value_length, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)';
 export const INSERT_HEAD = 'INSERT INTO head (key, id, lease) VALUES (?, ?, ?)';
 export const UPDATE_HEAD = 'UPDATE head SET id = ?, lease = ? WHERE key = ?';
 export const DELETE_HEAD = 'DELETE FROM head WHERE key = ?';
@@ -25,16 +25,20 @@ export const ADD_COUNT =
   'INSERT INTO resource_count (prefix, live) VALUES (?, ?) ON CONFLICT (prefix) DO UPDATE SET live = live + excluded.live';
 export const SELECT_COUNT = 'SELECT live FROM resource_count WHERE prefix = ?';
 
-const RECORD = 'l.id, l.key, l.create_revision, l.version, l.lease';
+/** What a record without its value is made from. */
+const KEY = 'l.key, l.id, l.create_revision, l.version, l.lease';
+/** What a record's size is made from, with or without its value. */
+const SIZE = `${KEY}, length(l.record)`;
 
-export const SELECT_HEAD = `SELECT ${RECORD}, l.value FROM head h JOIN log l ON l.id = h.id WHERE h.key = ?`;
+export const SELECT_HEAD = `SELECT l.id, l.record FROM head h JOIN log l ON l.id = h.id WHERE h.key = ?`;
 
 /** Statements of a range read. Parameters: @start, @end unless unbounded, @limit, and for an old revision @before, the first id behind it. */
 export interface RangeStatements {
+  /** The record. */
   readonly records: string;
-  /** As `records`, with empty values. */
+  /** Key, id, create revision, version, lease. */
   readonly keys: string;
-  /** As `records`, with the values' lengths in their place. */
+  /** The same, and the size of the record. */
   readonly sizes: string;
   readonly count: string;
 }
@@ -42,9 +46,9 @@ export interface RangeStatements {
 function latest(end: string): RangeStatements {
   const from = `FROM head h JOIN log l ON l.id = h.id WHERE h.key >= @start ${end.replace('key', 'h.key')} ORDER BY h.key LIMIT @limit`;
   return {
-    records: `SELECT ${RECORD}, l.value ${from}`,
-    keys: `SELECT ${RECORD}, x'' ${from}`,
-    sizes: `SELECT ${RECORD}, length(l.value) ${from}`,
+    records: `SELECT l.record ${from}`,
+    keys: `SELECT ${KEY} ${from}`,
+    sizes: `SELECT ${SIZE} ${from}`,
     count: `SELECT count(*) FROM head WHERE key >= @start ${end}`,
   };
 }
@@ -58,9 +62,9 @@ function at(end: string): RangeStatements {
     AND NOT EXISTS (SELECT 1 FROM log n WHERE n.key = l.key AND n.id > l.id AND n.id < @before) AND l.tombstone = 0`;
   const page = `${from} ORDER BY l.key LIMIT @limit`;
   return {
-    records: `SELECT ${RECORD}, l.value ${page}`,
-    keys: `SELECT ${RECORD}, x'' ${page}`,
-    sizes: `SELECT ${RECORD}, length(l.value) ${page}`,
+    records: `SELECT l.record ${page}`,
+    keys: `SELECT ${KEY} ${page}`,
+    sizes: `SELECT ${SIZE} ${page}`,
     count: `SELECT count(*) ${from}`,
   };
 }
@@ -71,8 +75,7 @@ export const LATEST_RANGE = { bounded: latest(END), unbounded: latest('') };
 export const RANGE_AT = { bounded: at(END), unbounded: at('') };
 
 /** The log in order of ids; the key index would need a sort. Parameters: @after, @through, @start, @end. */
-export const SELECT_CHANGES = `SELECT l.id, l.key, l.create_revision, l.version, l.lease, l.tombstone, l.value,
-  p.id, p.create_revision, p.version, p.lease, p.value
+export const SELECT_CHANGES = `SELECT l.id, l.tombstone, l.record, p.record
   FROM log l NOT INDEXED LEFT JOIN log p ON p.id = l.prev_id
   WHERE l.id > @after AND l.id <= @through AND l.key >= @start AND (@end IS NULL OR l.key < @end) ORDER BY l.id`;
 

@@ -144,7 +144,7 @@ export function ownMemory(bytes: Buffer): Uint8Array<ArrayBuffer> {
 export function packKeys(keys: readonly Buffer[]): Buffer<ArrayBuffer> {
   let size = 0;
   for (const key of keys) size += 4 + key.length;
-  const packed = Buffer.from(new ArrayBuffer(size));
+  const packed = ownBuffer(size);
   let at = 0;
   for (const key of keys) {
     at = packed.writeUInt32LE(key.length, at);
@@ -163,49 +163,47 @@ export function* unpackKeys(packed: Buffer, count: number): Generator<Buffer, vo
   }
 }
 
-/** Bytes of a packed row before its key and value. */
-const ROW_HEADER = 5 * 8 + 1 + 4 + 4;
+/** Bytes of a packed row before its record. */
+const ROW_HEADER = 8 + 8 + 1 + 4;
+
+/** What the log keeps of a row beside what its record says. */
+export interface PackedRow {
+  readonly id: bigint;
+  readonly prevId: bigint;
+  readonly tombstone: boolean;
+  /** A slice of what was packed. */
+  readonly record: Buffer;
+}
 
 /** Packs rows for `commit`. */
 export function packRows(rows: readonly RowWrite[]): Buffer<ArrayBuffer> {
   let size = 0;
-  for (const row of rows) size += ROW_HEADER + row.key.length + row.value.length;
-  const packed = Buffer.from(new ArrayBuffer(size));
+  for (const row of rows) size += ROW_HEADER + row.record.length;
+  const packed = ownBuffer(size);
   let at = 0;
   for (const row of rows) {
     packed.writeBigInt64LE(row.id, at);
-    packed.writeBigInt64LE(row.createRevision, at + 8);
-    packed.writeBigInt64LE(row.version, at + 16);
-    packed.writeBigInt64LE(row.lease, at + 24);
-    packed.writeBigInt64LE(row.prevId, at + 32);
-    packed[at + 40] = row.tombstone ? 1 : 0;
-    packed.writeUInt32LE(row.key.length, at + 41);
-    packed.writeUInt32LE(row.value.length, at + 45);
+    packed.writeBigInt64LE(row.prevId, at + 8);
+    packed[at + 16] = row.tombstone ? 1 : 0;
+    packed.writeUInt32LE(row.record.length, at + 17);
     at += ROW_HEADER;
-    at += row.key.copy(packed, at);
-    at += row.value.copy(packed, at);
+    at += row.record.copy(packed, at);
   }
   return packed;
 }
 
-/** Reads rows one after another; key and value are slices of `packed`. */
-export function* unpackRows(packed: Buffer, count: number): Generator<RowWrite, void, void> {
+export function* unpackRows(packed: Buffer, count: number): Generator<PackedRow, void, void> {
   let at = 0;
   for (let i = 0; i < count; i++) {
-    const keyLength = packed.readUInt32LE(at + 41);
-    const valueLength = packed.readUInt32LE(at + 45);
-    const keyStart = at + ROW_HEADER;
-    const valueStart = keyStart + keyLength;
-    yield {
-      id: packed.readBigInt64LE(at),
-      createRevision: packed.readBigInt64LE(at + 8),
-      version: packed.readBigInt64LE(at + 16),
-      lease: packed.readBigInt64LE(at + 24),
-      prevId: packed.readBigInt64LE(at + 32),
-      tombstone: packed[at + 40] === 1,
-      key: packed.subarray(keyStart, valueStart),
-      value: packed.subarray(valueStart, valueStart + valueLength),
-    };
-    at = valueStart + valueLength;
+    const start = at + ROW_HEADER;
+    const end = start + packed.readUInt32LE(at + 17);
+    const record = packed.subarray(start, end);
+    yield { id: packed.readBigInt64LE(at), prevId: packed.readBigInt64LE(at + 8), tombstone: packed[at + 16] === 1, record };
+    at = end;
   }
+}
+
+/** Memory that no other Buffer shares, so that it can change hands; not zeroed, whoever takes it fills it. */
+export function ownBuffer(size: number): Buffer<ArrayBuffer> {
+  return Buffer.allocUnsafeSlow(size);
 }
