@@ -59,7 +59,8 @@ export class Http2GrpcServer {
   private readonly sessions = new Set<ServerHttp2Session>();
   private readonly sockets = new Set<Socket>();
   private readonly environment: CallEnvironment;
-  private isClosing = false;
+  /** What calls are answered with that come after the server began to close. */
+  private closingError: GrpcError | null = null;
 
   constructor(private readonly options: GrpcServerOptions) {
     for (const [path, route] of Object.entries(options.routes)) {
@@ -96,10 +97,10 @@ export class Http2GrpcServer {
    * Stops accepting, ends the open streams with `reason`, lets unary calls finish, says GOAWAY; after `graceMs` whatever is left is
    * cut. Always resolves.
    */
-  async close(graceMs: number, reason?: unknown): Promise<void> {
-    this.isClosing = true;
+  async close(graceMs: number, reason: unknown = new GrpcError(GrpcCode.Unavailable, 'the server is stopping')): Promise<void> {
+    this.closingError = this.options.toGrpcError(reason);
     const closed = this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-    for (const call of this.environment.openStreams) call.fail(reason);
+    for (const call of this.environment.openStreams) call.fail(this.closingError);
     for (const session of this.sessions) session.close();
     const deadline = setTimeout(() => {
       for (const session of this.sessions) session.destroy();
@@ -122,6 +123,8 @@ export class Http2GrpcServer {
       socket.once('close', () => this.sockets.delete(socket));
     });
     await (address.kind === 'unix' ? listenOnSocketFile(server, address.path) : listenOnPort(server, address));
+    // A connection that could not be accepted costs nobody else theirs.
+    server.on('error', (error: Error) => this.options.toGrpcError(error));
     this.servers.push(server);
     const actual = server.address();
     if (address.kind === 'tcp' && actual !== null && typeof actual === 'object') {
@@ -144,7 +147,7 @@ export class Http2GrpcServer {
   }
 
   private track(session: ServerHttp2Session): void {
-    if (this.isClosing) {
+    if (this.closingError !== null) {
       session.destroy();
       return;
     }
@@ -161,8 +164,8 @@ export class Http2GrpcServer {
     if (entry === undefined || headers[':method'] !== 'POST' || headers['content-type'] !== 'application/grpc') {
       if (this.refused(stream, headers, entry)) return;
     }
-    if (this.isClosing) {
-      refuse(stream, new GrpcError(GrpcCode.Unavailable, 'the server is stopping'));
+    if (this.closingError !== null) {
+      refuse(stream, this.closingError);
       return;
     }
     if (entry !== undefined) new Http2Call(stream, headers, entry.route, entry.method, this.environment).start();
