@@ -498,3 +498,29 @@ describe('a watch from the current revision on', () => {
     expect(recorder.texts()).toEqual(['created 0 at 2', 'progress -1 at 2']);
   });
 });
+
+describe('a stop', () => {
+  it('waits for its own questions, so that no database is asked after it was closed', async () => {
+    const harness = await start({ others: ['user'] });
+    const gate = new Gate();
+    const asked: string[] = [];
+    await harness.close();
+    for (const name of harness.names) {
+      harness.hook(name).beforeRead = async (method) => {
+        asked.push(`${name} ${method}`);
+        if (method === 'leasesInUse') await gate.pass();
+      };
+    }
+    await harness.start();
+    await gate.arrived;
+    let isClosed = false;
+    const closing = harness.close().then(() => (isClosed = true));
+    await settle();
+    expect(isClosed).toBe(false);
+    gate.open();
+    await closing;
+    const before = asked.length;
+    await settle();
+    expect(asked.length).toBe(before);
+  });
+});

@@ -1,5 +1,7 @@
 import {
+  type Backend,
   type Compare,
+  type ControlStore,
   type DeleteRangeResult,
   decodeKeyValue,
   isEmptyRange,
@@ -24,8 +26,7 @@ import {
 import { bytesOf } from './batch-writer.js';
 import type { WatchedEvent } from './history-checker.js';
 import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backend.js';
-import { WatchRecorder } from './watch-recorder.js';
-import type { Backend, ControlStore } from '@harikube/keyspace';
+import { watchedEvent, WatchRecorder } from './watch-recorder.js';
 
 type AnyBackend = Backend & ControlStore;
 
@@ -199,24 +200,14 @@ export class KeyspaceHarness {
     return recorder;
   }
 
-  /** Every change that the databases in memory hold, in the order of revisions: what all that clients see has to agree with. */
-  truth(): WatchedEvent[] {
-    const rows = [...this.#databases.values()].flatMap((database) => database.log);
-    const replaced = new Map(rows.map((row) => [row.id, row]));
-    return rows
+  /** Every change that the databases hold, in the order of revisions: what all that clients see has to agree with. */
+  async truth(): Promise<WatchedEvent[]> {
+    const query = { range: { start: Buffer.alloc(0), end: null, single: false }, after: 0n, through: this.revision, maxBytes: 1 << 30 };
+    const answers = await Promise.all(this.#backends.map((backend) => backend.changes(query)));
+    return answers
+      .flatMap(({ changes }) => changes)
       .sort((a, b) => (a.id < b.id ? -1 : 1))
-      .map((row) => {
-        const prev = replaced.get(row.prevId);
-        return {
-          revision: row.id >> 20n,
-          key: row.key.toString('latin1'),
-          isDelete: row.tombstone,
-          value: row.value.toString('latin1'),
-          createRevision: row.createRevision,
-          version: row.version,
-          prev: prev === undefined ? null : { revision: prev.id >> 20n, value: prev.value.toString('latin1') },
-        };
-      });
+      .map(({ isDelete, record, prevRecord }) => watchedEvent(isDelete, record, prevRecord));
   }
 
   database(name: string): MemoryDatabase {

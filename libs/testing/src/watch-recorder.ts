@@ -101,8 +101,12 @@ export function decodeEvent(framed: Buffer): WatchedEvent {
     else throw new Error(`an event has a field ${field}`);
   }
   if (kv === undefined) throw new Error('an event has no kv');
-  const { key, value, modRevision, createRevision, version } = decodeKeyValue(kv);
-  const was = prev === undefined ? null : decodeKeyValue(prev);
+  return watchedEvent(isDelete, kv, prev ?? null);
+}
+
+export function watchedEvent(isDelete: boolean, record: Buffer, prevRecord: Buffer | null): WatchedEvent {
+  const { key, value, modRevision, createRevision, version } = decodeKeyValue(record);
+  const was = prevRecord === null ? null : decodeKeyValue(prevRecord);
   return {
     revision: modRevision,
     key: key.toString('latin1'),

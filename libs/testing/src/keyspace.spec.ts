@@ -1,0 +1,3 @@
+import { describeKeyspace } from './describe-keyspace.js';
+
+describeKeyspace('memory', async () => ({ remove: async () => undefined }));
