@@ -1,6 +1,7 @@
 /** What `harikube up` keeps on disk, and how another process learns what runs there. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync, renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, explainFileError, FileLock, isRunning, parseIdentity, type ProcessIdentity, SetupError } from '@harikube/local-cluster';
 
 export interface RunningState {
@@ -43,10 +44,19 @@ export class DataFolder {
   }
 
   /** Takes the folder for this process, making it when there is none; refuses one that another `harikube up` uses. */
-  claim(): FileLock {
+  async claim(): Promise<FileLock> {
     try {
       for (const folder of [this.path, this.databases, this.runs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
-      const lock = FileLock.try(join(this.path, 'up.lock'));
+      const path = join(this.path, 'up.lock');
+      let lock = FileLock.try(path);
+      // A process that was killed a moment ago takes a while to be gone.
+      for (
+        const deadline = performance.now() + 1000;
+        !(lock instanceof FileLock) && performance.now() < deadline;
+        lock = FileLock.try(path)
+      ) {
+        await delay(50);
+      }
       if (lock instanceof FileLock) return lock;
       throw new SetupError(
         `"harikube up" runs on ${this.path} already (process ${lock.pid}): stop it first or choose another folder with --data`,

@@ -19,7 +19,7 @@ export async function checkTopology(file: string, write: Write): Promise<void> {
   write(`${path} is sound: ${topology.registeredNames().join(', ')}`);
 }
 
-export function explanationLines(explanation: Explanation, source: string): string[] {
+function explanationLines(explanation: Explanation, source: string): string[] {
   const { kind, path, subject, placements, resourcePlacements } = explanation;
   const head = kind === 'key' ? `key ${path}` : `${subject === path ? '' : `${subject}: `}every key below ${path}`;
   const isSpread = kind === 'key' && resourcePlacements.length > placements.length;

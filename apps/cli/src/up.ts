@@ -51,7 +51,7 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
   const folder = new DataFolder(options.data);
   const terminal = new Terminal(process.stdout);
   const startedAt = performance.now();
-  const lock = folder.claim();
+  const lock = await folder.claim();
   const stops: (() => Promise<void>)[] = [];
   const interruption = listenForStop(terminal);
   const { signal } = interruption;

@@ -3,7 +3,7 @@
  * the process started it is not, so that a pid file of an earlier run never makes us end somebody else's process.
  */
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -46,8 +46,17 @@ function startOnLinux(pid: number): string | null {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
   const start = fields[19];
-  if (start === undefined || state === 'Z' || state === 'X') return null;
+  if (start === undefined || state === 'X' || (state === 'Z' && countThreads(pid) < 2)) return null;
   return `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${start}`;
+}
+
+/** The first thread of a killed process may be gone while others still hold its files, locks and ports. */
+function countThreads(pid: number): number {
+  try {
+    return readdirSync(`/proc/${pid}/task`).length;
+  } catch {
+    return 0;
+  }
 }
 
 function startByPs(pid: number): string | null {
