@@ -1,4 +1,5 @@
 import { decodeKeyValue, type Revision, type WatchMessage, type WatchSink } from '@harikube/keyspace';
+import { fieldsOf } from './protobuf-fields.js';
 import type { WatchedEvent, WatchedMessage } from './history-checker.js';
 
 /** The receiving end of a watch stream in a test: keeps what it is told, reads as slowly as it is asked to. */
@@ -85,23 +86,27 @@ export function eventText(event: WatchedEvent): string {
   return event.isDelete ? `${event.key} deleted@${event.revision}${prev}` : `${event.key}=${event.value}@${event.revision}${prev}`;
 }
 
-/** Reads a framed event: field 11 of WatchResponse (type=1, kv=2, prev_kv=3). */
+/** Reads a framed event: field 11 of WatchResponse. */
 export function decodeEvent(framed: Buffer): WatchedEvent {
-  const frame = fieldsOf(framed);
-  const [body] = frame;
-  if (body === undefined || frame.length !== 1 || body.field !== 11 || body.bytes === undefined)
+  const [body, ...others] = fieldsOf(framed);
+  if (body === undefined || others.length > 0 || body.field !== 11 || body.bytes === null)
     throw new Error('an event is not framed as field 11');
+  return decodeEventBody(body.bytes);
+}
+
+/** Reads an `mvccpb.Event` (type=1, kv=2, prev_kv=3). */
+export function decodeEventBody(event: Buffer): WatchedEvent {
   let isDelete = false;
-  let kv: Buffer | undefined;
-  let prev: Buffer | undefined;
-  for (const { field, bytes, number } of fieldsOf(body.bytes)) {
-    if (field === 1) isDelete = number === 1;
+  let kv: Buffer | null = null;
+  let prev: Buffer | null = null;
+  for (const { field, bytes, number } of fieldsOf(event)) {
+    if (field === 1) isDelete = number === 1n;
     else if (field === 2) kv = bytes;
     else if (field === 3) prev = bytes;
     else throw new Error(`an event has a field ${field}`);
   }
-  if (kv === undefined) throw new Error('an event has no kv');
-  return watchedEvent(isDelete, kv, prev ?? null);
+  if (kv === null) throw new Error('an event has no kv');
+  return watchedEvent(isDelete, kv, prev);
 }
 
 export function watchedEvent(isDelete: boolean, record: Buffer, prevRecord: Buffer | null): WatchedEvent {
@@ -116,35 +121,4 @@ export function watchedEvent(isDelete: boolean, record: Buffer, prevRecord: Buff
     version,
     prev: was === null ? null : { revision: was.modRevision, value: was.value.toString('latin1') },
   };
-}
-
-interface Field {
-  readonly field: number;
-  readonly number: number;
-  readonly bytes: Buffer | undefined;
-}
-
-function fieldsOf(message: Buffer): Field[] {
-  const fields: Field[] = [];
-  let offset = 0;
-  const varint = (): number => {
-    let value = 0;
-    for (let scale = 1; ; scale *= 0x80) {
-      const byte = message[offset++];
-      if (byte === undefined) throw new Error('a message ends in a number');
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) return value;
-    }
-  };
-  while (offset < message.length) {
-    const tag = varint();
-    const number = varint();
-    if ((tag & 7) === 0) {
-      fields.push({ field: tag >> 3, number, bytes: undefined });
-    } else {
-      fields.push({ field: tag >> 3, number, bytes: message.subarray(offset, offset + number) });
-      offset += number;
-    }
-  }
-  return fields;
 }
