@@ -22,6 +22,7 @@ import {
   revisionOf,
   type RowWrite,
   type WriterClaim,
+  BlockStream,
 } from '@harikube/keyspace';
 
 /** Bytes of a block of a range's answer; blocks after the first come through `rest`. */
@@ -307,32 +308,14 @@ export class MemoryBackend implements Backend, ControlStore {
     };
   }
 
-  /** Not a generator function: `return()` has to count even when nothing was read. */
-  #rest(blocks: readonly Buffer[]): AsyncGenerator<Buffer, void, void> {
+  #rest(blocks: readonly Buffer[]): BlockStream {
     let next = 0;
-    let isOpen = true;
     this.openSnapshots++;
-    const close = (): IteratorResult<Buffer, void> => {
-      if (isOpen) this.openSnapshots--;
-      isOpen = false;
-      return { done: true, value: undefined };
+    const read = async (): Promise<Buffer | null> => {
+      await new Promise((resolve) => setImmediate(resolve)); // so that writes get in between
+      return blocks[next++] ?? null;
     };
-    return {
-      next: async () => {
-        await new Promise((resolve) => setImmediate(resolve)); // so that writes get in between
-        const block = isOpen ? blocks[next++] : undefined;
-        return block === undefined ? close() : { done: false, value: block };
-      },
-      return: async () => close(),
-      throw: async (error: unknown) => {
-        close();
-        throw error;
-      },
-      [Symbol.asyncIterator]() {
-        return this;
-      },
-      [Symbol.asyncDispose]: async () => void close(),
-    };
+    return new BlockStream(read, async () => void this.openSnapshots--);
   }
 }
 
