@@ -6,8 +6,8 @@ import { memoryUsage } from './process-usage.js';
 import { RunningStore, type StoreName, type StorePrograms } from './stores.js';
 
 /** What issue-sized lists may cost. */
-export const PEAK_LIMIT_MEGABYTES = 300;
-export const PAGE_LIMIT_MEDIANS = 3;
+const PEAK_LIMIT_MEGABYTES = 300;
+const PAGE_LIMIT_MEDIANS = 3;
 
 export interface PagesBench {
   readonly objects: number;

@@ -6,8 +6,7 @@ import { cpuMicroseconds, type MemoryUsage, memoryUsage } from './process-usage.
 import { RunningStore, type StoreName, type StorePrograms } from './stores.js';
 import { table } from './table.js';
 
-const KINDS = ['create', 'get', 'list'] as const;
-type Kind = (typeof KINDS)[number];
+type Kind = 'create' | 'get' | 'list';
 
 /** `create@16`: creates from 16 clients at once. */
 export interface Phase {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Binaries, cacheRoot, ETCD_VERSION, KUBERNETES_VERSION, type Program } from '@harikube/local-cluster';
+import { readEnv } from '@harikube/platform';
 import { ProgramError, runProgram } from '../run-program.js';
 import { apiServerTable, measureApiServer } from './apiserver.js';
 import { describeMachine } from './environment.js';
@@ -91,7 +92,7 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   const folder = await mkdtemp(join(tmpdir(), 'bench-'));
   const header = await describeRun(options, folder, args);
-  const { text, problems } = await bench(options, folder, process.env, (line) => process.stderr.write(`${line}\n`));
+  const { text, problems } = await bench(options, folder, readEnv(), (line) => process.stderr.write(`${line}\n`));
   process.stdout.write(`${header}\n\n${text}\n`);
   for (const problem of problems) process.stdout.write(`\nPROBLEM: ${problem}\n`);
   await rm(folder, { recursive: true });

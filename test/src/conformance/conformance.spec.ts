@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
+import { readEnv } from '@harikube/platform';
 import { runConformance, summarise } from './conformance.js';
 import { DEFAULT_KUBERNETES } from './options.js';
 
@@ -15,7 +16,7 @@ describe('the router under the storage tests of Kubernetes, over two files', () 
     'passes the suite %s',
     async (suite) => {
       const options = { kubernetes: DEFAULT_KUBERNETES, suites: [suite], setup: 'split', pattern: '.', server: undefined } as const;
-      const [report] = await runConformance(options, await folder, process.env, (text) => process.stderr.write(`${text}\n`));
+      const [report] = await runConformance(options, await folder, readEnv(), (text) => process.stderr.write(`${text}\n`));
       if (report === undefined) throw new Error('no report');
       expect({ failed: report.failed, summary: summarise(report) }).toMatchObject({ failed: [] });
       expect(report.tests).toBeGreaterThan(70);

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { cacheRoot } from '@harikube/local-cluster';
 import type { ConformanceOptions } from './options.js';
 import { routerCommand } from './setups.js';
-import { buildStorageTests } from './storage-tests.js';
+import { buildStorageTests, type Suite } from './storage-tests.js';
 import { runTestProgram, type TestReport } from './test-program.js';
 
 /** Runs what the options say and returns one report per test program; outputs stay in `folder`. */
@@ -15,7 +15,7 @@ export async function runConformance(
   const programs = await buildStorageTests(options.kubernetes, cacheRoot(env), note);
   const command = options.server === undefined ? routerCommand(options.setup) : `exec ${options.server}`;
   const environment = { ...env, SERVER_CMD: command, CONFORMANCE_TLS: options.setup === 'tls' ? '1' : '' };
-  const selected = options.suites.map((suite) => ({ name: suite as string, pattern: options.pattern }));
+  const selected: { name: Suite; pattern: string }[] = options.suites.map((suite) => ({ name: suite, pattern: options.pattern }));
   if (options.setup === 'tls') selected.push({ name: 'factory', pattern: '^TestTLSConnection$' });
   const reports: TestReport[] = [];
   for (const { name, pattern } of selected) {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { readEnv } from '@harikube/platform';
 import { ProgramError } from '../run-program.js';
 import { runConformance, summarise } from './conformance.js';
 import { parseOptions, USAGE, UsageError } from './options.js';
@@ -13,7 +14,7 @@ async function main(): Promise<number> {
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   const folder = await mkdtemp(join(tmpdir(), 'conformance-'));
-  const reports = await runConformance(options, folder, process.env, (text) => process.stderr.write(`${text}\n`));
+  const reports = await runConformance(options, folder, readEnv(), (text) => process.stderr.write(`${text}\n`));
   const green = reports.every((report) => report.failed.length === 0 && report.tests > 0);
   const server = options.server === undefined ? `the router, set-up ${options.setup}` : options.server;
   process.stdout.write(`Kubernetes storage tests v${options.kubernetes} against ${server}\n`);

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { runProgram } from '../run-program.js';
 
 /** The packages of k8s.io/apiserver whose tests talk to a store. */
-export const SUITES = { etcd3: 'pkg/storage/etcd3', cacher: 'pkg/storage/cacher', factory: 'pkg/storage/storagebackend/factory' } as const;
+const SUITES = { etcd3: 'pkg/storage/etcd3', cacher: 'pkg/storage/cacher', factory: 'pkg/storage/storagebackend/factory' } as const;
 export type Suite = keyof typeof SUITES;
 
 const SOURCES = fileURLToPath(new URL('../../conformance/testserver', import.meta.url));

@@ -2,6 +2,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { readEnv } from '@harikube/platform';
 import { runTestProgram, type TestReport } from './test-program.js';
 
 // Speaks like a compiled Go test program. TestFlaky fails unless it is alone, TestPanics takes the program down, TestBad fails always.
@@ -34,7 +35,7 @@ describe('runTestProgram', () => {
     const path = join(folder, 'fake.test');
     await writeFile(path, PROGRAM);
     await chmod(path, 0o755);
-    const env = { ...process.env, RUNS: join(folder, 'runs') };
+    const env = { ...readEnv(), RUNS: join(folder, 'runs') };
     report = await runTestProgram({ name: 'fake', path, pattern: '.', env, folder }, () => undefined);
     runs = (await readFile(join(folder, 'runs'), 'utf8')).trim().split('\n');
   });
