@@ -1,7 +1,7 @@
 // All tests, on Node 24 and the compiled output: `unit` beside the sources, then `process`, whose files start real processes and go one at a
 // time. Arguments go to jest (`npm test -- libs/keyspace -t compaction`). The last line counts the whole. With CI=true a program or a database
 // that a test needs and cannot get is a failure, never a skip: the tests read that variable.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -12,11 +12,14 @@ const modules = path.join(root, 'node_modules');
 const extra = process.argv.slice(2);
 const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'harikube-test-'));
 
-const node = (args, stdio, variables) =>
-  spawnSync(path.join(modules, '.bin', 'node'), args, {
+/** jest has its result and does not end: something that a test opened keeps it. It gets this long to close it. */
+const ENDING_MILLISECONDS = 60_000;
+
+/** Runs a program on Node 24; `code` is null when it was killed. With a `result` file it has to end soon after it has written that. */
+function node(args, { result, variables, isPiped = false } = {}) {
+  const child = spawn(path.join(modules, '.bin', 'node'), args, {
     cwd: root,
-    stdio,
-    encoding: 'utf8',
+    stdio: ['ignore', isPiped ? 'pipe' : 'inherit', 'inherit'],
     env: {
       ...process.env,
       PATH: `${path.join(modules, '.bin')}${path.delimiter}${process.env.PATH ?? ''}`,
@@ -24,26 +27,48 @@ const node = (args, stdio, variables) =>
       ...variables,
     },
   });
+  let output = '';
+  child.stdout?.on('data', (chunk) => (output += chunk));
+  let killer;
+  const watcher = setInterval(() => {
+    if (result === undefined || killer !== undefined || !fs.existsSync(result)) return;
+    killer = setTimeout(() => {
+      process.stderr.write('jest does not end: a test leaves something open; run its file alone with --detectOpenHandles\n');
+      child.kill('SIGKILL');
+    }, ENDING_MILLISECONDS);
+  }, 1000);
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) => resolve({ code, output }));
+  }).finally(() => {
+    clearInterval(watcher);
+    clearTimeout(killer);
+  });
+}
+
 const jest = [path.join(modules, 'jest', 'bin', 'jest.js'), '--passWithNoTests'];
 
-function runProject(project, options) {
+async function runProject(project, options) {
   const tallyFile = path.join(scratch, `${project}.json`);
-  const result = node([...jest, '--selectProjects', project, ...options, ...extra], 'inherit', { TALLY_FILE: tallyFile });
+  const args = [...jest, '--selectProjects', project, ...options, ...extra];
+  const { code } = await node(args, { result: tallyFile, variables: { TALLY_FILE: tallyFile } });
   // jest that ended without a tally has crashed, and jest may fail without a failed test (an unknown option): either is one failure.
   const tally = fs.existsSync(tallyFile) ? JSON.parse(fs.readFileSync(tallyFile, 'utf8')) : { passed: 0, failed: 0 };
-  return { passed: tally.passed, failed: tally.failed || (result.status === 0 ? 0 : 1) };
+  return { passed: tally.passed, failed: tally.failed || (code === 0 ? 0 : 1) };
 }
 
 /** True when the arguments leave any of the process tests in. */
-const hasProcessTests = () =>
-  node([...jest, '--selectProjects', 'process', '--listTests', ...extra], 'pipe').stdout.includes(`${path.sep}dist${path.sep}`);
+async function hasProcessTests() {
+  const { output } = await node([...jest, '--selectProjects', 'process', '--listTests', ...extra], { isPiped: true });
+  return output.includes(`${path.sep}dist${path.sep}`);
+}
 
 const tallies = [];
 try {
-  tallies.push(runProject('unit', [`--maxWorkers=${os.availableParallelism()}`]));
-  if (hasProcessTests()) {
-    const binaries = node([path.join(root, 'scripts', 'prepare-binaries.mjs')], 'inherit');
-    if (binaries.status === 0) tallies.push(runProject('process', ['--runInBand']));
+  tallies.push(await runProject('unit', [`--maxWorkers=${os.availableParallelism()}`]));
+  if (await hasProcessTests()) {
+    const { code } = await node([path.join(root, 'scripts', 'prepare-binaries.mjs')]);
+    if (code === 0) tallies.push(await runProject('process', ['--runInBand']));
     else {
       process.stderr.write('the tests in test/ did not run: they need the Kubernetes programs, see above\n');
       tallies.push({ passed: 0, failed: 1 });
