@@ -43,21 +43,25 @@ describe('a router started with another topology', () => {
     ['leaves out a backend that holds keys', ['users'], /backend "emails" .*5 keys/],
     ['captures keys that live elsewhere', ['users', 'emails', 'tenants'], /3 keys in backend "main" would be hidden/],
     ['does both', ['tenants', 'emails'], /backend "users" [^]*7 keys[^]*3 keys in backend "main"/],
-  ])('that %s refuses to start with their number, and finds all keys with the old one', async (_name, kinds, sentence) => {
-    const keys = await fill();
-    expect(keys.length).toBe(16);
-    await files.route(kinds);
-    const { exitCode, output } = await refusal();
-    expect(exitCode).toBe(1);
-    expect(output).toMatch(sentence);
-    await files.route(['users', 'emails']);
-    const router = await files.start();
-    const client = new EtcdClient(router.address);
-    expect(await all(client)).toEqual(keys);
-    expect(await client.put(`${USERS}ns/u0`, 'y')).toBe(18n);
-    client.close();
-    expect(await router.stop()).toBe(0);
-  }, 60_000);
+  ])(
+    'that %s refuses to start with their number, and finds all keys with the old one',
+    async (_name, kinds, sentence) => {
+      const keys = await fill();
+      expect(keys.length).toBe(16);
+      await files.route(kinds);
+      const { exitCode, output } = await refusal();
+      expect(exitCode).toBe(1);
+      expect(output).toMatch(sentence);
+      await files.route(['users', 'emails']);
+      const router = await files.start();
+      const client = new EtcdClient(router.address);
+      expect(await all(client)).toEqual(keys);
+      expect(await client.put(`${USERS}ns/u0`, 'y')).toBe(18n);
+      client.close();
+      expect(await router.stop()).toBe(0);
+    },
+    60_000,
+  );
 
   it('that takes nothing from anybody starts', async () => {
     const keys = await fill();

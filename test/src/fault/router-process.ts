@@ -39,10 +39,7 @@ export class RouterProcess {
     args.push('--endpoint', `sqlite://${database}`);
     if (topology !== undefined) args.push('--topology-config', `file://${topology}`);
     // This Node itself, so that the process started is the router and not its launcher.
-    const child = spawn(process.execPath, [LAUNCHER, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_OPTIONS: '' },
-    });
+    const child = spawn(process.execPath, [LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const ended = new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);
       child.once('close', resolve);
