@@ -81,7 +81,7 @@ export class GroupCommitter {
   #isScheduled = false;
   #isBusy = false;
   #closed: Error | null = null;
-  #idle: (() => void)[] = [];
+  readonly #idle: (() => void)[] = [];
   #commits = 0;
   #rows = 0;
   #lastBatchRows = 0;
