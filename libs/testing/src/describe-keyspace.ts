@@ -529,6 +529,23 @@ export function describeKeyspace(name: string, create: () => Promise<TestDatabas
         }
       });
 
+      it('gets a txn of several megabytes in one message, from memory and from the log', async () => {
+        const value = 'x'.repeat(600_000);
+        await harness.put('/k/first', 'x');
+        await harness.txn([], [putOp('/k/a', value), putOp('/k/b', value), putOp('/k/c', value), putOp('/k/d', 'x')]);
+        await harness.txn([], [putOp('/k/a', value), putOp('/k/b', value)]);
+        for (const prefix of ['/k/', '']) {
+          const recorder = harness.watch(prefix, { startRevision: 2n });
+          await recorder.until(() => recorder.events().length === 7);
+          const messages = recorder
+            .history()
+            .map((message) => (message.type === 'events' ? message.events.map(({ revision }) => revision) : []));
+          for (const revision of [2n, 3n, 4n]) expect(messages.filter((revisions) => revisions.includes(revision)).length).toBe(1);
+          expect(messages.length).toBeGreaterThan(1);
+          await harness.restart();
+        }
+      });
+
       it('is refused as etcd does it', async () => {
         const recorder = new WatchRecorder();
         const stream = harness.keyspace.watch(recorder);

@@ -374,6 +374,26 @@ describe('a backend that is away', () => {
   });
 });
 
+describe('a watch of a backend that is stuck', () => {
+  it('is told no progress beyond what is being committed', async () => {
+    const harness = await start({ others: ['user'], progressIntervalMs: 10 });
+    const stuck = harness.watch('/user/', { progressNotify: true });
+    const other = harness.watch('/b', { progressNotify: true });
+    const gate = holdCommits(harness, 'user');
+    const write = harness.put('/user/a', 'x'); // 2
+    await gate.arrived;
+    await harness.put('/b', 'x'); // 3
+    // Several rounds of progress for everybody who has everything.
+    const rounds = (): number => other.history().filter(({ type }) => type === 'progress').length;
+    await other.until(() => rounds() >= 4);
+    expect(stuck.reached()).toBeLessThan(2n);
+    gate.open();
+    await write;
+    await stuck.until(() => stuck.reached() >= 3n);
+    expect(stuck.texts().slice(-2)).toEqual(['events 0: /user/a=x@2', 'progress 0 at 3']);
+  });
+});
+
 describe('a watch over several backends of which one is stuck', () => {
   /** More than a watch holds in memory. */
   const MANY = 10_500;
