@@ -71,6 +71,22 @@ describe('a read at latest', () => {
     await writing;
   });
 
+  it('that was overtaken by a write does not bring the older head into the cache', async () => {
+    const harness = await start();
+    await harness.put('/a', 'one'); // 2
+    await harness.restart();
+    const gate = new Gate();
+    let reads = 0;
+    harness.hook('main').afterRead = () => (++reads === 1 ? gate.pass() : undefined);
+    const reading = harness.get('/a');
+    await gate.arrived;
+    await harness.put('/a', 'two'); // 3
+    gate.open();
+    const { kv, revision } = await reading;
+    expect([kv?.modRevision, revision]).toEqual([2n, 2n]);
+    expect(await harness.get('/a')).toMatchObject({ kv: { modRevision: 3n }, revision: 3n });
+  });
+
   it('over two backends is whole though a compaction passes it', async () => {
     const harness = await start({ others: ['user'] });
     await harness.put('/a', 'one'); // 2
