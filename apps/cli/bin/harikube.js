@@ -7,6 +7,7 @@ import module from 'module';
 import { constants } from 'os';
 import { delimiter, dirname, join } from 'path';
 import { fileURLToPath, pathToFileURL } from 'url';
+import { ROUTER_ENV, ROUTER_NODE_FLAGS } from './router-memory.js';
 
 const NEEDED = 24;
 const launcher = realpathSync(fileURLToPath(import.meta.url));
@@ -40,8 +41,11 @@ function findNode() {
 
 /** Becomes the newer Node as far as anybody outside can tell: its streams, signals and exit code. */
 function handOver(node) {
+  const args = process.argv.slice(2);
+  const flags = args[0] === 'router' ? ROUTER_NODE_FLAGS : [];
+  const env = args[0] === 'router' ? Object.assign({}, ROUTER_ENV, process.env) : process.env;
   // The channel carries nothing; its end tells the child that this process was killed.
-  const child = spawn(node, [launcher].concat(process.argv.slice(2)), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
+  const child = spawn(node, flags.concat(launcher, args), { env: env, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
   // What is typed on a terminal reaches the child by itself; a second Ctrl-C would mean something else to it.
   const forward = (signal) => {

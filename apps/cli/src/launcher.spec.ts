@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { ROUTER_NODE_FLAGS } from '../bin/router-memory.js';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -34,7 +35,7 @@ describe('the launcher', () => {
     launcher = join(folder, 'bin', 'harikube.js');
     path = join(folder, 'path');
     for (const name of ['bin', 'dist', 'path']) mkdirSync(join(folder, name));
-    copyFileSync(LAUNCHER, launcher);
+    for (const name of ['harikube.js', 'router-memory.js']) copyFileSync(join(dirname(LAUNCHER), name), join(folder, 'bin', name));
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
     writeFileSync(join(folder, 'dist', 'main.js'), MAIN);
   });
@@ -52,6 +53,14 @@ describe('the launcher', () => {
 
   it('hands over to a newer Node on PATH', () => {
     expect(run(['hello', 'world'])).toMatchObject({ status: 0, stdout: `${process.version} hello world\n`, stderr: '' });
+  });
+
+  it('gives a router the flags that keep its memory small', () => {
+    writeFileSync(
+      join(folder, 'dist', 'main.js'),
+      'export const main = () => (console.log(process.execArgv.join(), process.env.MALLOC_ARENA_MAX), 0);',
+    );
+    expect(run(['router']).stdout).toBe(`${ROUTER_NODE_FLAGS.join()} 2\n`);
   });
 
   it('prefers the Node of a node_modules folder above it', () => {

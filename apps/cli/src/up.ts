@@ -1,3 +1,4 @@
+import { ROUTER_ENV, ROUTER_NODE_FLAGS } from '../bin/router-memory.js';
 import { execFile } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
@@ -174,6 +175,7 @@ async function startRouter(
       name: 'router',
       command: process.execPath,
       args: [
+        ...ROUTER_NODE_FLAGS,
         LAUNCHER,
         'router',
         '--listen-address',
@@ -183,7 +185,7 @@ async function startRouter(
         '--metrics-bind-address',
         health,
       ],
-      env: { ...env, TOPOLOGY_CONFIG: topology },
+      env: { ...ROUTER_ENV, ...env, TOPOLOGY_CONFIG: topology },
       cwd: folder.databases,
       logFolder: folder.logs,
       runFolder: folder.runs,

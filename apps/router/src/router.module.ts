@@ -8,9 +8,9 @@ import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
 
 /** Memory for the heads of keys, shared by all backends. */
-const CACHE_BYTES = 32 * 1024 * 1024;
+const CACHE_BYTES = 16 * 1024 * 1024;
 /** Memory for recent events, shared by all backends. */
-const EVENT_BYTES = 32 * 1024 * 1024;
+const EVENT_BYTES = 16 * 1024 * 1024;
 
 const Backends = Symbol('Backends');
 const Config = Symbol('Config');

@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { setFlagsFromString } from 'node:v8';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { MAIN } from '@harikube/datasources';
@@ -26,6 +27,8 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
     process.stdout.write(`harikube router: one etcd endpoint over many databases\n\n${routerUsage()}\n`);
     return;
   }
+  // Caches fill the heap slowly: V8's default would let it double before it looks for garbage in them.
+  setFlagsFromString('--heap-growing-percent=40');
   const config = parseRouterConfig(argv, env);
   const logger = createLogger({ format: config.logFormat, debug: config.debug });
   for (const warning of config.warnings) logger.warn(warning);

@@ -16,6 +16,8 @@ export interface TopologyRecord extends AppliedTopology {
 /** Putting the topology in force would hide keys; nothing was changed. */
 export class PlacementError extends Error {
   override readonly name = 'PlacementError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 1;
   constructor(readonly problems: readonly string[]) {
     super(
       `the topology has changed in a way that would hide keys:\n${problems.map((problem) => `  - ${problem}\n`).join('')}` +

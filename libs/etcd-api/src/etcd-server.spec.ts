@@ -9,6 +9,7 @@ import {
   type KeyValue,
   type RangeRequest,
   type WatchMessage,
+  BlockStream,
 } from '@harikube/keyspace';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EtcdServer, type EtcdServerOptions } from './etcd-server.js';
@@ -73,6 +74,14 @@ async function ask(method: Method, message: PlainMessage): Promise<PlainMessage>
 async function refusal(method: Method, message: PlainMessage): Promise<readonly [number, string]> {
   const { code, text } = await send(method, message);
   return [code, text];
+}
+
+function restOf(frames: readonly Buffer[]): BlockStream {
+  let next = 0;
+  return new BlockStream(
+    async () => frames[next++] ?? null,
+    async () => {},
+  );
 }
 
 describe('KV', () => {
@@ -262,9 +271,7 @@ describe('KV', () => {
       records: 500,
       bytes: frames.reduce((sum, frame) => sum + frame.length, 0),
       blocks: frames.slice(0, 100),
-      rest: (async function* () {
-        for (let i = 100; i < 500; i += 50) yield Buffer.concat(frames.slice(i, i + 50));
-      })(),
+      rest: restOf(frames.slice(100)),
     });
     const list = await ask(RANGE, { key: b('/k/'), range_end: b('/k0'), limit: 500 });
     expect(list).toMatchObject({ header: header(77n), more: true, count: '9999' });
@@ -331,13 +338,10 @@ describe('KV.RangeStream', () => {
       records: 10_000,
       bytes: 10_000 * block.length,
       blocks: [],
-      rest: (async function* () {
-        try {
-          for (; read < 10_000; read++) yield block;
-        } finally {
-          giveBack();
-        }
-      })(),
+      rest: new BlockStream(
+        async () => (read++ < 10_000 ? block : null),
+        async () => giveBack(),
+      ),
     });
     const call = grpc.open(PATH);
     call.send(encode('etcdserverpb.RangeRequest', { key: b('k'), range_end: b('l') }));

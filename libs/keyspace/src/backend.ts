@@ -1,3 +1,4 @@
+import type { BlockStream } from './block-stream.js';
 import type { KeyRange, KeyValueBytes, Revision } from './model.js';
 
 /**
@@ -81,7 +82,7 @@ export interface RangeAnswer {
   /** Framed records (field 2 of RangeResponse) in key order. */
   readonly blocks: readonly Buffer[];
   /** The rest of a large answer, from the same snapshot; to be iterated or returned. */
-  readonly rest?: AsyncGenerator<Buffer, void, void>;
+  readonly rest?: BlockStream;
 }
 
 /** One change as the log has it. */

@@ -5,5 +5,6 @@ export * from './errors.js';
 export * from './key-range.js';
 export * from './key-value.js';
 export * from './model.js';
+export { freeBlock, ownedBlock } from './owned-block.js';
 export { Keyspace, type BackendStatus, type KeyspaceLog, type KeyspaceObserver, type KeyspaceOptions, type Routing } from './keyspace.js';
 export { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';

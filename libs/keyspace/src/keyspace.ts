@@ -470,14 +470,10 @@ export class Keyspace implements Store {
     const result = { revision: told, count, more: answer.more, records: answer.records, bytes: answer.bytes, blocks: answer.blocks };
     const pinned = revision > 0n ? revision : told;
     if (!answer.more || request.countOnly) return answer.rest === undefined ? result : { ...result, rest: answer.rest };
-    const remember = (lastBlock: Buffer | undefined): void => {
-      if (lastBlock === undefined) return;
-      let last: Buffer | undefined;
-      for (const record of recordsOf(lastBlock)) last = record;
-      if (last !== undefined) this.#hints.remember(pinned, range.end, Buffer.from(keyOf(last)), count - answer.records);
-    };
-    if (answer.rest !== undefined) return { ...result, rest: noting(answer.rest, remember) };
-    remember(answer.blocks.at(-1));
+    const remember = (last: Buffer): void => this.#hints.remember(pinned, range.end, last, count - answer.records);
+    if (answer.rest !== undefined) return { ...result, rest: notingLastKey(answer.rest, remember) };
+    const lastBlock = answer.blocks.at(-1);
+    if (lastBlock !== undefined) remember(lastKeyOf(lastBlock));
     return result;
   }
 
@@ -634,7 +630,7 @@ export class Keyspace implements Store {
   }
 }
 
-const NO_BYTES = Buffer.alloc(0);
+const NO_BYTES: Buffer = Buffer.alloc(0);
 
 function queryOf(request: RangeRequest, revision: Revision, count: boolean): RangeQuery {
   const { range, limit, keysOnly, countOnly } = request;
@@ -648,16 +644,23 @@ function pointResult(record: Buffer | null, request: RangeRequest, revision: Rev
   return { revision, count: 1, more: false, records: 1, bytes: framed.length, blocks: [framed] };
 }
 
-/** The same blocks; `done` gets the last one when all were read. */
-function noting(blocks: AsyncGenerator<Buffer, void, void>, done: (last: Buffer | undefined) => void): BlockStream {
+/** The same blocks; `done` gets the last key when all were read. */
+function notingLastKey(blocks: BlockStream, done: (last: Buffer) => void): BlockStream {
   let last: Buffer | undefined;
   const read = async (): Promise<Buffer | null> => {
     const { value } = await blocks.next();
-    if (value === undefined) done(last);
-    else last = value;
+    // Taken at once: whoever consumes a block may free it.
+    if (value !== undefined) last = lastKeyOf(value);
+    else if (last !== undefined) done(last);
     return value ?? null;
   };
   return new BlockStream(read, async () => void (await blocks.return()));
+}
+
+function lastKeyOf(block: Buffer): Buffer {
+  let last = NO_BYTES;
+  for (const record of recordsOf(block)) last = record;
+  return Buffer.from(keyOf(last));
 }
 
 function acrossBackends(what: string, names: readonly string[]): UnsupportedError {

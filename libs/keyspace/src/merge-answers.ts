@@ -12,7 +12,7 @@ export interface MergedAnswer {
   readonly records: number;
   readonly bytes: number;
   readonly blocks: readonly Buffer[];
-  readonly rest?: AsyncGenerator<Buffer, void, void>;
+  readonly rest?: BlockStream;
 }
 
 /** Answers of several backends to one range query at one revision, as the answer of one. Each has its own keys, in order. */

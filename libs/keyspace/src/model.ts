@@ -6,6 +6,8 @@
  * records one after another. `key-value.ts` encodes and decodes it.
  */
 
+import type { BlockStream } from './block-stream.js';
+
 /** A store revision. An empty store stands at 1. */
 export type Revision = bigint;
 
@@ -50,7 +52,7 @@ export interface RangeResult {
    * Further blocks of the same snapshot, read while they are sent; absent when `blocks` holds everything. Whoever gets
    * it must iterate it, or call its `return()`, since it holds a database snapshot.
    */
-  readonly rest?: AsyncGenerator<Buffer, void, void>;
+  readonly rest?: BlockStream;
 }
 
 export interface PutRequest {

@@ -237,7 +237,8 @@ export class TxnJudge {
     this.events.push({
       id: row.id,
       revision: revisionOf(row.id),
-      key: row.key,
+      // The record's own key: the request's lies in memory that its value shares.
+      key: keyOf(record),
       isDelete: row.tombstone,
       record,
       prevRecord: replaced === null ? null : replaced.record,

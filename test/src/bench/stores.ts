@@ -1,3 +1,5 @@
+import { readEnv } from '@harikube/platform';
+import { ROUTER_ENV, ROUTER_NODE_FLAGS } from '@harikube/cli/router-memory';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
@@ -19,6 +21,7 @@ export interface StorePrograms {
 interface Command {
   readonly program: string;
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** What the stores promise when they acknowledge a write; part of every table. */
@@ -46,10 +49,10 @@ export class RunningStore {
   /** Resolves when the server accepts connections. */
   static async start(name: StoreName, programs: StorePrograms, folder: string): Promise<RunningStore> {
     const port = await freePort();
-    const { program, args } = await commandOf(name, programs, folder, port);
+    const { program, args, env } = await commandOf(name, programs, folder, port);
     const logFile = join(folder, 'server.log');
     const log = createWriteStream(logFile);
-    const child = spawn(program, args, { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { cwd: folder, env: { ...readEnv(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
     let ended = false;
@@ -91,7 +94,9 @@ async function commandOf(name: StoreName, programs: StorePrograms, folder: strin
       const parameters = name === 'router' ? '' : '?_synchronous=NORMAL';
       return {
         program: process.execPath,
+        env: ROUTER_ENV,
         args: [
+          ...ROUTER_NODE_FLAGS,
           LAUNCHER,
           'router',
           '--listen-address',

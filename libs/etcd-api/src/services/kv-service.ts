@@ -14,7 +14,7 @@ import type { ResponseHeaderWriter } from '../codec/response-header.js';
 import { decodeTxnRequest, encodeTxnResponse } from '../codec/txn.js';
 import { toDeleteRangeRequest, toPutRequest, toRangeRequest, toTxnRequest } from '../requests.js';
 import type { CallContext, RouteTable, StreamCall, StreamHandler } from '../transport/grpc-server.js';
-import { abandon, type Reply } from '../wire/reply.js';
+import type { Reply } from '../wire/reply.js';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { WireReader } from '../wire/wire-reader.js';
 import { RangeChunks } from './range-chunks.js';
@@ -100,7 +100,7 @@ export class KvService {
       }
       return true;
     };
-    for (const block of result.blocks) if (!(await sendParts(block))) return abandon(result.rest);
+    for (const block of result.blocks) if (!(await sendParts(block))) return void (await result.rest?.return());
     for await (const block of result.rest ?? []) if (!(await sendParts(block))) return;
     const last = chunks.last();
     call.send(encodeRangeStreamEnd(this.header(), result, last.records, last.bytes));

@@ -1,6 +1,7 @@
+import { freeBlock } from '@harikube/keyspace';
 import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
-import { abandon, type LargeReply, type Reply } from '../wire/reply.js';
+import type { LargeReply, Reply } from '../wire/reply.js';
 import { FrameAssembler } from './frame-assembler.js';
 import { encodeGrpcMessage } from './grpc-message.js';
 import type { CallObserver, MethodName, Route, StreamCall, StreamHandler, StreamRoute, UnaryRoute } from './grpc-server.js';
@@ -225,7 +226,7 @@ export class Http2Call implements StreamCall {
   /** Sends block by block, as fast as the client reads, and gives the rest back when the client goes away. */
   private async sendLarge(reply: LargeReply): Promise<void> {
     if (this.isOver) {
-      await abandon(reply.rest).catch((error: unknown) => this.environment.toGrpcError(error));
+      await reply.rest?.return().catch((error: unknown) => this.environment.toGrpcError(error));
       return;
     }
     let sent = reply.tail.length;
@@ -234,14 +235,14 @@ export class Http2Call implements StreamCall {
       this.stream.on('drain', onDrain);
       this.stream.cork();
       for (const block of reply.head) {
-        this.stream.write(block);
         sent += block.length;
+        this.write(block);
       }
       this.stream.uncork();
       for await (const block of reply.rest ?? []) {
         if (this.isOver) return;
         sent += block.length;
-        if (!this.stream.write(block) && !(await this.flushed())) return;
+        if (!this.write(block) && !(await this.flushed())) return;
       }
       if (this.isOver) return;
       if (sent !== reply.length) throw new Error(`a reply announced ${reply.length} bytes and has ${sent}`);
@@ -253,6 +254,13 @@ export class Http2Call implements StreamCall {
     }
     this.conclude(GrpcCode.Ok);
     this.stream.end(reply.tail);
+  }
+
+  /** Frees a block's memory when the socket has taken it; after an error it is left to the collector. */
+  private write(block: Buffer): boolean {
+    return this.stream.write(block, (error) => {
+      if (error === null || error === undefined) freeBlock(block);
+    });
   }
 
   /** Nothing can be sent: the outcome stands, or the stream is gone and 'close' is about to tell. */

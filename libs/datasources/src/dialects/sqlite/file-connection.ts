@@ -155,6 +155,14 @@ export class FileConnection implements ThreadMethods {
   }
 
   commit(call: CommitCall): CommitReply {
+    try {
+      return this.#commit(call);
+    } finally {
+      call.packed.buffer.transfer(0); // given back at once: the collector would let tens of megabytes pile up
+    }
+  }
+
+  #commit(call: CommitCall): CommitReply {
     const connection = this.#connection();
     try {
       connection.run(sql.BEGIN_WRITE);

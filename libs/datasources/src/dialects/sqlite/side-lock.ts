@@ -3,6 +3,8 @@ import Database from 'better-sqlite3';
 /** The database must not be used as it is: trying again does not help, somebody has to decide. */
 export class RefusedDatabaseError extends Error {
   override readonly name = 'RefusedDatabaseError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 1;
 }
 
 /**

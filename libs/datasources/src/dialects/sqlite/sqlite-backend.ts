@@ -21,6 +21,7 @@ import {
   type Revision,
   type WriterClaim,
   keyOf,
+  ownedBlock,
 } from '@harikube/keyspace';
 import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
@@ -118,6 +119,8 @@ export class SqliteBackend implements Backend, ControlStore {
       await this.close();
       throw error;
     }
+    // Started now, so that the first reads do not wait for a thread.
+    for (const thread of [this.threads.points, this.threads.ranges]) this.#open(thread).catch(() => undefined);
     this.#checkpointTimer = setInterval(() => this.#checkpoint(), CHECKPOINT_INTERVAL_MS);
     this.#checkpointTimer.unref();
   }
@@ -179,7 +182,7 @@ export class SqliteBackend implements Backend, ControlStore {
       countOnly,
       count,
     });
-    const answer = { ...reply, blocks: reply.blocks.map(asBuffer) };
+    const answer = { ...reply, blocks: reply.blocks.map(ownedBlock) };
     return cursor === null ? answer : { ...answer, rest: this.#rest(cursor) };
   }
 
@@ -187,7 +190,7 @@ export class SqliteBackend implements Backend, ControlStore {
   #rest(cursor: number): BlockStream {
     const read = async (): Promise<Buffer | null> => {
       const { block } = await this.#call(this.threads.ranges, 'nextBlock', cursor);
-      return block === null ? null : asBuffer(block);
+      return block === null ? null : ownedBlock(block);
     };
     return new BlockStream(read, () => this.#call(this.threads.ranges, 'endCursor', cursor));
   }

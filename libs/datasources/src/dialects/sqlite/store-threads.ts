@@ -44,7 +44,7 @@ export class StoreThread {
 
   #start(): Worker {
     if (this.#worker !== null) return this.#worker;
-    const worker = new Worker(new URL('./store-thread.js', import.meta.url), { resourceLimits: { maxYoungGenerationSizeMb: 8 } });
+    const worker = new Worker(new URL('./store-thread.js', import.meta.url), { resourceLimits: { maxYoungGenerationSizeMb: 2 } });
     this.#worker = worker;
     worker.on('message', (response: ThreadResponse) => {
       const call = this.#calls.get(response.id);
