@@ -31,7 +31,7 @@ func run(args []string) error {
 	case "phase":
 		load := phase{}
 		flags.StringVar(&load.kind, "kind", "create", "create, get or list")
-		flags.StringVar(&load.prefix, "prefix", "/registry/bench/items/", "prefix of all keys")
+		flags.StringVar(&load.prefix, "prefix", "/registry/bench.harikube.info/items/", "prefix of all keys; by default shaped as those of a custom resource")
 		flags.IntVar(&load.keys, "keys", 0, "keys that are there already, numbered from 0: what get and list read")
 		flags.IntVar(&load.count, "count", 0, "create exactly so many keys, however long it takes; 0: as many as fit into -duration")
 		flags.IntVar(&load.valueSize, "value-size", 1500, "bytes of a value")
@@ -43,7 +43,7 @@ func run(args []string) error {
 		return report(load.run(*endpoint))
 	case "pages":
 		walk := pages{}
-		flags.StringVar(&walk.prefix, "prefix", "/registry/bench/pages/", "prefix of all keys")
+		flags.StringVar(&walk.prefix, "prefix", "/registry/bench.harikube.info/pages/", "prefix of all keys; by default shaped as those of a custom resource")
 		flags.IntVar(&walk.objects, "objects", 200_000, "objects to load")
 		flags.IntVar(&walk.valueSize, "value-size", 1500, "bytes of a value")
 		flags.IntVar(&walk.pageSize, "page-size", 500, "objects of a page")

@@ -86,13 +86,13 @@ async function measureStore(server: RunningStore, client: string, options: Phase
   const { endpoint, pid } = server;
   // Gets and lists read the same keys in every store, however many creates it manages. Making and reading them once is also
   // the warm-up: code that was never run before is no part of what is compared.
-  const source = { prefix: '/registry/bench/read/', keys: KEYS_TO_READ };
+  const source = { prefix: '/registry/bench.harikube.info/read/', keys: KEYS_TO_READ };
   await runLoad<Summary>(client, 'phase', { endpoint, kind: 'create', clients: 16, prefix: source.prefix, count: KEYS_TO_READ });
   for (const kind of ['get', 'list']) await runLoad<Summary>(client, 'phase', { endpoint, kind, clients: 4, duration: '700ms', ...source });
 
   const phases: Measured[] = [];
   for (const { kind, clients } of options.phases) {
-    const target = kind === 'create' ? { prefix: `/registry/bench/create-${clients}/` } : source;
+    const target = kind === 'create' ? { prefix: `/registry/bench.harikube.info/create-${clients}/` } : source;
     const before = await cpuMicroseconds(pid);
     const summary = await runLoad<Summary>(client, 'phase', { endpoint, kind, clients, duration: `${options.seconds}s`, ...target });
     const used = (await cpuMicroseconds(pid)) - before;
