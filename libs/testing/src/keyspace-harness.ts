@@ -34,7 +34,7 @@ type AnyBackend = Backend & ControlStore;
  * Routes `/user/…` to the backend `user` and so on, everything else to `main`: the names are those of the backends beside
  * the main one.
  */
-export function routingByFirstSegment(others: readonly string[]): Routing {
+function routingByFirstSegment(others: readonly string[]): Routing {
   const prefixes = others.map((name) => ({ name, range: prefixRange(bytesOf(`/${name}/`)) }));
   return {
     route: (key) => prefixes.find(({ name }) => key.toString('latin1').startsWith(`/${name}/`))?.name ?? 'main',
@@ -223,7 +223,7 @@ export class KeyspaceHarness {
 
 export const EVERYTHING: KeyRange = { start: Buffer.from([0]), end: null, single: false };
 
-export function rangeFor(key: string, prefix: boolean): KeyRange {
+function rangeFor(key: string, prefix: boolean): KeyRange {
   return prefix ? prefixRange(bytesOf(key)) : singleKey(bytesOf(key));
 }
 
@@ -272,7 +272,7 @@ export async function kvsOf(result: RangeResult): Promise<KeyValue[]> {
   return blocks.flatMap((block) => [...recordsOf(block)].map(decodeKeyValue));
 }
 
-export function kvText({ key, value, modRevision }: KeyValue): string {
+function kvText({ key, value, modRevision }: KeyValue): string {
   return `${key.toString('latin1')}=${value.toString('latin1')}@${modRevision}`;
 }
 

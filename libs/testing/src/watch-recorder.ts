@@ -87,7 +87,7 @@ export function eventText(event: WatchedEvent): string {
 }
 
 /** Reads a framed event: field 11 of WatchResponse. */
-export function decodeEvent(framed: Buffer): WatchedEvent {
+function decodeEvent(framed: Buffer): WatchedEvent {
   const [body, ...others] = fieldsOf(framed);
   if (body === undefined || others.length > 0 || body.field !== 11 || body.bytes === null)
     throw new Error('an event is not framed as field 11');
