@@ -21,11 +21,11 @@ const mayImport = {
   test: ['apps/router', 'apps/cli', 'libs/local-cluster', 'libs/testing', ...libraries],
 };
 
-/** The compiled files that the packages export: the only ones that others may import. */
+/** The files that the packages export: the only ones that others may import. */
 const entries = Object.keys(mayImport).flatMap((folder) => {
   const { exports = {} } = JSON.parse(fs.readFileSync(path.join(__dirname, folder, 'package.json'), 'utf8'));
-  const targets = typeof exports === 'string' ? [exports] : Object.values(exports);
-  return targets.map((target) => `^${path.posix.join(folder, target).replace(/\.js$/, '')}\\.(js|d\\.ts)$`);
+  const targets = (value) => (typeof value === 'string' ? [value] : Object.values(value).flatMap(targets));
+  return targets(exports).map((target) => `^${path.posix.join(folder, target).replace(/(\.d\.ts|\.js)$/, '')}\\.(js|d\\.ts)$`);
 });
 
 const anywhereIn = (folders) => `^(${folders.join('|')})/`;

@@ -58,6 +58,8 @@ export default tseslint.config(
     files: ['scripts/**/*.mjs', 'apps/cli/bin/*.js'],
     rules: { 'no-console': 'off' },
   },
+  // A declaration beside plain JavaScript.
+  { files: ['apps/cli/bin/*.d.ts'], languageOptions: { parser: tseslint.parser } },
   {
     files: ['**/src/**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
