@@ -21,7 +21,7 @@ export function prefixInterval(prefix: string): KeyInterval {
 }
 
 /** The first key after all that begin with `prefix`; null: there is none. */
-export function prefixEnd(prefix: string): string | null {
+function prefixEnd(prefix: string): string | null {
   let length = prefix.length;
   while (length > 0 && prefix.charCodeAt(length - 1) === 0xff) {
     length--;

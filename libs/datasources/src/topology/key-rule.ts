@@ -162,7 +162,7 @@ class RegexpRule implements KeyRule {
  * The ASCII text with which every match of an expression begins, and what follows it. An expression that is not anchored to the
  * start, or that has alternatives, has none.
  */
-export function splitAnchored(expression: string): { anchored: boolean; literal: string; rest: string } {
+function splitAnchored(expression: string): { anchored: boolean; literal: string; rest: string } {
   if (!expression.startsWith('^') || mayHaveAlternatives(expression)) {
     return { anchored: expression.startsWith('^'), literal: '', rest: expression };
   }

@@ -95,12 +95,12 @@ export function isClusterScoped(path: string): boolean {
 }
 
 /** The path under the etcd prefix of a kind named as a user names it: `services` becomes `services/specs`. */
-export function storagePath(plural: string): string {
+function storagePath(plural: string): string {
   return STORAGE_NAMES.get(plural) ?? plural;
 }
 
 /** As `storagePath`, for a path that may go deeper: only its first segment is a kind, and a storage name stays as it is. */
-export function storagePathOf(path: string): string {
+function storagePathOf(path: string): string {
   if (/^services\/(?:specs|endpoints)(?:\/|$)/.test(path)) {
     return path;
   }

@@ -6,7 +6,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
  * where the value lies in it. It stands last, so that reading the columns before it never touches the pages that a long
  * record overflows into.
  */
-export class CreateTables1700000000000 implements MigrationInterface {
+class CreateTables1700000000000 implements MigrationInterface {
   readonly name = 'CreateTables1700000000000';
 
   async up(runner: QueryRunner): Promise<void> {

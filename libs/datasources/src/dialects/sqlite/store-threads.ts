@@ -10,7 +10,7 @@ interface Call {
 }
 
 /** The thread ended before it answered. */
-export class ThreadLostError extends Error {
+class ThreadLostError extends Error {
   override readonly name = 'ThreadLostError';
 }
 
