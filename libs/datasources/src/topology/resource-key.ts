@@ -100,7 +100,7 @@ function storagePath(plural: string): string {
 }
 
 /** As `storagePath`, for a path that may go deeper: only its first segment is a kind, and a storage name stays as it is. */
-function storagePathOf(path: string): string {
+export function storagePathOf(path: string): string {
   if (/^services\/(?:specs|endpoints)(?:\/|$)/.test(path)) {
     return path;
   }

@@ -67,7 +67,8 @@ export class SqliteBackend implements Backend, ControlStore {
   #checkpointTimer: NodeJS.Timeout | undefined;
   #checkpointing: Promise<void> | undefined;
   #hasNewRows = false;
-  readonly #opened = new Map<StoreThread, Promise<unknown>>();
+  /** Threads that have the file open, each with the life in which it was opened there. */
+  readonly #opened = new Map<StoreThread, number>();
 
   constructor(
     private readonly options: SqliteBackendOptions,
@@ -188,11 +189,17 @@ export class SqliteBackend implements Backend, ControlStore {
 
   /** The blocks of a large answer, read while they are sent. */
   #rest(cursor: number): BlockStream {
+    const { ranges } = this.threads;
+    const { life } = ranges;
     const read = async (): Promise<Buffer | null> => {
-      const { block } = await this.#call(this.threads.ranges, 'nextBlock', cursor);
+      // The number may be that of somebody else's answer by now.
+      if (ranges.life !== life) throw new Error('the answer was lost with its database thread');
+      const { block } = await this.#call(ranges, 'nextBlock', cursor);
       return block === null ? null : ownedBlock(block);
     };
-    return new BlockStream(read, () => this.#call(this.threads.ranges, 'endCursor', cursor));
+    return new BlockStream(read, async () => {
+      if (ranges.life === life) await this.#call(ranges, 'endCursor', cursor);
+    });
   }
 
   async changes(query: ChangesQuery): Promise<ChangesAnswer> {
@@ -257,8 +264,9 @@ export class SqliteBackend implements Backend, ControlStore {
   async close(): Promise<void> {
     clearInterval(this.#checkpointTimer);
     await this.#checkpointing;
-    await Promise.all([...this.#opened.keys()].map((thread) => thread.call(this.threads.file, 'close', undefined)));
+    const open = [...this.#opened].filter(([thread, life]) => thread.life === life);
     this.#opened.clear();
+    await Promise.all(open.map(([thread]) => thread.call(this.threads.file, 'close', undefined)));
     this.#lock?.release();
     this.#lock = null;
   }
@@ -273,8 +281,8 @@ export class SqliteBackend implements Backend, ControlStore {
     const cacheKib = thread === this.threads.writer ? CACHE_KIB.writer : CACHE_KIB.reader;
     const options: OpenOptions = { file, synchronous, busyTimeoutMs, cacheKib };
     const opening = thread.call(this.threads.file, 'open', options);
-    this.#opened.set(thread, opening);
-    // A thread that failed to open, or was lost, opens again with the next call.
+    this.#opened.set(thread, thread.life);
+    // A thread that failed to open opens again with the next call.
     opening.catch(() => this.#opened.delete(thread));
     return opening;
   }
@@ -285,7 +293,8 @@ export class SqliteBackend implements Backend, ControlStore {
     argument: Parameters<ThreadMethods[M]>[0],
     transfer: ArrayBuffer[] = [],
   ): Promise<ReturnType<ThreadMethods[M]>> {
-    if (!this.#opened.has(thread)) await this.#open(thread);
+    if (this.#lock === null) throw new Error(`${this.options.file} is not open`);
+    if (this.#opened.get(thread) !== thread.life) await this.#open(thread);
     return thread.call(this.threads.file, method, argument, transfer);
   }
 

@@ -17,8 +17,15 @@ class ThreadLostError extends Error {
 /** One thread, started with its first call. */
 export class StoreThread {
   #worker: Worker | null = null;
+  #life = 0;
   #nextId = 1;
-  readonly #calls = new Map<number, Call>();
+  /** Of the worker at hand: one that is lost takes only its own along. */
+  #calls = new Map<number, Call>();
+
+  /** Another number after the thread was lost: files and cursors have to be opened again. */
+  get life(): number {
+    return this.#life;
+  }
 
   /** `transfer`: memory of the argument that changes hands. */
   call<M extends keyof ThreadMethods>(
@@ -37,32 +44,35 @@ export class StoreThread {
   }
 
   async close(): Promise<void> {
-    const worker = this.#worker;
-    this.#worker = null;
-    await worker?.terminate();
+    await this.#worker?.terminate();
   }
 
   #start(): Worker {
     if (this.#worker !== null) return this.#worker;
     const worker = new Worker(new URL('./store-thread.js', import.meta.url), { resourceLimits: { maxYoungGenerationSizeMb: 2 } });
+    const calls = new Map<number, Call>();
     this.#worker = worker;
+    this.#calls = calls;
     worker.on('message', (response: ThreadResponse) => {
-      const call = this.#calls.get(response.id);
+      const call = calls.get(response.id);
       if (call === undefined) return;
-      this.#calls.delete(response.id);
+      calls.delete(response.id);
       if ('error' in response) call.reject(Object.assign(new Error(response.error.message), { code: response.error.code }));
       else call.resolve(response.result as never);
     });
-    worker.on('error', (error) => this.#lost(worker, error));
-    worker.on('exit', () => this.#lost(worker, null));
+    worker.on('error', (error) => this.#lost(worker, calls, error));
+    worker.on('exit', () => this.#lost(worker, calls, null));
     return worker;
   }
 
-  #lost(worker: Worker, error: unknown): void {
-    if (this.#worker === worker) this.#worker = null;
-    const calls = [...this.#calls.values()];
-    this.#calls.clear();
-    for (const call of calls) call.reject(new ThreadLostError('a database thread ended before it answered', { cause: error }));
+  #lost(worker: Worker, calls: Map<number, Call>, error: unknown): void {
+    if (this.#worker === worker) {
+      this.#worker = null;
+      this.#life++;
+    }
+    const unanswered = [...calls.values()];
+    calls.clear();
+    for (const call of unanswered) call.reject(new ThreadLostError('a database thread ended before it answered', { cause: error }));
   }
 }
 
