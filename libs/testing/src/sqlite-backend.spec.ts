@@ -1,7 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll } from '@jest/globals';
+import { afterAll, describe, expect, it } from '@jest/globals';
+import { CommitUnknownError, keyRange } from '@harikube/keyspace';
+import { BatchWriter } from './batch-writer.js';
 import { SqliteFiles } from './sqlite-files.js';
 import { describeBackend } from './describe-backend.js';
 
@@ -16,4 +18,56 @@ describeBackend('SqliteBackend', async () => {
     remove: () => rm(directory, { recursive: true }),
     allowsSecondWriter: false,
   };
+});
+
+describe('SqliteBackend', () => {
+  const everything = {
+    range: keyRange(Buffer.from([0]), Buffer.from([0])),
+    revision: 0n,
+    keysOnly: false,
+    countOnly: false,
+    count: true,
+    limit: 0,
+  };
+
+  async function inFolder(run: (file: string) => Promise<void>): Promise<void> {
+    const directory = await mkdtemp(join(tmpdir(), 'harikube-sqlite-'));
+    await run(join(directory, 'main.db'));
+    await rm(directory, { recursive: true });
+  }
+
+  it('goes on after each of its threads was lost', () =>
+    inFolder(async (file) => {
+      const lossy = new SqliteFiles();
+      const backend = await lossy.open('main', file);
+      const { storeId, epoch } = await backend.begin();
+      await backend.claim({ storeId, epoch });
+      const writer = new BatchWriter(backend);
+      for (let i = 0; i < 20; i++) await writer.put(`/big/${i}`, Buffer.alloc(600_000, i));
+      const answer = await backend.range(everything);
+      const lost = writer.prepare([{ put: '/a', value: 'lost or not' }]);
+      const committing = backend.commit(lost.batch);
+      await lossy.loseThreads();
+      // It was told, or nobody knows: never that it certainly failed.
+      await committing.catch((error: unknown) => expect(error).toBeInstanceOf(CommitUnknownError));
+      const tookPlace = await backend.resolve(lost.batch.lastRevision);
+      expect((await backend.load([Buffer.from('/a')])).heads[0] !== null).toBe(tookPlace);
+      await writer.put('/b', 'x');
+      const after = await backend.range(everything);
+      // The answer from before has no snapshot any more, and gets nothing of another one's.
+      await expect(answer.rest?.next()).rejects.toThrow(/lost/);
+      let records = after.blocks.length;
+      if (after.rest !== undefined) for await (const block of after.rest) records += block.length > 0 ? 1 : 0;
+      expect([after.count, records > 1]).toEqual([tookPlace ? 22 : 21, true]);
+      await backend.close();
+      await lossy.close();
+    }));
+
+  it('answers nothing after it was closed, and leaves its file alone', () =>
+    inFolder(async (file) => {
+      const backend = await files.open('main', file);
+      await backend.close();
+      await expect(backend.size()).rejects.toThrow(/not open/);
+      await expect(backend.load([])).rejects.toThrow(/not open/);
+    }));
 });

@@ -266,7 +266,8 @@ export class SqliteBackend implements Backend, ControlStore {
     await this.#checkpointing;
     const open = [...this.#opened].filter(([thread, life]) => thread.life === life);
     this.#opened.clear();
-    await Promise.all(open.map(([thread]) => thread.call(this.threads.file, 'close', undefined)));
+    // A thread that is lost meanwhile has closed the file, too.
+    await Promise.allSettled(open.map(([thread]) => thread.call(this.threads.file, 'close', undefined)));
     this.#lock?.release();
     this.#lock = null;
   }
