@@ -452,7 +452,7 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
     });
 
     describe('a large range', () => {
-      const value = Buffer.alloc(20_000, 1);
+      const value = Buffer.alloc(40_000, 1);
 
       beforeEach(async () => {
         for (let i = 0; i < 10; i++) {

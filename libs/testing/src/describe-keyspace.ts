@@ -376,7 +376,7 @@ export function describeKeyspace(name: string, create: () => Promise<TestDatabas
       });
 
       it('sends a large answer whole, from one revision, while writes go on', async () => {
-        const value = 'x'.repeat(20_000);
+        const value = 'x'.repeat(80_000);
         for (let i = 0; i < 40; i++) await harness.txn([], [putOp(`/user/${i}`, value), putOp(`/user/${i}b`, value)]);
         for (const prefix of ['/user/', '']) {
           const truth = (await harness.list(prefix)).kvs;
