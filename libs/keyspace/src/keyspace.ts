@@ -161,7 +161,12 @@ export class Keyspace implements Store {
     const control = await options.main.begin();
     const clock = new Clock(control.reservedRevision, control.reservedRevision);
     const keyspace = new Keyspace(options, clock, control);
-    await keyspace.#start();
+    try {
+      await keyspace.#start();
+    } catch (error) {
+      keyspace.#stopped.abort();
+      throw error;
+    }
     return keyspace;
   }
 
@@ -344,8 +349,6 @@ export class Keyspace implements Store {
     this.#every(ORPHAN_INTERVAL_MS, () => this.#removeOrphans());
     this.#inBackground(this.#measure());
     this.#inBackground(this.#removeOrphans());
-    // A compaction that the last run did not finish.
-    if (this.#compactRevision > 0n) for (const slot of this.#slots.values()) this.#compactLater(slot);
   }
 
   #every(milliseconds: number, run: () => Promise<void>): void {
@@ -373,6 +376,8 @@ export class Keyspace implements Store {
     slot.problem = '';
     this.clock.resume(slot.backend.name);
     this.#hub.moved(slot.backend.name);
+    // A compaction that the last run did not finish, or that passed while the backend was away.
+    if (this.#compactRevision > 0n) this.#compactLater(slot);
   }
 
   async #claimOrRetry(slot: Slot): Promise<void> {

@@ -391,11 +391,9 @@ class Watch {
     this.#heldBytes = 0;
   }
 
-  #push(event: StoreEvent): void {
+  #push(event: StoreEvent, hasPrev = true): void {
     if (event.isDelete ? this.request.noDelete : this.request.noPut) return;
-    // What a change at the compaction replaced is compacted away, in the ring as in the log: etcd sends none either.
-    const hasPrev = this.request.prevKv && event.revision > this.hub.options.compactRevision();
-    const framed = encodeEvent(event.isDelete, event.record, hasPrev ? event.prevRecord : null);
+    const framed = encodeEvent(event.isDelete, event.record, this.request.prevKv && hasPrev ? event.prevRecord : null);
     this.#outgoing.push(framed);
     this.#outgoingBytes += framed.length;
   }
@@ -489,6 +487,7 @@ class Watch {
       (reads[0] as { through: Revision }).through,
     );
     const events = reads.length === 1 ? (reads[0] as { events: readonly StoreEvent[] }).events : merge(reads.map((read) => read.events));
+    const compactRevision = this.hub.options.compactRevision();
     for (let i = 0; i < events.length; i++) {
       const event = events[i] as StoreEvent;
       if (event.revision > through) break;
@@ -501,7 +500,8 @@ class Watch {
           return;
         }
       }
-      this.#push(event);
+      // etcd has nothing left of what a change at the compaction replaced; whoever begins there is made to start over.
+      this.#push(event, event.revision > compactRevision);
     }
     this.flush();
     this.#cursor = through;
