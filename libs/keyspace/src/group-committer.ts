@@ -125,7 +125,7 @@ export class GroupCommitter {
     // After the poll phase: requests that arrived in the same turn share the first commit.
     setImmediate(() => {
       this.#isScheduled = false;
-      this.#load();
+      this.#loadIfDue();
       void this.#pump();
     });
   }
@@ -152,6 +152,11 @@ export class GroupCommitter {
     }
   }
 
+  /** During a commit keys are loaded some at a time: a message to the database costs as much as many keys do. What is left goes when it is over. */
+  #loadIfDue(): void {
+    if (!this.#isBusy || this.#toLoad.length >= Math.max(4, this.#lastBatchRows / 4)) this.#load();
+  }
+
   /** Loads heads while the commit before is still under way: a key that is loading is in no batch, since all its txns wait. */
   #load(): void {
     if (this.#isLoading || this.#toLoad.length === 0) return;
@@ -163,13 +168,13 @@ export class GroupCommitter {
       ({ heads }) => {
         this.#isLoading = false;
         wanted.forEach((text, i) => this.#loaded(text, heads[i] ?? null));
-        this.#load();
+        this.#loadIfDue();
         void this.#pump();
       },
       (error: unknown) => {
         this.#isLoading = false;
         for (const text of wanted) this.#failLoad(text, unavailable(backend, error));
-        this.#load();
+        this.#loadIfDue();
         void this.#pump();
       },
     );
@@ -205,6 +210,7 @@ export class GroupCommitter {
       for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) await this.#process(batch);
     } finally {
       this.#isBusy = false;
+      this.#load();
       if (this.#queue.length === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
   }

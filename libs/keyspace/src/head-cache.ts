@@ -62,9 +62,10 @@ export class HeadCache {
       this.#bytes += bytes;
     } else {
       this.#bytes += bytes - entry.bytes;
+      // A key that was absent until now was only looked up to be created: that is its first use, not a second one.
+      entry.used = entry.head !== null;
       entry.head = head;
       entry.bytes = bytes;
-      entry.used = true;
     }
     if (this.#bytes > this.maxBytes) this.#evict();
   }
