@@ -6,7 +6,7 @@ import { keyRange, prefixRange } from './key-range.js';
 const EVERYTHING = keyRange(Buffer.from([0]), Buffer.from([0]));
 
 function event(revision: bigint, key: string, position = 0): StoreEvent {
-  return { id: rowId(revision, position), revision, key: Buffer.from(key), isDelete: false, record: Buffer.alloc(100), prevRecord: null };
+  return { id: rowId(revision, position), revision, keyText: key, isDelete: false, record: Buffer.alloc(100), prevRecord: null };
 }
 
 function ringOf(maxBytes: number, revisions: readonly bigint[]): EventRing {

@@ -1,10 +1,17 @@
-import { type Change, revisionOf } from './backend.js';
-import { contains } from './key-range.js';
-import type { KeyRange, Revision } from './model.js';
+import { type RowId, revisionOf } from './backend.js';
+import { keyText } from './key-text.js';
+import type { KeyRange, KeyValueBytes, Revision } from './model.js';
 
-/** A settled change, as watches get it. */
-export interface StoreEvent extends Change {
+/** A settled change, as watches get it. Thousands are held: it has no more objects than it needs. */
+export interface StoreEvent {
+  readonly id: RowId;
   readonly revision: Revision;
+  /** See `keyText`. */
+  readonly keyText: string;
+  readonly isDelete: boolean;
+  /** Put: the record. Delete: key and mod_revision. */
+  readonly record: KeyValueBytes;
+  readonly prevRecord: KeyValueBytes | null;
 }
 
 export interface RingRead {
@@ -64,6 +71,8 @@ export class EventRing {
 
   /** Events of a range after `after` up to `through`; `after` must not lie below the floor. */
   read(range: KeyRange, after: Revision, through: Revision, maxBytes: number): RingRead {
+    const start = keyText(range.start);
+    const end = range.end === null ? null : keyText(range.end);
     const found: StoreEvent[] = [];
     let bytes = 0;
     let last = after;
@@ -72,7 +81,7 @@ export class EventRing {
       if (event.revision > through) break;
       if (bytes >= maxBytes && event.revision > last) return { events: found, through: last };
       last = event.revision;
-      if (!contains(range, event.key)) continue;
+      if (event.keyText < start || (end !== null && event.keyText >= end)) continue;
       found.push(event);
       bytes += bytesOf(event);
     }

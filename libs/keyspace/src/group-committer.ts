@@ -7,7 +7,8 @@ import { contains } from './key-range.js';
 import { keyOf, recordsOf } from './key-value.js';
 import type { KeyRange, Revision, TxnOp, TxnRequest, TxnResult } from './model.js';
 import type { RecordArena } from './record-arena.js';
-import { type Judgement, TxnJudge, keyText, textKey } from './txn-judge.js';
+import { type Judgement, TxnJudge } from './txn-judge.js';
+import { keyText, textKey } from './key-text.js';
 
 /** Most txns in one commit: bounds the time that the others wait for it. */
 const MAX_BATCH_TXNS = 1024;
@@ -154,7 +155,7 @@ export class GroupCommitter {
 
   /** During a commit keys are loaded some at a time: a message to the database costs as much as many keys do. What is left goes when it is over. */
   #loadIfDue(): void {
-    if (!this.#isBusy || this.#toLoad.length >= Math.max(4, this.#lastBatchRows / 4)) this.#load();
+    if (!this.#isBusy || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
   }
 
   /** Loads heads while the commit before is still under way: a key that is loading is in no batch, since all its txns wait. */

@@ -2,9 +2,20 @@ import type { KeyRange } from './model.js';
 
 const ZERO = Buffer.from([0]);
 
-/** The range that holds exactly one key. */
+/** The range that holds exactly one key. Its end is made when somebody asks: most requests never do. */
+class SingleKey implements KeyRange {
+  readonly single = true;
+  #end: Buffer | undefined;
+
+  constructor(readonly start: Buffer) {}
+
+  get end(): Buffer {
+    return (this.#end ??= Buffer.concat([this.start, ZERO]));
+  }
+}
+
 export function singleKey(key: Buffer): KeyRange {
-  return { start: key, end: Buffer.concat([key, ZERO]), single: true };
+  return new SingleKey(key);
 }
 
 /**

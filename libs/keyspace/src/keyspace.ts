@@ -30,7 +30,7 @@ import type {
 } from './model.js';
 import { PointReader } from './point-reader.js';
 import { RecordArena } from './record-arena.js';
-import { keyText } from './txn-judge.js';
+import { keyText } from './key-text.js';
 import { WatchHub } from './watch-hub.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
@@ -217,6 +217,8 @@ export class Keyspace implements Store {
   }
 
   async range(request: RangeRequest): Promise<RangeResult> {
+    const known = this.#cachedGet(request);
+    if (known !== undefined) return known;
     this.#checkRevision(request.revision);
     const slots = this.#slotsFor(request.range);
     const names = slots.map((slot) => slot.backend.name);
@@ -441,6 +443,17 @@ export class Keyspace implements Store {
     if (slot === undefined) throw new UnavailableError(name, 'the topology names it, but it is not registered');
     if (mustBeReady && !slot.isReady) throw new UnavailableError(name, slot.problem);
     return slot;
+  }
+
+  /** A get that nothing has to be waited for. */
+  #cachedGet(request: RangeRequest): RangeResult | undefined {
+    const { range, revision } = request;
+    if (!range.single || revision !== 0n) return undefined;
+    const slot = this.#slot(this.options.routing.route(range.start));
+    const arrival = this.clock.observed;
+    if (this.clock.horizon(slot.backend.name) < arrival) return undefined;
+    const cached = slot.cache.get(keyText(range.start));
+    return cached === undefined ? undefined : pointResult(cached === null ? null : cached.record, request, arrival);
   }
 
   /** A single key: from the cache, or from the database together with the other gets of this turn. */

@@ -1,6 +1,7 @@
 import { type Head, type RowId, type RowWrite, revisionOf, rowId } from './backend.js';
 import { CompactedError, KeyNotFoundError, LeaseNotFoundError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
+import { keyText, textKey } from './key-text.js';
 import { contains } from './key-range.js';
 import { decodeKeyValue, keyOf, keyValueSize, writeKeyValue } from './key-value.js';
 import type {
@@ -36,15 +37,6 @@ export interface Judgement {
 }
 
 const NO_BYTES = Buffer.alloc(0);
-
-/** Keys as map keys: one char a byte, so that comparing texts compares bytes. */
-export function keyText(key: Buffer): string {
-  return key.toString('latin1');
-}
-
-export function textKey(text: string): Buffer {
-  return Buffer.from(text, 'latin1');
-}
 
 /**
  * Judges txns one after another against the settled heads and the writes of the batch so far, and collects the rows to
@@ -237,8 +229,7 @@ export class TxnJudge {
     this.events.push({
       id: row.id,
       revision: revisionOf(row.id),
-      // The record's own key: the request's lies in memory that its value shares.
-      key: keyOf(record),
+      keyText: text,
       isDelete: row.tombstone,
       record,
       prevRecord: replaced === null ? null : replaced.record,

@@ -1,6 +1,7 @@
 import type { Backend } from './backend.js';
 import type { Clock } from './clock.js';
 import { StoppedError } from './errors.js';
+import { keyText } from './key-text.js';
 import type { EventRing, StoreEvent } from './event-ring.js';
 import { isEmptyRange } from './key-range.js';
 import { encodeEvent } from './key-value.js';
@@ -101,7 +102,7 @@ export class WatchHub {
     const visit = (event: StoreEvent) => (watch: Watch) => {
       if (watch.offer(event)) touched.add(watch);
     };
-    if (synced.index.size > 0) for (const event of events) synced.index.forEach(event.key, visit(event));
+    if (synced.index.size > 0) for (const event of events) synced.index.forEach(event.keyText, visit(event));
     for (const watch of touched) watch.flush();
     this.moved(backend);
   }
@@ -474,7 +475,7 @@ class Watch {
     if (this.#isClosed || this.#isCompacted()) return;
     this.#deliver(
       answers.map(({ changes, through }) => ({
-        events: changes.map((change) => ({ ...change, revision: revisionOf(change.id) })),
+        events: changes.map(({ key, ...change }) => ({ ...change, keyText: keyText(key), revision: revisionOf(change.id) })),
         through,
       })),
     );

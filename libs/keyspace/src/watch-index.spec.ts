@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { contains, keyRange, prefixRange, singleKey } from './key-range.js';
 import type { KeyRange } from './model.js';
+import { keyText } from './key-text.js';
 import { WatchIndex } from './watch-index.js';
 
 const b = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -50,7 +51,7 @@ describe('WatchIndex', () => {
       }
       for (const key of keys.map(b)) {
         const found: number[] = [];
-        index.forEach(key, (watch) => found.push(watch.name));
+        index.forEach(keyText(key), (watch) => found.push(watch.name));
         const wanted = watches.filter(({ range, name }) => !removed.has(name) && contains(range, key)).map(({ name }) => name);
         expect(found.sort((x, y) => x - y)).toEqual(wanted);
       }

@@ -1,6 +1,6 @@
 import { contains, prefixOf } from './key-range.js';
 import type { KeyRange } from './model.js';
-import { keyText } from './txn-judge.js';
+import { keyText, textKey } from './key-text.js';
 
 const SLASH = 0x2f;
 
@@ -44,15 +44,14 @@ export class WatchIndex<W extends { readonly range: KeyRange }> {
     if (watches.size === 0) map.delete(text);
   }
 
-  forEach(key: Buffer, visit: (watch: W) => void): void {
-    if (this.#size === 0) return;
-    if (this.#byKey.size > 0 || this.#byPrefix.size > 0) {
-      const text = keyText(key);
-      this.#byKey.get(text)?.forEach(visit);
-      if (this.#byPrefix.size > 0) {
-        for (let i = text.indexOf('/'); i >= 0; i = text.indexOf('/', i + 1)) this.#byPrefix.get(text.slice(0, i + 1))?.forEach(visit);
-      }
+  /** `text`: the key, see `keyText`. */
+  forEach(text: string, visit: (watch: W) => void): void {
+    if (this.#byKey.size > 0) this.#byKey.get(text)?.forEach(visit);
+    if (this.#byPrefix.size > 0) {
+      for (let i = text.indexOf('/'); i >= 0; i = text.indexOf('/', i + 1)) this.#byPrefix.get(text.slice(0, i + 1))?.forEach(visit);
     }
+    if (this.#others.size === 0) return;
+    const key = textKey(text);
     for (const watch of this.#others) if (contains(watch.range, key)) visit(watch);
   }
 
