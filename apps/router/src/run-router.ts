@@ -28,7 +28,7 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
     return;
   }
   // Caches fill the heap slowly: V8's default would let it double before it looks for garbage in them.
-  setFlagsFromString('--heap-growing-percent=100');
+  setFlagsFromString('--heap-growing-percent=70');
   const config = parseRouterConfig(argv, env);
   const logger = createLogger({ format: config.logFormat, debug: config.debug });
   for (const warning of config.warnings) logger.warn(warning);

@@ -148,8 +148,11 @@ export interface Backend {
   commit(batch: CommitBatch): Promise<void>;
   /** After CommitUnknownError: whether the batch that ends in `lastRevision` took place. Rejects while that cannot be told. */
   resolve(lastRevision: Revision): Promise<boolean>;
-  /** The heads of these keys. Sees every commit that resolved before the call. */
-  load(keys: readonly Buffer[]): Promise<LoadAnswer>;
+  /**
+   * The heads of these keys. Sees every commit that resolved before the call. `commit`: they are wanted for judging the
+   * next batch, so the answer may wait for the commit under way, and comes best from where that batch will be written.
+   */
+  load(keys: readonly Buffer[], purpose?: 'read' | 'commit'): Promise<LoadAnswer>;
   range(query: RangeQuery): Promise<RangeAnswer>;
   changes(query: ChangesQuery): Promise<ChangesAnswer>;
   /** Live keys attached to a lease, in key order, at most `limit`. */

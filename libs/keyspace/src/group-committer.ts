@@ -165,7 +165,7 @@ export class GroupCommitter {
     const texts = this.#toLoad.splice(0, this.#toLoad.length);
     const wanted = texts.filter((text) => this.#working.has(text));
     const { backend } = this.options;
-    backend.load(wanted.map(textKey)).then(
+    backend.load(wanted.map(textKey), 'commit').then(
       ({ heads }) => {
         this.#isLoading = false;
         wanted.forEach((text, i) => this.#loaded(text, heads[i] ?? null));
@@ -371,7 +371,7 @@ export class GroupCommitter {
       for await (const block of answer.rest) for (const record of recordsOf(block)) keys.push(Buffer.from(keyOf(record)));
     }
     if (keys.length > MAX_RANGE_KEYS) throw new UnsupportedError(`a txn or DeleteRange over more than ${MAX_RANGE_KEYS} keys`);
-    const { heads } = await backend.load(keys);
+    const { heads } = await backend.load(keys, 'commit');
     heads.forEach((head, i) => {
       if (head !== null) into.set(keyText(keys[i] as Buffer), head);
     });

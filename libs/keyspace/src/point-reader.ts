@@ -28,9 +28,14 @@ export class PointReader {
   #flush(): void {
     const reads = this.#pending;
     this.#pending = [];
-    this.backend.load(reads.map((read) => read.key)).then(
-      ({ heads, lastRevision }) => reads.forEach((read, i) => read.resolve({ head: heads[i] ?? null, lastRevision })),
-      (error: unknown) => reads.forEach((read) => read.reject(error)),
-    );
+    this.backend
+      .load(
+        reads.map((read) => read.key),
+        'read',
+      )
+      .then(
+        ({ heads, lastRevision }) => reads.forEach((read, i) => read.resolve({ head: heads[i] ?? null, lastRevision })),
+        (error: unknown) => reads.forEach((read) => read.reject(error)),
+      );
   }
 }

@@ -144,6 +144,7 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         const last = await writer.commit([{ put: '/a', value: 'one' }], [{ put: '/b', value: 'two' }], [{ put: '/a', value: 'three' }]);
         expect(last).toBe(4n);
         const { heads, lastRevision } = await backend.load([bytesOf('/a'), bytesOf('/b'), bytesOf('/c')]);
+        expect(await backend.load([bytesOf('/a'), bytesOf('/b'), bytesOf('/c')], 'commit')).toEqual({ heads, lastRevision });
         expect(lastRevision).toBe(4n);
         expect(heads.map((head) => head && kvText(decodeKeyValue(head.record)))).toEqual(['/a=three 2/4 v2', '/b=two 3/3 v1', null]);
         expect(heads.map((head) => head && revisionOf(head.id))).toEqual([4n, 3n, null]);

@@ -164,9 +164,18 @@ export class SqliteBackend implements Backend, ControlStore {
     return (await this.#call(this.threads.writer, 'lastRevision', undefined)) >= lastRevision;
   }
 
-  async load(keys: readonly Buffer[]): Promise<LoadAnswer> {
+  /**
+   * For a commit from the writer: its pages are warm and current, and the batch needs the same ones again. Another
+   * connection has to read what each commit has changed once more (measured: 25 against 8 microseconds a key).
+   */
+  async load(keys: readonly Buffer[], purpose: 'read' | 'commit' = 'read'): Promise<LoadAnswer> {
     const wanted = packKeys(keys);
-    const { lastRevision, packed } = await this.#call(this.threads.points, 'load', { count: keys.length, packed: wanted }, [wanted.buffer]);
+    const { lastRevision, packed } = await this.#call(
+      purpose === 'commit' ? this.threads.writer : this.threads.points,
+      'load',
+      { count: keys.length, packed: wanted },
+      [wanted.buffer],
+    );
     const reader = new BlockReader(asBuffer(packed));
     const heads = keys.map((): Head | null => (reader.byte() === 0 ? null : { id: reader.int64(), record: reader.record() }));
     return { lastRevision, heads };
