@@ -5,7 +5,8 @@ const b = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 describe('a key range', () => {
   it('is spelled as in requests', () => {
-    expect(keyRange(b('a'), b(''))).toEqual({ start: b('a'), end: b('a\0'), single: true });
+    const { start, end, single } = keyRange(b('a'), b(''));
+    expect({ start, end, single }).toEqual({ start: b('a'), end: b('a\0'), single: true });
     expect(keyRange(b('a'), b('\0'))).toEqual({ start: b('a'), end: null, single: false });
     expect(keyRange(b('a'), b('c'))).toEqual({ start: b('a'), end: b('c'), single: false });
   });

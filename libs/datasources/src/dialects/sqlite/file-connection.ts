@@ -34,6 +34,8 @@ import { applyPragmas } from './pragmas.js';
 const BLOCK_BYTES = 1024 * 1024;
 /** Bytes of an answer that are read at once; more than that is read while it is sent. */
 const ANSWER_BYTES = 4 * 1024 * 1024;
+const WARM_UP_LISTS = 8;
+const WARM_UP_ROWS = 500;
 /** Snapshots of large answers that may be open at the same time in one file. */
 const MAX_CURSORS = 64;
 
@@ -225,6 +227,23 @@ export class FileConnection implements ThreadMethods {
       return reply;
     } finally {
       if (!isKept) this.#giveBack(connection);
+    }
+  }
+
+  /**
+   * Makes lists of rows that are nowhere, so that V8 has compiled what lists run before the first one comes: that one
+   * took 8 ms instead of 2.5.
+   */
+  warmUp(): void {
+    const connection = this.#connection();
+    for (let i = 0; i < WARM_UP_LISTS; i++) {
+      fillBlock(
+        connection,
+        sql.WARM_UP,
+        { limit: WARM_UP_ROWS },
+        { keysOnly: false, start: ZERO, limit: WARM_UP_ROWS },
+        new BlockWriter(4096),
+      );
     }
   }
 
@@ -453,12 +472,21 @@ function readBlock(
   limit: number,
   writer: BlockWriter,
 ): { records: number; next: Buffer; isEnd: boolean } {
-  const statements = statementsOf(call, before);
   const parameters = parametersOf(call, before, start, limit);
+  return fillBlock(connection, statementsOf(call, before), parameters, { keysOnly: call.keysOnly, start, limit }, writer);
+}
+
+function fillBlock(
+  connection: Connection,
+  statements: Pick<sql.RangeStatements, 'records' | 'keys'>,
+  parameters: Record<string, unknown>,
+  { keysOnly, start, limit }: { readonly keysOnly: boolean; readonly start: Buffer; readonly limit: number },
+  writer: BlockWriter,
+): { records: number; next: Buffer; isEnd: boolean } {
   let records = 0;
   let last: Buffer | null = null;
   const next = (): Buffer => Buffer.concat([last === null ? start : keyOf(last), ZERO]);
-  for (const record of call.keysOnly ? bareRecords(connection, statements, parameters) : fullRecords(connection, statements, parameters)) {
+  for (const record of keysOnly ? bareRecords(connection, statements, parameters) : fullRecords(connection, statements, parameters)) {
     if (records === limit || writer.length >= BLOCK_BYTES) return { records, next: next(), isEnd: false };
     writer.addFramed(record);
     last = record;
@@ -469,7 +497,7 @@ function readBlock(
 
 function* fullRecords(
   connection: Connection,
-  statements: sql.RangeStatements,
+  statements: Pick<sql.RangeStatements, 'records' | 'keys'>,
   parameters: Record<string, unknown>,
 ): Generator<Buffer, void, void> {
   for (const [record] of connection.iterate<[Buffer]>(statements.records, parameters)) yield record;
@@ -477,7 +505,7 @@ function* fullRecords(
 
 function* bareRecords(
   connection: Connection,
-  statements: sql.RangeStatements,
+  statements: Pick<sql.RangeStatements, 'records' | 'keys'>,
   parameters: Record<string, unknown>,
 ): Generator<Buffer, void, void> {
   for (const [key, id, createRevision, version, lease] of connection.iterate<KeyRow>(statements.keys, parameters)) {

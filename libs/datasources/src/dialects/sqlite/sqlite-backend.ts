@@ -120,8 +120,9 @@ export class SqliteBackend implements Backend, ControlStore {
       await this.close();
       throw error;
     }
-    // Started now, so that the first reads do not wait for a thread.
-    for (const thread of [this.threads.points, this.threads.ranges]) this.#open(thread).catch(() => undefined);
+    // Started and tried now, so that the first reads do not wait for a thread and its statements.
+    this.#open(this.threads.points).catch(() => undefined);
+    this.#call(this.threads.ranges, 'warmUp', undefined).catch(() => undefined);
     this.#checkpointTimer = setInterval(() => this.#checkpoint(), CHECKPOINT_INTERVAL_MS);
     this.#checkpointTimer.unref();
   }

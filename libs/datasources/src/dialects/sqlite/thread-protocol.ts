@@ -109,6 +109,7 @@ export interface ThreadMethods {
   appliedTopology(): string | null;
   load(call: { readonly count: number; readonly packed: Uint8Array<ArrayBuffer> }): LoadReply;
   range(call: RangeCall): RangeReply;
+  warmUp(): void;
   nextBlock(cursor: number): { readonly block: Uint8Array<ArrayBuffer> | null };
   endCursor(cursor: number): void;
   changes(call: ChangesCall): ChangesReply;
