@@ -1,7 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import type { TlsMaterial } from '@harikube/etcd-api';
-import { ConfigError } from '@harikube/platform';
+import { ConfigError, listenReason } from '@harikube/platform';
 import type { ListenerTls, RouterConfig } from './router.config.js';
+
+/** The etcd API cannot be served where it was told to be. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 1;
+  constructor(address: string, cause: unknown) {
+    super(`cannot serve the etcd API on ${address}: ${listenReason(cause)}; choose another --listen-address, or end what uses this one`, {
+      cause,
+    });
+  }
+}
 
 /** The address as the etcd server takes it. */
 export function listenUrl({ listen, listenTls }: RouterConfig): string {

@@ -15,6 +15,7 @@ import {
   NestLogger,
   type ShutdownStep,
 } from '@harikube/platform';
+import { ListenError, listenUrl } from './listener.js';
 import { parseRouterConfig, type RouterConfig, routerUsage } from './router.config.js';
 import { RouterModule, RunningParts } from './router.module.js';
 
@@ -57,7 +58,7 @@ async function start(config: RouterConfig, logger: Logger, steps: ShutdownStep[]
     await app.listen();
   } catch (error) {
     for (const step of closing.slice(1)) await step.close();
-    throw error;
+    throw new ListenError(listenUrl(config), error);
   }
   compactor?.start();
   logger.info(`Backends registered: [${topology.registeredNames().join(' ')}]`);

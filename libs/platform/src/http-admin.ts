@@ -2,8 +2,8 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import type { Registry } from 'prom-client';
-import { isNativeError } from 'node:util/types';
 import { type HealthChecks, HealthModule } from './health.module.js';
+import { listenReason } from './listen-reason.js';
 import { type Logger, NestLogger } from './logger.js';
 
 export interface AdminServerOptions {
@@ -54,19 +54,4 @@ export async function startAdminServer({ host, port, registry, checks, logger }:
 
 function isPortHolder(address: unknown): address is { port: number } {
   return address !== null && typeof address === 'object' && 'port' in address && typeof address.port === 'number';
-}
-
-function listenReason(error: unknown): string {
-  const code = isNativeError(error) && 'code' in error ? error.code : undefined;
-  switch (code) {
-    case 'EADDRINUSE':
-      return 'the port is in use';
-    case 'EACCES':
-      return 'this user may not use the port';
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return 'the host is not an address of this machine';
-    default:
-      return isNativeError(error) ? error.message : String(error);
-  }
 }

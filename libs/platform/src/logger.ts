@@ -150,6 +150,11 @@ export class NestLogger {
 
   error(message: unknown, ...rest: unknown[]): void {
     const fields = contextOf(rest);
+    // What fails at start-up is thrown to whoever started Nest as well, who says it once and in one sentence.
+    if (fields['context'] === 'ExceptionHandler') {
+      this.#logger.debug(text(message), fields);
+      return;
+    }
     // Nest hands the stack over as a text of several lines.
     const stack = rest.find((item) => typeof item === 'string' && item.includes('\n'));
     const err = isNativeError(message) ? { err: message } : stack === undefined ? {} : { stack };

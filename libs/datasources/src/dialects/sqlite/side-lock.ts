@@ -7,6 +7,16 @@ export class RefusedDatabaseError extends Error {
   readonly exitCode = 1;
 }
 
+/** The file cannot be opened at the moment. */
+export class DatabaseOpenError extends Error {
+  override readonly name = 'DatabaseOpenError';
+  /** Its message is for whoever started the process. */
+  readonly exitCode = 1;
+  constructor(file: string, cause: unknown) {
+    super(`${file} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
 /**
  * Makes sure that one router at a time uses a SQLite file: an exclusive lock on a file beside it. The operating system
  * frees it when the process ends, however it ends. The data file itself stays open to other programs that read.

@@ -27,7 +27,7 @@ import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
 import { SQLITE_MIGRATIONS } from './migrations.js';
 import { applyPragmas } from './pragmas.js';
-import { RefusedDatabaseError, SideLock } from './side-lock.js';
+import { DatabaseOpenError, RefusedDatabaseError, SideLock } from './side-lock.js';
 import type { FileThreads, StoreThread } from './store-threads.js';
 import {
   type CommitReply,
@@ -90,10 +90,14 @@ export class SqliteBackend implements Backend, ControlStore {
   /** Locks the file, makes it when absent, brings its tables up to date. Throws when another router has it. */
   async open(): Promise<void> {
     const { file, synchronous } = this.options;
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    // Made here for its mode, which SQLite gives to the files beside it, too.
-    closeSync(openSync(file, 'a', 0o600));
-    closeSync(openSync(`${file}.lock`, 'a', 0o600));
+    try {
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      // Made here for its mode, which SQLite gives to the files beside it, too.
+      closeSync(openSync(file, 'a', 0o600));
+      closeSync(openSync(`${file}.lock`, 'a', 0o600));
+    } catch (error) {
+      throw new DatabaseOpenError(file, error);
+    }
     this.#lock = SideLock.take(file);
     try {
       await this.registry.open(this.name, {
@@ -118,11 +122,11 @@ export class SqliteBackend implements Backend, ControlStore {
       this.#identity = identity;
     } catch (error) {
       await this.close();
-      throw error;
+      throw error instanceof RefusedDatabaseError ? error : new DatabaseOpenError(file, error);
     }
     // Started and tried now, so that the first reads do not wait for a thread and its statements.
     this.#open(this.threads.points).catch(() => undefined);
-    this.#call(this.threads.ranges, 'warmUp', undefined).catch(() => undefined);
+    if (this.threads.file === 0) this.#call(this.threads.ranges, 'warmUp', undefined).catch(() => undefined);
     this.#checkpointTimer = setInterval(() => this.#checkpoint(), CHECKPOINT_INTERVAL_MS);
     this.#checkpointTimer.unref();
   }
