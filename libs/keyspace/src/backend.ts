@@ -9,9 +9,6 @@ export type RowId = bigint;
 
 const POSITION_BITS = 20n;
 
-/** Most keys that one txn may write. */
-export const MAX_WRITES_PER_TXN = 1 << Number(POSITION_BITS);
-
 export function rowId(revision: Revision, position: number): RowId {
   return (revision << POSITION_BITS) | BigInt(position);
 }

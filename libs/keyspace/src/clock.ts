@@ -47,10 +47,6 @@ export class Clock {
     return this.#reserved - this.#current;
   }
 
-  get reserved(): Revision {
-    return this.#reserved;
-  }
-
   extend(reserved: Revision): void {
     if (reserved > this.#reserved) this.#reserved = reserved;
   }

@@ -158,7 +158,7 @@ export class GroupCommitter {
     if (!this.#isBusy || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
   }
 
-  /** Loads heads while the commit before is still under way: a key that is loading is in no batch, since all its txns wait. */
+  /** Asked for while the commit before is under way, so that they are there right behind it. A key that is loading is in no batch: its txns wait. */
   #load(): void {
     if (this.#isLoading || this.#toLoad.length === 0) return;
     this.#isLoading = true;
@@ -331,9 +331,9 @@ export class GroupCommitter {
     for (;;) {
       try {
         return await this.options.backend.resolve(lastRevision);
-      } catch (error) {
+      } catch {
+        // The database is still away: it is asked again.
         if (this.#closed !== null) return false;
-        void error; // asked again below: the database is still away
       }
       await new Promise((resolve) => setTimeout(resolve, RESOLVE_PAUSE_MS));
     }

@@ -24,8 +24,6 @@ describe('HeadCache', () => {
       cache.set(`/${i % 40}`, i % 5 === 0 ? null : head('x'.repeat(i % 300)));
       expect(cache.bytes).toBeLessThanOrEqual(5_000);
     }
-    cache.clear();
-    expect([cache.bytes, cache.size]).toEqual([0, 0]);
   });
 
   it('keeps what is used before what is not', () => {

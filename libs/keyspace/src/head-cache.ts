@@ -82,13 +82,6 @@ export class HeadCache {
     if (entry !== undefined) this.#drop(entry);
   }
 
-  clear(): void {
-    this.#entries.clear();
-    this.#line = [];
-    this.#first = 0;
-    this.#bytes = 0;
-  }
-
   #evict(): void {
     // A second chance for at most as many entries as there are, so that a cache of used ones still shrinks.
     let chances = this.#entries.size;

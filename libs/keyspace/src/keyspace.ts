@@ -456,16 +456,14 @@ export class Keyspace implements Store {
     return cached === undefined ? undefined : pointResult(cached === null ? null : cached.record, request, arrival);
   }
 
-  /** A single key: from the cache, or from the database together with the other gets of this turn. */
+  /** A single key that `#cachedGet` could not tell: from the database, at latest together with the other gets of this turn. */
   #get(slot: Slot, request: RangeRequest, arrival: Revision): RangeResult | Promise<RangeResult> {
-    const key = request.range.start;
-    const cached = slot.cache.get(keyText(key));
+    if (request.revision === 0n) return this.#load(slot, request, arrival);
     // The cache holds the state at the horizon; below it only what has not changed since is known.
-    if (cached !== undefined && (request.revision === 0n || (cached !== null && revisionOf(cached.id) <= request.revision))) {
-      return pointResult(cached === null ? null : cached.record, request, arrival);
-    }
-    if (request.revision > 0n) return this.#rangeOfOne(slot, request, arrival);
-    return this.#load(slot, request, arrival);
+    const cached = slot.cache.get(keyText(request.range.start));
+    if (cached === undefined || cached === null || revisionOf(cached.id) > request.revision)
+      return this.#rangeOfOne(slot, request, arrival);
+    return pointResult(cached.record, request, arrival);
   }
 
   async #load(slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
@@ -535,7 +533,9 @@ export class Keyspace implements Store {
 
   async #reading<T>(slot: Slot, read: Promise<T>): Promise<T> {
     try {
-      return await read;
+      const answer = await read;
+      if (slot.isReady) slot.problem = '';
+      return answer;
     } catch (error) {
       if (error instanceof KeyspaceError) throw error;
       slot.problem = messageOf(error);

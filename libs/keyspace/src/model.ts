@@ -200,7 +200,7 @@ export interface LeaseGranted {
 /** What the etcd API needs of the store behind it. `Keyspace` is the one implementation; the interface keeps the wire testable alone. */
 export interface Store {
   status(): StoreStatus;
-  range(request: RangeRequest, signal?: AbortSignal): Promise<RangeResult>;
+  range(request: RangeRequest): Promise<RangeResult>;
   txn(request: TxnRequest): Promise<TxnResult>;
   /** Header revision and result of a put or delete outside a txn. */
   put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }>;

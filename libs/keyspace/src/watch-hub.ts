@@ -427,9 +427,8 @@ class Watch {
       }
       try {
         await this.#readLog(horizon);
-      } catch (error) {
+      } catch {
         // The database is away: the watch stays open, without progress, and reads on when it is back.
-        void error;
         await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
       }
     }

@@ -13,7 +13,7 @@ import {
 import type { ResponseHeaderWriter } from '../codec/response-header.js';
 import { decodeTxnRequest, encodeTxnResponse } from '../codec/txn.js';
 import { toDeleteRangeRequest, toPutRequest, toRangeRequest, toTxnRequest } from '../requests.js';
-import type { CallContext, RouteTable, StreamCall, StreamHandler } from '../transport/grpc-server.js';
+import type { RouteTable, StreamCall, StreamHandler } from '../transport/grpc-server.js';
 import type { Reply } from '../wire/reply.js';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { WireReader } from '../wire/wire-reader.js';
@@ -31,7 +31,7 @@ export class KvService {
 
   routes(): RouteTable {
     return {
-      '/etcdserverpb.KV/Range': { kind: 'unary', cancellable: true, handle: (message, call) => this.range(message, call) },
+      '/etcdserverpb.KV/Range': { kind: 'unary', cancellable: true, handle: (message) => this.range(message) },
       '/etcdserverpb.KV/RangeStream': { kind: 'stream', type: 'server_stream', open: (call) => this.rangeStream(call) },
       '/etcdserverpb.KV/Put': { kind: 'unary', cancellable: false, handle: (message) => this.put(message) },
       '/etcdserverpb.KV/DeleteRange': { kind: 'unary', cancellable: false, handle: (message) => this.deleteRange(message) },
@@ -40,11 +40,9 @@ export class KvService {
     };
   }
 
-  private async range(message: Buffer, call: CallContext): Promise<Reply> {
+  private async range(message: Buffer): Promise<Reply> {
     const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
-    // A get is over before anybody can give it up, so it does without the signal.
-    const result = await this.store.range(request, request.range.single ? undefined : call.signal);
-    return encodeRangeResponse(this.header(), result);
+    return encodeRangeResponse(this.header(), await this.store.range(request));
   }
 
   private async put(message: Buffer): Promise<Reply> {
@@ -91,7 +89,7 @@ export class KvService {
   private async sendRange(message: Buffer, call: StreamCall): Promise<void> {
     const wire = decodeRangeRequest(new WireReader(message));
     refuseStreamOptions(wire);
-    const result = await this.store.range(toRangeRequest(wire), call.signal);
+    const result = await this.store.range(toRangeRequest(wire));
     const chunks = new RangeChunks();
     const sendParts = async (block: Buffer): Promise<boolean> => {
       for (const part of chunks.add(block)) {

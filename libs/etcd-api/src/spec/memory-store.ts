@@ -29,7 +29,7 @@ import {
 export class MemoryStore implements Store {
   revision = 1n;
   /** Set by a spec that wants an answer of its own. */
-  rangeAnswer: ((request: RangeRequest, signal?: AbortSignal) => Promise<RangeResult>) | null = null;
+  rangeAnswer: ((request: RangeRequest) => Promise<RangeResult>) | null = null;
   /** Set by a spec that wants writes to wait or to fail. */
   beforeWrite: () => Promise<void> = () => Promise.resolve();
   readonly streams = new Set<MemoryWatchStream>();
@@ -47,8 +47,8 @@ export class MemoryStore implements Store {
     };
   }
 
-  async range(request: RangeRequest, signal?: AbortSignal): Promise<RangeResult> {
-    if (this.rangeAnswer !== null) return this.rangeAnswer(request, signal);
+  async range(request: RangeRequest): Promise<RangeResult> {
+    if (this.rangeAnswer !== null) return this.rangeAnswer(request);
     const found = this.select(request.range);
     const limited = request.limit > 0 ? found.slice(0, request.limit) : found;
     const kept = request.countOnly ? [] : limited;
