@@ -349,6 +349,13 @@ function etcdVersion(settings: Settings): string {
 
 function warnings(settings: Settings, env: Env): string[] {
   const found = deprecationWarnings(DEPRECATED, env);
+  const datastore = ['max-idle-connections', 'max-open-connections', 'connection-max-lifetime', 'connection-max-idle-lifetime'];
+  for (const name of datastore.map((part) => `datastore-${part}`).filter((flag) => settings.has(flag))) {
+    found.push(`${settings.source(name)} has no effect: a SQLite file has a fixed set of connections`);
+  }
+  if (settings.has('compact-timeout')) {
+    found.push(`${settings.source('compact-timeout')} has no effect: a step of a compaction is bounded by --compact-batch-size`);
+  }
   if (settings.has('poll-batch-size')) {
     found.push(`${settings.source('poll-batch-size')} has no effect: nothing is polled, watches are fed by the writes themselves`);
   }

@@ -2,7 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { loadTopology, MAIN, openBackends, type OpenedBackends, parseTopology, Topology } from '@harikube/datasources';
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
-import type { Logger } from '@harikube/platform';
+import type { Logger, ShutdownStep } from '@harikube/platform';
 import { listenUrl, readTls } from './listener.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
@@ -15,11 +15,13 @@ const EVENT_BYTES = 16 * 1024 * 1024;
 const Backends = Symbol('Backends');
 const Config = Symbol('Config');
 const Log = Symbol('Log');
+const Steps = Symbol('Steps');
 
 /** The data layer: databases, the keyspace over them, and the etcd API in front of it. */
 @Module({})
 export class RouterModule {
-  static register(config: RouterConfig, logger: Logger): DynamicModule {
+  /** What is opened is put in front of `steps`, so that a start that fails half way can close it, too. */
+  static register(config: RouterConfig, logger: Logger, steps: ShutdownStep[]): DynamicModule {
     return {
       module: RouterModule,
       providers: [
@@ -27,13 +29,14 @@ export class RouterModule {
         { provide: Log, useValue: logger },
         RouterMetrics,
         { provide: Topology, inject: [Config], useFactory: openTopology },
-        { provide: Backends, inject: [Config, Topology, Log], useFactory: openDatabases },
-        { provide: Keyspace, inject: [Config, Topology, Backends, RouterMetrics, Log], useFactory: openKeyspace },
+        { provide: Steps, useValue: steps },
+        { provide: Backends, inject: [Config, Topology, Log, Steps], useFactory: openDatabases },
+        { provide: Keyspace, inject: [Config, Topology, Backends, RouterMetrics, Log, Steps], useFactory: openKeyspace },
         { provide: EtcdServer, inject: [Config, Keyspace, RouterMetrics, Log], useFactory: makeServer },
-        { provide: Compactor, inject: [Config, Keyspace, Log], useFactory: makeCompactor },
+        { provide: Compactor, inject: [Config, Topology, Keyspace, Log, Steps], useFactory: makeCompactor },
         {
           provide: RunningParts,
-          inject: [Keyspace, Backends, Compactor, EtcdServer, Topology, RouterMetrics],
+          inject: [Keyspace, Compactor, EtcdServer, Topology, RouterMetrics],
           useFactory: (...parts: ConstructorParameters<typeof RunningParts>) => new RunningParts(...parts),
         },
       ],
@@ -42,11 +45,10 @@ export class RouterModule {
   }
 }
 
-/** What the process keeps in its hands, in the order in which it is closed: server, compactor, keyspace, backends. */
+/** What the process keeps in its hands. */
 export class RunningParts {
   constructor(
     readonly keyspace: Keyspace,
-    readonly backends: OpenedBackends,
     readonly compactor: Compactor | null,
     readonly server: EtcdServer,
     readonly topology: Topology,
@@ -59,13 +61,22 @@ function openTopology({ topologySource, etcdPrefix, defaultBackend }: RouterConf
   return topologySource === null ? parseTopology('backends: []', 'no topology', options) : loadTopology(topologySource, options);
 }
 
-function openDatabases({ defaultBackend, compaction }: RouterConfig, topology: Topology, logger: Logger): Promise<OpenedBackends> {
-  return openBackends({
+async function openDatabases(
+  { defaultBackend, compaction }: RouterConfig,
+  topology: Topology,
+  logger: Logger,
+  steps: ShutdownStep[],
+): Promise<OpenedBackends> {
+  for (const { name, setting } of topology.withoutEffect())
+    logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+  const backends = await openBackends({
     endpoint: defaultBackend.endpoint,
     topology,
     compactBatchSize: compaction.batchSize,
     onProblem: (backend, err) => logger.warn('backend cannot be opened; it is tried again', { backend, err }),
   });
+  steps.unshift({ name: 'databases', close: () => backends.close() });
+  return backends;
 }
 
 async function openKeyspace(
@@ -74,6 +85,7 @@ async function openKeyspace(
   { main, others, record }: OpenedBackends,
   metrics: RouterMetrics,
   logger: Logger,
+  steps: ShutdownStep[],
 ): Promise<Keyspace> {
   const keyspace = await Keyspace.open({
     main,
@@ -95,6 +107,7 @@ async function openKeyspace(
       compacted: (backend, isDone) => metrics.compacted(backend, isDone),
     },
   });
+  steps.unshift({ name: 'keyspace', close: () => keyspace.close() });
   if (record !== null) await main.saveAppliedTopology(JSON.stringify(record));
   metrics.watch(keyspace);
   return keyspace;
@@ -110,13 +123,23 @@ async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: Rou
   });
 }
 
-function makeCompactor({ compaction }: RouterConfig, keyspace: Keyspace, logger: Logger): Compactor | null {
+function makeCompactor(
+  { compaction }: RouterConfig,
+  topology: Topology,
+  keyspace: Keyspace,
+  logger: Logger,
+  steps: ShutdownStep[],
+): Compactor | null {
   if (compaction.intervalMs === 0) return null;
-  return new Compactor(keyspace, {
+  // Revisions are the whole store's: of all settings the one that leaves most holds.
+  const minRetain = Math.max(compaction.minRetain, ...topology.rules.map((rule) => rule.compaction.minRetain ?? 0));
+  const compactor = new Compactor(keyspace, {
     intervalMs: compaction.intervalMs,
     jitterPercent: compaction.intervalJitterPercent,
-    minRetain: BigInt(compaction.minRetain),
+    minRetain: BigInt(minRetain),
     random: Math.random,
     onError: (err) => logger.warn('compaction round failed; the next one takes it up again', { err, backend: MAIN }),
   });
+  steps.unshift({ name: 'compactor', close: () => compactor.close() });
+  return compactor;
 }

@@ -35,29 +35,31 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
   for (const warning of config.warnings) logger.warn(warning);
   const steps: ShutdownStep[] = [];
   closeOnSignal({ logger, steps: () => steps, deadlineMs: SHUTDOWN_DEADLINE_MS });
-  await start(config, logger, steps);
+  try {
+    await start(config, logger, steps);
+  } catch (error) {
+    // A start that fails half way leaves nothing that listens and no thread that keeps the process alive.
+    for (const step of [...steps]) await step.close();
+    throw error;
+  }
 }
 
 async function start(config: RouterConfig, logger: Logger, steps: ShutdownStep[]): Promise<void> {
   const started = performance.now();
-  const app = await NestFactory.createMicroservice<{ inject: unknown[] } & MicroserviceOptions>(RouterModule.register(config, logger), {
-    inject: [EtcdServer],
-    useFactory: (server: EtcdServer): MicroserviceOptions => ({ strategy: new EtcdTransport(server) }),
-    logger: new NestLogger(logger),
-    abortOnError: false,
-  } as never);
-  const { keyspace, backends, compactor, server, topology, metrics } = app.get(RunningParts);
-  const closing: ShutdownStep[] = [
-    { name: 'etcd server', close: () => app.close() },
-    { name: 'compactor', close: () => compactor?.close() },
-    { name: 'keyspace', close: () => keyspace.close() },
-    { name: 'databases', close: () => backends.close() },
-  ];
-  steps.push(...closing);
+  const app = await NestFactory.createMicroservice<{ inject: unknown[] } & MicroserviceOptions>(
+    RouterModule.register(config, logger, steps),
+    {
+      inject: [EtcdServer],
+      useFactory: (server: EtcdServer): MicroserviceOptions => ({ strategy: new EtcdTransport(server) }),
+      logger: new NestLogger(logger),
+      abortOnError: false,
+    } as never,
+  );
+  steps.unshift({ name: 'etcd server', close: () => app.close() });
+  const { keyspace, compactor, server, topology, metrics } = app.get(RunningParts);
   try {
     await app.listen();
   } catch (error) {
-    for (const step of closing.slice(1)) await step.close();
     throw new ListenError(listenUrl(config), error);
   }
   compactor?.start();

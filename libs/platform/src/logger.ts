@@ -151,7 +151,7 @@ export class NestLogger {
   error(message: unknown, ...rest: unknown[]): void {
     const fields = contextOf(rest);
     // What fails at start-up is thrown to whoever started Nest as well, who says it once and in one sentence.
-    if (fields['context'] === 'ExceptionHandler') {
+    if (fields['context'] === 'ExceptionHandler' || fields['context'] === 'NestApplication') {
       this.#logger.debug(text(message), fields);
       return;
     }

@@ -36,6 +36,15 @@ describe('SqliteBackend', () => {
     await rm(directory, { recursive: true });
   }
 
+  it('is not made the default database when it belongs to a store as one of the others', () =>
+    inFolder(async (file) => {
+      const backend = await files.open('a', file);
+      await backend.claim({ storeId: 'store', epoch: 1n });
+      await expect(backend.begin()).rejects.toThrow(/cannot be the default database: .* of the store store/);
+      expect(await backend.claim({ storeId: 'store', epoch: 2n })).toEqual({ lastRevision: 0n });
+      await backend.close();
+    }));
+
   it('goes on after each of its threads was lost', () =>
     inFolder(async (file) => {
       const lossy = new SqliteFiles();

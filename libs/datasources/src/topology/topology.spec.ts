@@ -1,3 +1,4 @@
+import { parseTopology } from './parse-topology.js';
 import { describe, expect, it } from '@jest/globals';
 import type { KeyRange } from '@harikube/keyspace';
 import type { Matcher } from './key-rule.js';
@@ -376,6 +377,16 @@ describe('Topology.explain', () => {
 });
 
 describe('Topology', () => {
+  it('tells which settings of its rules say nothing to a SQLite file', () => {
+    const rule = (name: string, settings: string) =>
+      `- {name: ${name}, endpoint: "sqlite://./${name}.db", prefix: {prefix: ${name}}${settings}}\n`;
+    const text = `backends:\n${rule('a', '')}${rule('b', ', compactInterval: 1m, compactBatchSize: 50, connectionPool: {maxOpen: 3}')}`;
+    expect(parseTopology(text, 'topology.yaml').withoutEffect()).toEqual([
+      { name: 'b', setting: 'connectionPool' },
+      { name: 'b', setting: 'compactInterval' },
+    ]);
+  });
+
   it('lists the names in rule order, then main', () => {
     expect(kinds.registeredNames()).toEqual(['pods', 'services', 'endpoints', 'nodes', 'main']);
   });

@@ -147,6 +147,20 @@ export class Topology {
     return [...this.rules.map(({ name }) => name), MAIN];
   }
 
+  /** Settings of rules that say nothing to the database behind them: whoever wrote them is told. */
+  withoutEffect(): readonly { readonly name: string; readonly setting: string }[] {
+    return this.rules.flatMap(({ name, pool, compaction, disableStorageLevelFiltering }) => {
+      const given = {
+        connectionPool: Object.values(pool).some((value) => value !== undefined),
+        compactInterval: compaction.intervalMs !== undefined,
+        compactIntervalJitter: compaction.intervalJitterPercent !== undefined,
+        compactTimeout: compaction.timeoutMs !== undefined,
+        disableStorageLevelFiltering,
+      };
+      return Object.entries(given).flatMap(([setting, isGiven]) => (isGiven ? [{ name, setting }] : []));
+    });
+  }
+
   /** The backend in which a single key lives. */
   route(key: Buffer): string {
     const end = this.#keys.end(key);

@@ -134,7 +134,11 @@ export class FileConnection implements ThreadMethods {
   begin(fresh: { readonly storeId: string; readonly clusterId: bigint }): ReturnType<ThreadMethods['begin']> {
     const connection = this.#connection();
     return connection.writing(() => {
-      if (connection.row(sql.SELECT_CONTROL) === undefined) connection.run(sql.INSERT_CONTROL, fresh.storeId, fresh.clusterId);
+      if (connection.row(sql.SELECT_CONTROL) === undefined) {
+        const { storeId } = this.#meta();
+        if (storeId !== null) throw new Error(`it is one of the other databases of the store ${storeId}, not a default database`);
+        connection.run(sql.INSERT_CONTROL, fresh.storeId, fresh.clusterId);
+      }
       connection.run(sql.BEGIN_EPOCH);
       const control = connection.row<[string, bigint, bigint, bigint]>(sql.SELECT_CONTROL);
       if (control === undefined) throw new Error('the control row is missing');

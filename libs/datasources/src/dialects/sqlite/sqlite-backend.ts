@@ -133,9 +133,18 @@ export class SqliteBackend implements Backend, ControlStore {
 
   async begin(): Promise<ControlState> {
     const clusterId = (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
-    const control = await this.#call(this.threads.writer, 'begin', { storeId: randomUUID(), clusterId });
-    this.#epoch = control.epoch;
-    return control;
+    try {
+      const control = await this.#call(this.threads.writer, 'begin', { storeId: randomUUID(), clusterId });
+      this.#epoch = control.epoch;
+      return control;
+    } catch (error) {
+      throw new RefusedDatabaseError(
+        `${this.options.file} cannot be the default database: ${messageOf(error)}; name the right file in --endpoint`,
+        {
+          cause: error,
+        },
+      );
+    }
   }
 
   async claim(claim: WriterClaim): Promise<BackendState> {
