@@ -8,6 +8,15 @@ const platform = ['libs/platform'];
 const engine = ['libs/keyspace', ...platform];
 const libraries = ['libs/datasources', 'libs/etcd-api', ...engine];
 
+const controllers = ['libs/reconcilers', 'libs/kube', 'libs/crds', 'libs/go-template', ...platform];
+const services = [
+  'apps/api-server',
+  'apps/admission-webhook',
+  'apps/registration-controller',
+  'apps/tenant-controller',
+  'apps/user-controller',
+];
+
 const mayImport = {
   'libs/platform': [],
   'libs/keyspace': platform,
@@ -15,10 +24,18 @@ const mayImport = {
   'libs/etcd-api': engine,
   'libs/datasources': engine,
   'libs/testing': ['libs/datasources', ...engine],
+  'libs/crds': platform,
+  'libs/kube': platform,
+  'libs/reconcilers': ['libs/kube', ...platform],
   'apps/router': libraries,
+  'apps/api-server': ['libs/crds', 'libs/kube', ...platform],
+  'apps/admission-webhook': ['libs/crds', 'libs/kube', ...platform],
+  'apps/registration-controller': controllers,
+  'apps/tenant-controller': controllers,
+  'apps/user-controller': controllers,
   // The one door to each process: it starts the other apps by their entries.
-  'apps/cli': ['apps/router', 'libs/local-cluster', ...libraries],
-  test: ['apps/router', 'apps/cli', 'libs/local-cluster', 'libs/testing', ...libraries],
+  'apps/cli': ['apps/router', ...services, 'libs/local-cluster', ...controllers, ...libraries],
+  test: ['apps/router', 'apps/cli', ...services, 'libs/local-cluster', 'libs/testing', ...controllers, ...libraries],
 };
 
 /** The files that the packages export: the only ones that others may import. */
