@@ -11,6 +11,12 @@ export async function main(argv: readonly string[]): Promise<number> {
   const env = readEnv();
   // The router reads its flags itself: it knows the reference's spellings.
   if (argv[0] === 'router') return await router(argv.slice(1), env);
+  if (argv[0] === 'create-registrationrequest') return await plugin(argv.slice(1), env);
+  if (argv[0] === 'complete-create-registrationrequest') {
+    const { completions } = await import('./create-registrationrequest.js');
+    process.stdout.write(completions(argv.slice(1)));
+    return 0;
+  }
   let exitCode = 0;
   const program = commands(env, (code) => (exitCode = code));
   try {
@@ -154,5 +160,18 @@ async function router(argv: readonly string[], env: Env): Promise<number> {
     return 0;
   } catch (error) {
     return report(error);
+  }
+}
+
+/** The kubectl plugin; its exit codes are kubectl's: 0 or 1. */
+async function plugin(argv: readonly string[], env: Env): Promise<number> {
+  const { createRegistrationRequest } = await import('./create-registrationrequest.js');
+  try {
+    return await createRegistrationRequest(argv, env);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    if (!(error instanceof SetupError)) throw error;
+    process.stderr.write(`error: ${error.message}\n`);
+    return 1;
   }
 }

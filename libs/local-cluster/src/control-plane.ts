@@ -114,8 +114,6 @@ export class ControlPlane {
       '--requestheader-extra-headers-prefix=X-Remote-Extra-',
       `--proxy-client-cert-file=${certificates.frontProxyClient.certificateFile}`,
       `--proxy-client-key-file=${certificates.frontProxyClient.keyFile}`,
-      // No kube-proxy here: an aggregated API is reached by its endpoints, not by a cluster address.
-      '--enable-aggregator-routing=true',
       ...extraApiServerArgs,
     ]);
   }
