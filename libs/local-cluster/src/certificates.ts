@@ -71,7 +71,7 @@ export async function loadCertificates(folder: string, now: Date = new Date()): 
   return {
     authority,
     apiServer: await loadLeaf(folder, authority, now, { file: 'apiserver', commonName: 'kube-apiserver', use: 'server' }),
-    admin: await loadLeaf(folder, authority, now, { file: 'admin', commonName: 'admin', organization: 'system:masters', use: 'client' }),
+    admin: await loadLeaf(folder, authority, now, { file: 'admin', commonName: 'admin', organizations: ['system:masters'], use: 'client' }),
     controllerManager: await loadLeaf(folder, authority, now, {
       file: 'controller-manager',
       commonName: 'system:kube-controller-manager',
@@ -111,11 +111,26 @@ async function loadAuthority(folder: string, file: string, commonName: string, n
   return await writePair(folder, file, certificate, keys.privateKey);
 }
 
-interface LeafOptions {
+export interface LeafOptions {
+  /** Name of the two files, without `.crt` and `.key`. */
   readonly file: string;
+  /** As a client: the user. */
   readonly commonName: string;
-  readonly organization?: string;
+  /** As a client: the groups of the user. */
+  readonly organizations?: readonly string[];
   readonly use: 'server' | 'client';
+  /** What a server is called beside `localhost`. */
+  readonly serverNames?: readonly string[];
+}
+
+/** A certificate for a program on this machine, signed by the control plane's authority; kept and renewed as those of `loadCertificates`. */
+export async function loadCertificate(
+  folder: string,
+  { authority }: Pick<Certificates, 'authority'>,
+  options: LeafOptions,
+): Promise<KeyPair> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return await loadLeaf(folder, authority, new Date(), options);
 }
 
 async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: LeafOptions): Promise<KeyPair> {
@@ -140,7 +155,7 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
   if (options.use === 'server') {
     extensions.push(
       new SubjectAlternativeNameExtension([
-        ...SERVER_NAMES.map((value) => ({ type: 'dns' as const, value })),
+        ...[...SERVER_NAMES, ...(options.serverNames ?? [])].map((value) => ({ type: 'dns' as const, value })),
         ...SERVER_ADDRESSES.map((value) => ({ type: 'ip' as const, value })),
       ]),
     );
@@ -148,7 +163,7 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
   const certificate = await X509CertificateGenerator.create(
     {
       serialNumber: serialNumber(),
-      subject: [...(options.organization === undefined ? [] : [{ O: [options.organization] }]), { CN: [options.commonName] }],
+      subject: [...(options.organizations ?? []).map((name) => ({ O: [name] })), { CN: [options.commonName] }],
       issuer: issuer.subject,
       notBefore: new Date(now.getTime() - DAY),
       notAfter: new Date(now.getTime() + LEAF_DAYS * DAY),
