@@ -54,8 +54,9 @@ export interface Certificates {
 /** Common name of the front proxy's client certificate; kube-apiserver publishes it as the only one allowed. */
 export const FRONT_PROXY_NAME = 'front-proxy-client';
 
-const SERVER_NAMES = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'];
-const SERVER_ADDRESSES = ['127.0.0.1', '10.0.0.1'];
+const API_SERVER_NAMES = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'];
+/** The first address of the range of services, where the API server answers inside a cluster. */
+const API_SERVER_ADDRESSES = ['10.0.0.1'];
 
 /**
  * The certificates kept in `folder`: made at the first call and used again while they are valid for another 30 days, so that
@@ -70,7 +71,13 @@ export async function loadCertificates(folder: string, now: Date = new Date()): 
   await makeServiceAccountKeys(serviceAccountKeyFile, serviceAccountPublicKeyFile);
   return {
     authority,
-    apiServer: await loadLeaf(folder, authority, now, { file: 'apiserver', commonName: 'kube-apiserver', use: 'server' }),
+    apiServer: await loadLeaf(folder, authority, now, {
+      file: 'apiserver',
+      commonName: 'kube-apiserver',
+      use: 'server',
+      serverNames: API_SERVER_NAMES,
+      serverAddresses: API_SERVER_ADDRESSES,
+    }),
     admin: await loadLeaf(folder, authority, now, { file: 'admin', commonName: 'admin', organizations: ['system:masters'], use: 'client' }),
     controllerManager: await loadLeaf(folder, authority, now, {
       file: 'controller-manager',
@@ -121,6 +128,8 @@ export interface LeafOptions {
   readonly use: 'server' | 'client';
   /** What a server is called beside `localhost`. */
   readonly serverNames?: readonly string[];
+  /** Where a server answers beside 127.0.0.1. */
+  readonly serverAddresses?: readonly string[];
 }
 
 /** A certificate for a program on this machine, signed by the control plane's authority; kept and renewed as those of `loadCertificates`. */
@@ -155,8 +164,8 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
   if (options.use === 'server') {
     extensions.push(
       new SubjectAlternativeNameExtension([
-        ...[...SERVER_NAMES, ...(options.serverNames ?? [])].map((value) => ({ type: 'dns' as const, value })),
-        ...SERVER_ADDRESSES.map((value) => ({ type: 'ip' as const, value })),
+        ...['localhost', ...(options.serverNames ?? [])].map((value) => ({ type: 'dns' as const, value })),
+        ...['127.0.0.1', ...(options.serverAddresses ?? [])].map((value) => ({ type: 'ip' as const, value })),
       ]),
     );
   }
