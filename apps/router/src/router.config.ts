@@ -10,6 +10,8 @@ import {
   TopologySourceError,
 } from '@harikube/datasources';
 import {
+  type BindAddress,
+  bindAddress,
   type DeprecatedSetting,
   deprecationWarnings,
   type Env,
@@ -49,7 +51,7 @@ export interface RouterConfig {
   /** As given; `Topology` normalises it. */
   readonly etcdPrefix: string;
   /** Plain HTTP for /metrics, /livez and /readyz; null: off. */
-  readonly metricsListen: { readonly host: string; readonly port: number } | null;
+  readonly metricsListen: BindAddress | null;
   readonly watchProgressNotifyIntervalMs: number;
   /** What Status answers as etcd's version. */
   readonly emulatedEtcdVersion: string;
@@ -321,22 +323,14 @@ function topologySource(settings: Settings): TopologySource | null {
   }
 }
 
-function metricsAddress(settings: Settings): RouterConfig['metricsListen'] {
+function metricsAddress(settings: Settings): BindAddress | null {
   if (settings.boolean('metrics-enable-profiling')) {
     settings.refuse(
       `${settings.source('metrics-enable-profiling')} is not supported: profiles are taken with Node's own --inspect or --cpu-prof; leave it out`,
     );
   }
   settings.boolean('metrics-ignore-tls-config');
-  const text = settings.text('metrics-bind-address') ?? DEFAULT_METRICS_ADDRESS;
-  if (text === '0') {
-    return null;
-  }
-  const address = splitHostPort(text);
-  if (address === undefined) {
-    settings.refuse(`${settings.source('metrics-bind-address')}=${text} is not an address; write HOST:PORT or :PORT, or 0 for none`);
-  }
-  return address ?? null;
+  return bindAddress(settings, 'metrics-bind-address', DEFAULT_METRICS_ADDRESS);
 }
 
 function etcdVersion(settings: Settings): string {

@@ -6,4 +6,5 @@ export * from './listen-reason.js';
 export * from './logger.js';
 export * from './metrics.js';
 export * from './nearest.js';
+export * from './service.js';
 export * from './shutdown.js';
