@@ -66,7 +66,7 @@ export function bindAddress(settings: Settings, name: string, absent: string): B
 /** What a service works with beside its settings. */
 export interface ServiceContext {
   readonly logger: Logger;
-  /** Holds the metrics of the process already. */
+  /** Of the whole process: holds its own metrics already, and those of the services beside this one. */
   readonly registry: Registry;
 }
 
@@ -124,15 +124,30 @@ export function serviceProgram<Config extends ServiceSettings>(service: Service<
 /** The process ends by then after a signal, whatever is still open. */
 const SHUTDOWN_DEADLINE_MS = 65_000;
 
-/** Runs services in this process until SIGTERM or SIGINT; resolves when all have started. The first one's log settings hold. */
+/**
+ * Runs services in this process until SIGTERM or SIGINT; resolves when all have started. They share one page of metrics and health and one
+ * log: those of the first.
+ */
 export async function runServices(services: readonly PreparedService[]): Promise<void> {
   const [first] = services;
   if (first === undefined) throw new Error('no service to run');
-  const logger = createLogger({ format: first.common.logFormat, debug: first.common.debug });
+  const { common } = first;
+  const logger = createLogger({ format: common.logFormat, debug: common.debug });
   const steps: ShutdownStep[] = [];
   closeOnSignal({ logger, steps: () => steps, deadlineMs: SHUTDOWN_DEADLINE_MS });
   try {
-    for (const service of services) await startService(service, logger.child({ service: service.name }), steps);
+    const registry = createMetrics();
+    const running: RunningService[] = [];
+    for (const service of services) {
+      const one = await service.start({ logger: services.length === 1 ? logger : logger.child({ service: service.name }), registry });
+      running.push(one);
+      steps.unshift({ name: service.name, close: () => one.close() });
+    }
+    const checks: HealthChecks = {
+      live: () => running.flatMap((one) => one.checks.live()),
+      ready: () => running.flatMap((one) => one.checks.ready()),
+    };
+    await serveAdmin(common, { registry, checks, logger }, steps);
   } catch (error) {
     // A start that fails half way leaves nothing that listens or works.
     for (const step of [...steps]) await step.close();
@@ -140,19 +155,19 @@ export async function runServices(services: readonly PreparedService[]): Promise
   }
 }
 
-async function startService(service: PreparedService, logger: Logger, steps: ShutdownStep[]): Promise<void> {
-  const { name, common } = service;
-  const registry = createMetrics();
-  const running = await service.start({ logger, registry });
-  steps.unshift({ name, close: () => running.close() });
-  const addresses = [common.healthListen, common.metricsListen].filter((address) => address !== null);
+async function serveAdmin(
+  { healthListen, metricsListen }: ServiceSettings,
+  parts: ServiceContext & { readonly checks: HealthChecks },
+  steps: ShutdownStep[],
+): Promise<void> {
+  const isShared = healthListen?.host === metricsListen?.host && healthListen?.port === metricsListen?.port;
+  const addresses = (isShared ? [healthListen] : [healthListen, metricsListen]).filter((address) => address !== null);
   if (addresses.length === 0) return;
   const { startAdminServer } = await import('./http-admin.js');
-  const isShared = addresses.length === 2 && addresses[0]?.host === addresses[1]?.host && addresses[0]?.port === addresses[1]?.port;
-  for (const { host, port } of isShared ? addresses.slice(1) : addresses) {
-    const admin = await startAdminServer({ host, port, registry, checks: running.checks, logger });
-    // After the service itself: /readyz tells that it ends.
-    steps.push({ name: `${name}: metrics and health`, close: () => admin.close() });
-    logger.info('serving metrics and health', { port: admin.port });
+  for (const address of addresses) {
+    const admin = await startAdminServer({ ...address, ...parts });
+    // After the services themselves: until then /readyz tells that they end.
+    steps.push({ name: 'metrics and health', close: () => admin.close() });
+    parts.logger.info('serving metrics and health', { port: admin.port });
   }
 }
