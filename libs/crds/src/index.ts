@@ -1,1 +1,12 @@
-export {};
+export { Condition } from './condition.js';
+export { Email, EmailSpec, EmailStatus, EMAILS } from './email.js';
+export { claimName, IsEmailAddress, normalizeEmail } from './email-address.js';
+export { EMAIL_CLAIMS, EmailClaim, EmailClaimSpec } from './email-claim.js';
+export { EMAIL_TEMPLATES, EmailTemplate, EmailTemplateSpec } from './email-template.js';
+export { CustomObject, type Resource, type SchemaClass } from './kind.js';
+export { KINDS } from './kinds.js';
+export * from './names.js';
+export type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from './object-meta.js';
+export { REGISTRATION_REQUESTS, RegistrationRequest, RegistrationRequestSpec, RegistrationRequestStatus } from './registration-request.js';
+export { Tenant, TENANTS, TenantSpec, TenantStatus } from './tenant.js';
+export { User, USERS, UserSpec, UserStatus } from './user.js';
