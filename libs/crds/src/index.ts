@@ -1,4 +1,5 @@
 export { Condition } from './condition.js';
+export { clusterRoles, clusterRolesFile, crdFiles, crdManifest } from './crd-manifests.js';
 export { Email, EmailSpec, EmailStatus, EMAILS } from './email.js';
 export { claimName, IsEmailAddress, normalizeEmail } from './email-address.js';
 export { EMAIL_CLAIMS, EmailClaim, EmailClaimSpec } from './email-claim.js';
@@ -7,6 +8,8 @@ export { CustomObject, type Resource, type SchemaClass } from './kind.js';
 export { KINDS } from './kinds.js';
 export * from './names.js';
 export type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from './object-meta.js';
+export { openApiSchema, type OpenApiSchema } from './open-api-schema.js';
 export { REGISTRATION_REQUESTS, RegistrationRequest, RegistrationRequestSpec, RegistrationRequestStatus } from './registration-request.js';
 export { Tenant, TENANTS, TenantSpec, TenantStatus } from './tenant.js';
 export { User, USERS, UserSpec, UserStatus } from './user.js';
+export { type FieldError, unknownFields, type ValidateOptions, validateSpec } from './validate-spec.js';
