@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import { type KindOptions, kindOptions, type SchemaClass } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { openApiSchema, type OpenApiSchema } from './open-api-schema.js';
@@ -73,19 +72,6 @@ export function clusterRoles(target: SchemaClass): object[] {
     found.push(role('edit', 'editor', roles.editor === 'aggregated', [[[plural], [...read, ...write]], ...readStatus]));
   if (roles.viewer !== 'none') found.push(role('view', 'viewer', roles.viewer === 'aggregated', [[[plural], read], ...readStatus]));
   return found;
-}
-
-/** The paths of the generated CustomResourceDefinitions, one file per kind. `clusterRolesFile` is the file of the roles. */
-export function crdFiles(): string[] {
-  return ['registrationrequests', 'tenants', 'users', 'emails', 'emailtemplates', 'emailclaims'].map((plural) => genPath(`${plural}.yaml`));
-}
-
-export function clusterRolesFile(): string {
-  return genPath('roles.yaml');
-}
-
-function genPath(name: string): string {
-  return fileURLToPath(new URL(`../gen/${name}`, import.meta.url));
 }
 
 function optionsOf(target: SchemaClass): KindOptions {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { domainToASCII } from 'node:url';
 import { IsString, Matches, ValidateBy } from 'class-validator';
-import { Format, TextLength } from './schema-facts.js';
+import { composed, Format, TextLength } from './schema-facts.js';
 import { EMAIL } from './text-patterns.js';
 
 /**
@@ -28,7 +28,7 @@ export function claimName(email: string): string {
 
 /** An address that a mail can be sent to. */
 export function IsEmailAddress(): PropertyDecorator {
-  const decorators = [
+  return composed(
     IsString(),
     TextLength(5, 256),
     Matches(EMAIL, { message: 'must be an e-mail address, such as jane@example.com' }),
@@ -41,8 +41,5 @@ export function IsEmailAddress(): PropertyDecorator {
       },
     }),
     Format('email'),
-  ];
-  return (prototype, name) => {
-    for (const decorate of decorators) decorate(prototype, name);
-  };
+  );
 }

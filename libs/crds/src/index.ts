@@ -1,9 +1,10 @@
 export { Condition } from './condition.js';
-export { clusterRoles, clusterRolesFile, crdFiles, crdManifest } from './crd-manifests.js';
+export { clusterRoles, crdManifest } from './crd-manifests.js';
 export { Email, EmailSpec, EmailStatus, EMAILS } from './email.js';
 export { claimName, IsEmailAddress, normalizeEmail } from './email-address.js';
 export { EMAIL_CLAIMS, EmailClaim, EmailClaimSpec } from './email-claim.js';
 export { EMAIL_TEMPLATES, EmailTemplate, EmailTemplateSpec } from './email-template.js';
+export { clusterRolesFile, crdFiles } from './gen-files.js';
 export { CustomObject, type Resource, type SchemaClass } from './kind.js';
 export { KINDS } from './kinds.js';
 export * from './names.js';

@@ -1,10 +1,13 @@
-import { type Email, EMAILS } from './email.js';
-import { type EmailClaim, EMAIL_CLAIMS } from './email-claim.js';
-import { EMAIL_TEMPLATES, type EmailTemplate } from './email-template.js';
-import type { Resource } from './kind.js';
-import { REGISTRATION_REQUESTS, type RegistrationRequest } from './registration-request.js';
-import { type Tenant, TENANTS } from './tenant.js';
-import { type User, USERS } from './user.js';
+import { Email, EMAILS } from './email.js';
+import { EmailClaim, EMAIL_CLAIMS } from './email-claim.js';
+import { EMAIL_TEMPLATES, EmailTemplate } from './email-template.js';
+import type { Resource, SchemaClass } from './kind.js';
+import { REGISTRATION_REQUESTS, RegistrationRequest } from './registration-request.js';
+import { Tenant, TENANTS } from './tenant.js';
+import { User, USERS } from './user.js';
+
+/** The class of every kind, in the order of `KINDS`. */
+export const KIND_CLASSES: readonly SchemaClass[] = [RegistrationRequest, Tenant, User, Email, EmailTemplate, EmailClaim];
 
 type AnyKind = RegistrationRequest | Tenant | User | Email | EmailTemplate | EmailClaim;
 

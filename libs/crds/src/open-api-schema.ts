@@ -43,7 +43,7 @@ export function openApiSchema(target: SchemaClass): OpenApiSchema {
     properties[field.name] = fieldSchema(target, field);
     if (!field.isOptional) required.push(field.name);
   }
-  const { rules } = factsOf(target);
+  const rules = [...factsOf(target).rules, ...validatedFields(target).flatMap((field) => secretRules(target, field))];
   const description = kindOptions(target)?.description;
   return {
     type: 'object',
@@ -137,9 +137,8 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
     schema.maxLength = bounds[1];
     const pattern = take('matches')?.[0] as RegExp | undefined;
     if (pattern !== undefined) {
-      // The API server shows the value that a pattern refuses, and the type of the value that a rule refuses.
-      if (facts.isSecret === true) schema['x-kubernetes-validations'] = [secretRule(pattern, target, name)];
-      else schema.pattern = goPattern(pattern);
+      if (facts.isSecret !== true) schema.pattern = goPattern(pattern);
+      else if (bounds[0] > 0) refuse('is secret, and its least length would be refused with the value: leave that to the pattern');
     }
     take('emailDomain');
   } else return refuse('has no validator that says its type');
@@ -154,16 +153,24 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
     schema['x-kubernetes-list-type'] = listType.type;
     if (listType.type === 'map') schema['x-kubernetes-list-map-keys'] = [...listType.keys];
   }
+  // A nested object has the rules of its class too.
   const all = [...rules.map((rule) => ({ ...rule })), ...(schema['x-kubernetes-validations'] ?? [])];
   if (all.length > 0) schema['x-kubernetes-validations'] = all;
   return schema;
 }
 
-function secretRule(pattern: RegExp, target: SchemaClass, field: string): CelRule {
+/**
+ * The pattern of a secret as a rule of the object that holds it: the API server's answer repeats the text that a pattern, or a rule of the text
+ * itself, refuses, and never an object.
+ */
+function secretRules(target: SchemaClass, { name, facts, isOptional, validators }: ValidatedField): CelRule[] {
+  const pattern = validators.get('matches')?.[0] as RegExp | undefined;
+  if (facts.isSecret !== true || pattern === undefined) return [];
   const source = goPattern(pattern);
   if (source.includes("'") || source.includes('\\'))
-    throw new SchemaError(target, field, 'is secret and its pattern has a quote or a backslash');
-  return { rule: `self.matches('${source}')`, message: messageOfPattern(target, field) };
+    throw new SchemaError(target, name, 'is secret and its pattern has a quote or a backslash');
+  const rule = `${isOptional ? `!has(self.${name}) || ` : ''}self.${name}.matches('${source}')`;
+  return [{ rule, message: messageOfPattern(target, name), fieldPath: `.${name}` }];
 }
 
 /** The `message` given with `@Matches`. */

@@ -135,8 +135,9 @@ export function codePoints(text: string): number {
   return count;
 }
 
-function composed(...decorators: PropertyDecorator[]): PropertyDecorator {
+/** One decorator in place of several, which are applied as if each stood on a line of its own. */
+export function composed(...decorators: PropertyDecorator[]): PropertyDecorator {
   return (prototype, name) => {
-    for (const decorate of decorators) decorate(prototype, name);
+    for (const decorate of decorators.toReversed()) decorate(prototype, name);
   };
 }

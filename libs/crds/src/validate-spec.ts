@@ -112,7 +112,9 @@ function ownErrors(target: SchemaClass, field: ValidatedField, failed: readonly 
     type: 'FieldValueInvalid',
     ...valueOf(value, field),
   });
-  const found = failed.flatMap((validator): FieldError[] => {
+  // In the order in which the class names its validators, which are decorators: the last one is applied first.
+  const inOrder = [...field.validators.keys()].reverse().filter((validator) => failed.includes(validator));
+  return inOrder.flatMap((validator): FieldError[] => {
     const wantedBy = field.validators.get(validator) ?? [];
     switch (validator) {
       case 'textLength': {
@@ -153,9 +155,6 @@ function ownErrors(target: SchemaClass, field: ValidatedField, failed: readonly 
         return [invalid(`fails ${validator}`)];
     }
   });
-  // The order in which the class names its validators, not the one in which class-validator runs them.
-  const order: FieldError['type'][] = ['FieldValueTooLong', 'FieldValueTooMany', 'FieldValueNotSupported', 'FieldValueInvalid'];
-  return found.sort((a, b) => order.indexOf(a.type) - order.indexOf(b.type));
 }
 
 function patternMessage(target: SchemaClass, field: ValidatedField): string {
