@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { domainToASCII } from 'node:url';
 import { IsString, Matches, ValidateBy } from 'class-validator';
-import { composed, Format, TextLength } from './schema-facts.js';
+import { composed, TextLength } from './schema-facts.js';
 import { EMAIL } from './text-patterns.js';
 
 /**
@@ -40,6 +40,5 @@ export function IsEmailAddress(): PropertyDecorator {
         defaultMessage: () => 'must be an e-mail address of a domain that DNS can know',
       },
     }),
-    Format('email'),
   );
 }

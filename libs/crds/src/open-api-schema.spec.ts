@@ -88,7 +88,7 @@ describe('openApiSchema', () => {
     }
     expect(openApiSchema(Holder)).toEqual({
       type: 'object',
-      properties: { word: { type: 'string', description: 'Nobody sees it.', format: 'password', maxLength: 8 } },
+      properties: { word: { type: 'string', description: 'Nobody sees it.', maxLength: 8 } },
       'x-kubernetes-validations': [
         { rule: "!has(self.word) || self.word.matches('^x+$')", message: 'must be crossed out', fieldPath: '.word' },
       ],

@@ -131,6 +131,7 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
   } else if (take('isTimestamp') !== undefined) {
     schema = { type: 'string', format: 'date-time' };
   } else if (take('isString') !== undefined) {
+    // No `format`: kube-apiserver takes a list for a text that has one, and looks at neither pattern nor length then.
     schema = { type: 'string' };
     const bounds = (take('textLength') ?? refuse('is a text without @TextLength')) as [number, number];
     if (bounds[0] > 0) schema.minLength = bounds[0];
@@ -144,11 +145,11 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
   } else return refuse('has no validator that says its type');
 
   if (known.size > 0) refuse(`has validators that a schema has no word for: ${[...known.keys()].join(', ')}`);
-  const { description, format, defaultValue, listType, rules } = facts;
+  const { description, defaultValue, listType, rules } = facts;
   if (description === undefined) refuse('has no @Describe');
   // What it is comes before its bounds and before what is below it.
   schema = Object.assign({ type: schema.type, description }, schema, { description });
-  setDefined(schema, { format, default: defaultValue });
+  setDefined(schema, { default: defaultValue });
   if (listType !== undefined) {
     schema['x-kubernetes-list-type'] = listType.type;
     if (listType.type === 'map') schema['x-kubernetes-list-map-keys'] = [...listType.keys];

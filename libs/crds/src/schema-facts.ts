@@ -14,7 +14,6 @@ export type ListType = { readonly type: 'map'; readonly keys: readonly string[] 
 /** What class-validator has no word for, of one field. */
 export interface FieldFacts {
   description?: string;
-  format?: string;
   isSecret?: boolean;
   defaultValue?: string | number | boolean;
   listType?: ListType;
@@ -50,16 +49,9 @@ export function Describe(description: string): PropertyDecorator {
   return fieldDecorator((field) => (field.description = description));
 }
 
-export function Format(format: 'email' | 'password'): PropertyDecorator {
-  return fieldDecorator((field) => (field.format = format));
-}
-
 /** The value appears in no message. */
 export function Secret(): PropertyDecorator {
-  return fieldDecorator((field) => {
-    field.isSecret = true;
-    field.format = 'password';
-  });
+  return fieldDecorator((field) => (field.isSecret = true));
 }
 
 export function Default(value: string | number | boolean): PropertyDecorator {

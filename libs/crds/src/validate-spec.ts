@@ -71,7 +71,8 @@ function toInstance(target: SchemaClass, plain: Record<string, unknown>): object
   const instance = new target();
   for (const { name, facts, isList } of validatedFields(target)) {
     const value = ownValue(plain, name);
-    if (value === undefined) continue;
+    // The API server takes null for nothing.
+    if (value === undefined || value === null) continue;
     const nested = facts.nested?.();
     const convert = (entry: unknown): unknown => (nested !== undefined && isRecord(entry) ? toInstance(nested, entry) : entry);
     Object.assign(instance, { [name]: isList && Array.isArray(value) ? value.map(convert) : convert(value) });

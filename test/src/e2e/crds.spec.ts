@@ -3,7 +3,22 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { API_VERSION, claimName, clusterRolesFile, crdFiles, KINDS } from '@harikube/crds';
+import {
+  API_VERSION,
+  claimName,
+  clusterRolesFile,
+  crdFiles,
+  type CustomObject,
+  Email,
+  EmailClaim,
+  EmailTemplate,
+  KINDS,
+  RegistrationRequest,
+  type SchemaClass,
+  Tenant,
+  User,
+  validateSpec,
+} from '@harikube/crds';
 import { Binaries, ControlPlane, PlainEtcd, silent } from '@harikube/local-cluster';
 import { type Env, readEnv } from '@harikube/platform';
 
@@ -170,6 +185,31 @@ describe('the CustomResourceDefinitions on a real kube-apiserver', () => {
     expect(await refuse(create, object('User', 'bad', { ...userSpec, phoneNumber: '+1234567890123456' }))).toContain('spec.phoneNumber');
     expect(await refuse(create, object('Email', 'bad', { ...mail, subject: 'Hi\r\nBcc: all@example.com' }))).toContain('spec.subject');
     await refuse(create, object('EmailClaim', 'bad', { requestName: 'r', requestUid: 'u' }));
+  });
+
+  it('refuse the fields that validateSpec refuses, and no others', async () => {
+    const long = 'x'.repeat(300);
+    const cases: [SchemaClass<CustomObject>, object][] = [
+      [User, {}],
+      [User, { ...userSpec, firstName: '', lastName: '1st', phoneNumber: '12' }],
+      [User, { ...userSpec, firstName: 5, lastName: null, email: ['jane@example.com'] }],
+      [User, { ...userSpec, firstName: `J${'a\u0301'.repeat(62)}`, lastName: `D${'\u{10400}'.repeat(124)}` }],
+      [User, { ...userSpec, firstName: `J${'a\u0301'.repeat(63)}`, email: `${'a'.repeat(250)}@example.com` }],
+      [Tenant, { ...tenantSpec, city: '❤\uFE0F'.repeat(26) }],
+      [Tenant, { ...tenantSpec, companyName: '', country: 'HUNG', postalCode: long, taxNumber: 'a\tb' }],
+      [Email, { ...mail, fromName: 'a\nb', subject: long.repeat(4), body: true }],
+      [EmailTemplate, { ...templateSpec, displayName: '' }],
+      [EmailClaim, { requestName: 'A_b', requestUid: '' }],
+      [RegistrationRequest, { user: { ...userSpec, email: 'x' }, password: HASH, tenant: [] }],
+      [RegistrationRequest, { user: 'x', password: [CANARY], tenant: { ...tenantSpec, city: 7 } }],
+    ];
+    for (const [kind, spec] of cases) {
+      const name = kind.name === 'EmailClaim' ? claimName('x@example.com') : 'same';
+      const { text } = await kubectl(['create', '--dry-run=server', '-f', '-'], object(kind.name, name, spec));
+      const refused = text.match(/(?<![\w.])spec(?:\.\w+|\[\d+\])*(?=: (?:Invalid|Required|Too|Unsupported))/g) ?? [];
+      const ours = validateSpec(kind, { spec }).map(({ field }) => field);
+      expect([text, [...new Set(ours)].sort()]).toEqual([text, [...new Set(refused)].sort()]);
+    }
   });
 
   it('take addresses of every script', async () => {
