@@ -59,7 +59,10 @@ describe('nextStep of a User', () => {
   });
 
   it('leaves alone what belongs to somebody else', () => {
-    expect(step({ user: user(SENT), secret: { kinship: 'foreign', hash: null } })).toMatchObject({ do: 'say', ready: { reason: 'Conflict' } });
+    expect(step({ user: user(SENT), secret: { kinship: 'foreign', hash: null } })).toMatchObject({
+      do: 'say',
+      ready: { reason: 'Conflict' },
+    });
     expect(step({ conflicts: ['ServiceAccount jane'] })).toMatchObject({ do: 'say', ready: { reason: 'Conflict' }, hasPassword: true });
   });
 

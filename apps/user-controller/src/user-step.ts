@@ -65,9 +65,7 @@ export function nextStep(view: UserView): UserStep {
       return not('InvalidPassword', `the annotation ${PASSWORD_ANNOTATION} is not an argon2id hash in PHC form; write one`, hasPassword);
     }
     if (secret === null) return { do: 'create-secret', hash: sent };
-    return secret.hash === sent && secret.kinship === 'own'
-      ? { do: 'remove-annotation', hash: sent }
-      : { do: 'apply-secret', hash: sent };
+    return secret.hash === sent && secret.kinship === 'own' ? { do: 'remove-annotation', hash: sent } : { do: 'apply-secret', hash: sent };
   }
   if (!hasPassword) {
     return not('PasswordMissing', `there is no password: write an argon2id hash into the annotation ${PASSWORD_ANNOTATION}`, false);
