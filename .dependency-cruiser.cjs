@@ -25,6 +25,7 @@ const mayImport = {
   'libs/datasources': engine,
   'libs/testing': ['libs/datasources', ...engine],
   'libs/crds': platform,
+  'libs/go-template': [],
   'libs/kube': platform,
   'libs/reconcilers': ['libs/kube', ...platform],
   'apps/router': libraries,
