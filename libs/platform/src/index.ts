@@ -8,3 +8,4 @@ export * from './metrics.js';
 export * from './nearest.js';
 export * from './service.js';
 export * from './shutdown.js';
+export * from './tls-files.js';
