@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type Certificates, type KeyPair, loadCertificates } from './certificates.js';
+import { type Certificates, type KeyPair, loadCertificate, loadCertificates } from './certificates.js';
 
 const DAY = 24 * 60 * 60 * 1000;
 const LEAVES = ['apiServer', 'admin', 'controllerManager'] as const;
@@ -99,6 +99,32 @@ describe('loadCertificates', () => {
     writeFileSync(first.admin.keyFile, first.apiServer.key);
     const { admin } = await loadCertificates(folder);
     expect(new X509Certificate(admin.certificate).checkPrivateKey(createPrivateKey(admin.key))).toBe(true);
+  });
+
+  it('keeps a certificate for a program only as long as that is called the same', async () => {
+    const made = await loadCertificates(folder);
+    const load = (serverNames: string[], commonName = 'web'): Promise<KeyPair> =>
+      loadCertificate(join(folder, 'web'), made, { file: 'tls', commonName, use: 'server', serverNames });
+    const first = await load(['web.test.svc']);
+    expect(await load(['web.test.svc'])).toEqual(first);
+    const renamed = await load(['shop.test.svc']);
+    expect(new X509Certificate(renamed.certificate).checkHost('shop.test.svc')).toBe('shop.test.svc');
+    expect((await load(['shop.test.svc'], 'shop')).certificate).not.toBe(renamed.certificate);
+  });
+
+  it('makes a client the account of a service', async () => {
+    const made = await loadCertificates(folder);
+    const options = {
+      file: 'account',
+      commonName: 'system:serviceaccount:test:web',
+      organizations: ['system:serviceaccounts', 'system:serviceaccounts:test'],
+      use: 'client',
+    } as const;
+    const account = await loadCertificate(folder, made, options);
+    expect(new X509Certificate(account.certificate).subject).toBe(
+      'O=system:serviceaccounts\nO=system:serviceaccounts:test\nCN=system:serviceaccount:test:web',
+    );
+    expect(await loadCertificate(folder, made, options)).toEqual(account);
   });
 });
 

@@ -147,7 +147,8 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
   if (
     kept !== null &&
     isUsable(kept, now) &&
-    new NodeCertificate(kept.certificate).verify(new NodeCertificate(authority.certificate).publicKey)
+    new NodeCertificate(kept.certificate).verify(new NodeCertificate(authority.certificate).publicKey) &&
+    isFor(new NodeCertificate(kept.certificate), options)
   ) {
     return kept;
   }
@@ -201,6 +202,18 @@ async function makeServiceAccountKeys(keyFile: string, publicKeyFile: string): P
 function isUsable(pair: KeyPair, now: Date): boolean {
   const certificate = new NodeCertificate(pair.certificate);
   return certificate.validToDate.getTime() > now.getTime() + RENEW_DAYS * DAY && certificate.checkPrivateKey(createPrivateKey(pair.key));
+}
+
+/** Whether a certificate says what is asked for: a later version of its program may be called otherwise. */
+function isFor(
+  certificate: NodeCertificate,
+  { commonName, organizations = [], serverNames = [], serverAddresses = [] }: LeafOptions,
+): boolean {
+  return (
+    certificate.subject === [...organizations.map((name) => `O=${name}`), `CN=${commonName}`].join('\n') &&
+    serverNames.every((name) => certificate.checkHost(name) !== undefined) &&
+    serverAddresses.every((address) => certificate.checkIP(address) !== undefined)
+  );
 }
 
 async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {

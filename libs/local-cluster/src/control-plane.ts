@@ -33,6 +33,7 @@ export class ControlPlane {
   readonly #options: ControlPlaneOptions;
   readonly #supervisor = new Supervisor();
   #port = 0;
+  #controllerManagerPort: number | null = null;
   #certificates: Certificates | null = null;
 
   constructor(options: ControlPlaneOptions) {
@@ -43,6 +44,11 @@ export class ControlPlane {
   /** Where the Kubernetes API answers, once `start` has resolved. */
   get url(): string {
     return `https://127.0.0.1:${this.#port}`;
+  }
+
+  /** Where kube-controller-manager serves /healthz with a certificate of its own making; null: it does not run. */
+  get controllerManagerUrl(): string | null {
+    return this.#controllerManagerPort === null ? null : `https://127.0.0.1:${this.#controllerManagerPort}`;
   }
 
   /** Resolves when /readyz says ok and the controllers run; on a failure everything is stopped again. */
@@ -120,7 +126,7 @@ export class ControlPlane {
 
   async #controllerManager(certificates: Certificates, kubeconfig: string): Promise<ManagedProcess> {
     const { extraControllerManagerArgs = [], programs } = this.#options;
-    const port = await freePort();
+    const port = (this.#controllerManagerPort = await freePort());
     const { authority } = certificates;
     const isReady = async (signal: AbortSignal): Promise<boolean> =>
       // Its serving certificate is made by itself, in memory; nothing secret is sent to it.

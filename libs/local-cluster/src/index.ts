@@ -1,5 +1,13 @@
 export { Binaries, type BinariesOptions, cacheRoot, type Found, type Provider, type Source } from './binaries.js';
-export { type Certificates, FRONT_PROXY_NAME, type KeyPair, type LeafOptions, loadCertificate, loadCertificates } from './certificates.js';
+export {
+  type Certificates,
+  FRONT_PROXY_NAME,
+  type KeyPair,
+  type LeafOptions,
+  loadCertificate,
+  loadCertificates,
+  writeWhole,
+} from './certificates.js';
 export { ControlPlane, type ControlPlaneOptions, probe } from './control-plane.js';
 export { unpackDebianPackage, type UnpackedPackages } from './debian-packages.js';
 export { FileLock } from './file-lock.js';

@@ -94,6 +94,8 @@ export interface Service<Config extends ServiceSettings> {
 export interface ServiceProgram {
   readonly name: string;
   readonly summary: string;
+  /** All that it takes: its own and `SERVICE_FLAGS`. */
+  readonly flags: readonly FlagDefinition[];
   usage(): string;
   /** Throws `ConfigError` with everything that cannot be used. */
   prepare(argv: readonly string[], env: Env): PreparedService;
@@ -110,6 +112,7 @@ export function serviceProgram<Config extends ServiceSettings>(service: Service<
   return {
     name: service.name,
     summary: service.summary,
+    flags: set.flags,
     usage: () => flagUsage(set),
     prepare: (argv, env) => {
       const settings = parseFlags(set, argv, env);
