@@ -1,1 +1,1 @@
-export {};
+export { Template } from './template.js';

@@ -1,0 +1,83 @@
+// What a template computes with: Go's map[string]any as JSON makes it. A number of the data is an integer when it is a whole one that is exact, else
+// a float, as Kubernetes reads its objects.
+
+/** Absent (Go's invalid value), nil, bool, string, int, float64, list or map. */
+export type Value = undefined | null | boolean | string | bigint | number | List | Dictionary;
+export type List = readonly unknown[];
+export interface Dictionary {
+  readonly [key: string]: unknown;
+}
+
+/** What the data says at some place. Throws for what JSON cannot hold. */
+export function valueOf(data: unknown): Value {
+  switch (typeof data) {
+    case 'undefined':
+    case 'boolean':
+    case 'string':
+    case 'bigint':
+      return data;
+    case 'number':
+      return Number.isSafeInteger(data) ? BigInt(data) : data;
+    case 'object':
+      return data as List | Dictionary | null;
+    default:
+      throw new Error(`the data holds a ${typeof data}, which a template cannot use`);
+  }
+}
+
+export function isList(value: Value): value is List {
+  return Array.isArray(value);
+}
+
+export function isDictionary(value: Value): value is Dictionary {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Undefined: there is no such key. */
+export function entryOf(map: Dictionary, key: string): Value {
+  return Object.hasOwn(map, key) ? valueOf(map[key]) : undefined;
+}
+
+/** Nil where the list holds nothing. */
+export function elementOf(list: List, index: number): Value {
+  return valueOf(list[index]) ?? null;
+}
+
+export function keysOf(map: Dictionary): string[] {
+  return Object.keys(map).filter((key) => map[key] !== undefined);
+}
+
+/** In the order of their bytes, as Go sorts them. */
+export function sortedKeys(map: Dictionary): string[] {
+  return keysOf(map).sort(compareTexts);
+}
+
+/** By bytes of UTF-8, as Go compares strings. */
+export function compareTexts(one: string, other: string): number {
+  return Buffer.compare(Buffer.from(one), Buffer.from(other));
+}
+
+/** Everything but false, zero, empty and nil is true. */
+export function isTrue(value: Value): boolean {
+  if (isList(value)) return value.length > 0;
+  if (isDictionary(value)) return keysOf(value).length > 0;
+  return Boolean(value);
+}
+
+/** The name of a value's type in Go. */
+export function typeName(value: Value): string {
+  switch (typeof value) {
+    case 'undefined':
+      return '<nil>';
+    case 'boolean':
+      return 'bool';
+    case 'string':
+      return 'string';
+    case 'bigint':
+      return 'int';
+    case 'number':
+      return 'float64';
+    default:
+      return value === null ? '<nil>' : isList(value) ? '[]interface {}' : 'map[string]interface {}';
+  }
+}
