@@ -1,1 +1,7 @@
-export {};
+export { Controller, type ControllerOptions, type Source, type Sources } from './controller.js';
+export { ControllerManager, type ControllerManagerOptions, LeaderLostError } from './controller-manager.js';
+export { EventRecorder, type EventRecorderOptions } from './event-recorder.js';
+export type { Key } from './key.js';
+export { type ReconcileContext, type Reconciler, type Result, TerminalError } from './reconciler.js';
+export { setCondition } from './set-condition.js';
+export { WorkQueue, type WorkQueueMetrics } from './work-queue.js';
