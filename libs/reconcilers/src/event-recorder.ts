@@ -179,6 +179,7 @@ export class EventRecorder {
 
   /** Writes the counts that have grown, and forgets what is not repeated any more. */
   #refresh(): void {
+    this.#cancelRefresh?.();
     const now = this.#clock.now();
     for (const [same, series] of this.#series) {
       if (series.count > series.asked) this.#ask(series);

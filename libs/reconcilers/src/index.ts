@@ -4,4 +4,5 @@ export { EventRecorder, type EventRecorderOptions } from './event-recorder.js';
 export type { Key } from './key.js';
 export { type ReconcileContext, type Reconciler, type Result, TerminalError } from './reconciler.js';
 export { setCondition } from './set-condition.js';
+export { startManager } from './start-manager.js';
 export { WorkQueue, type WorkQueueMetrics } from './work-queue.js';
