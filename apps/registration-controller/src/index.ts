@@ -1,1 +1,2 @@
-export {};
+export { registrationControllerManifests } from './manifests.js';
+export { registrationControllerProgram } from './registration-controller.js';

@@ -1,1 +1,2 @@
-export {};
+export { tenantControllerManifests } from './manifests.js';
+export { tenantControllerProgram } from './tenant-controller.js';

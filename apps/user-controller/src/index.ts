@@ -1,1 +1,2 @@
-export {};
+export { userControllerManifests } from './manifests.js';
+export { userControllerProgram } from './user-controller.js';

@@ -72,6 +72,8 @@ export interface ServiceContext {
 
 export interface RunningService {
   readonly checks: HealthChecks;
+  /** Settles when the service has ended; a rejection before `close` means that it cannot go on, and ends the process. */
+  readonly ended?: Promise<void>;
   /** Ends its work in good order. */
   close(): Promise<void>;
 }
@@ -137,13 +139,24 @@ export async function runServices(services: readonly PreparedService[]): Promise
   const { common } = first;
   const logger = createLogger({ format: common.logFormat, debug: common.debug });
   const steps: ShutdownStep[] = [];
-  closeOnSignal({ logger, steps: () => steps, deadlineMs: SHUTDOWN_DEADLINE_MS });
+  let isClosing = false;
+  const stepsToClose = (): ShutdownStep[] => {
+    isClosing = true;
+    return steps;
+  };
+  closeOnSignal({ logger, steps: stepsToClose, deadlineMs: SHUTDOWN_DEADLINE_MS });
   try {
     const registry = createMetrics();
     const running: RunningService[] = [];
     for (const service of services) {
       const one = await service.start({ logger: services.length === 1 ? logger : logger.child({ service: service.name }), registry });
       running.push(one);
+      one.ended?.catch((err: unknown) => {
+        // Whatever else runs in this process may be cut off anywhere, as by a crash.
+        if (isClosing) return;
+        logger.error('a service cannot go on, the process ends', { service: service.name, err });
+        process.exit(1);
+      });
       steps.unshift({ name: service.name, close: () => one.close() });
     }
     const checks: HealthChecks = {
@@ -153,7 +166,7 @@ export async function runServices(services: readonly PreparedService[]): Promise
     await serveAdmin(common, { registry, checks, logger }, steps);
   } catch (error) {
     // A start that fails half way leaves nothing that listens or works.
-    for (const step of [...steps]) await step.close();
+    for (const step of [...stepsToClose()]) await step.close();
     throw error;
   }
 }

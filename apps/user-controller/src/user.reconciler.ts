@@ -1,0 +1,286 @@
+import { PASSWORD_ANNOTATION, READY, TENANT_LABEL, type User, USERS, type UserStatus } from '@harikube/crds';
+import {
+  type Clock,
+  type Informer,
+  type KubeClient,
+  type KubeObject,
+  type Resource,
+  ROLE_BINDINGS,
+  ROLES,
+  SECRETS,
+  SERVICE_ACCOUNTS,
+  StatusError,
+} from '@harikube/kube';
+import { type EventRecorder, type Key, type ReconcileContext, type Reconciler, type Result, setCondition } from '@harikube/reconcilers';
+import {
+  childrenOf,
+  hashIn,
+  kinshipOf,
+  passwordSecret,
+  type Role,
+  type RoleBinding,
+  type Secret,
+  type ServiceAccount,
+} from './user-children.js';
+import { nextStep, type Ready, type UserStep, type UserView } from './user-step.js';
+
+const FIELD_MANAGER = 'harikube-user-controller';
+/** More steps than any User takes in one run: beyond it, two of them undo each other. */
+const MAX_STEPS = 20;
+
+export interface UserCaches {
+  readonly users: Informer<User>;
+  readonly namespaces: Informer<KubeObject>;
+  readonly accounts: Informer<ServiceAccount>;
+  readonly roles: Informer<Role>;
+  readonly roleBindings: Informer<RoleBinding>;
+}
+
+export interface UserReconcilerOptions {
+  readonly client: KubeClient;
+  readonly caches: UserCaches;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+}
+
+interface Child {
+  readonly resource: Resource<KubeObject>;
+  readonly wanted: KubeObject;
+  readonly cached: KubeObject | undefined;
+}
+
+interface State {
+  readonly user: User;
+  /** Undefined: not read yet. */
+  readonly secret: Secret | null | undefined;
+  /** Account and rights were brought about in this run; the caches show them later. */
+  readonly hasChildren: boolean;
+  readonly conflicts: readonly string[];
+}
+
+type Outcome = State | null;
+
+export class UserReconciler implements Reconciler {
+  readonly #client: KubeClient;
+  readonly #caches: UserCaches;
+  readonly #options: UserReconcilerOptions;
+
+  constructor(options: UserReconcilerOptions) {
+    this.#client = options.client;
+    this.#caches = options.caches;
+    this.#options = options;
+  }
+
+  async reconcile({ name, namespace }: Key, { signal }: ReconcileContext): Promise<Result> {
+    const user = this.#caches.users.get(name, namespace);
+    if (user === undefined) return {};
+    let state: State = { user, secret: undefined, hasChildren: false, conflicts: [] };
+    for (let steps = 0; steps < MAX_STEPS; steps++) {
+      const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
+      if (outcome === null) return {};
+      state = outcome;
+    }
+    throw new Error(`the User ${name} took ${MAX_STEPS} steps without coming to a rest`);
+  }
+
+  #viewOf({ user, secret, hasChildren, conflicts }: State): UserView {
+    const namespace = this.#caches.namespaces.get(String(user.metadata.namespace));
+    const tenant = namespace === undefined ? null : tenantOf(namespace);
+    return {
+      user,
+      namespace: namespace === undefined ? null : { isTerminating: namespace.metadata.deletionTimestamp !== undefined, tenant },
+      missingChildren: hasChildren || tenant === null ? 0 : this.#children(user, tenant).filter((child) => isDrifted(child, user)).length,
+      conflicts,
+      secret: secret === undefined || secret === null ? secret : { kinship: kinshipOf(secret, user), hash: hashIn(secret) },
+    };
+  }
+
+  #children(user: User, tenant: string): Child[] {
+    const { account, ownRole, bindings } = childrenOf(user, tenant);
+    const child = (resource: Resource<KubeObject>, cache: Informer<KubeObject>, wanted: KubeObject): Child => {
+      const { name = '', namespace } = wanted.metadata;
+      return { resource, wanted, cached: cache.get(name, namespace) };
+    };
+    return [
+      child(SERVICE_ACCOUNTS, this.#caches.accounts, account),
+      child(ROLES, this.#caches.roles, ownRole),
+      ...bindings.map((binding) => child(ROLE_BINDINGS, this.#caches.roleBindings, binding)),
+    ];
+  }
+
+  #take(step: UserStep, state: State, signal: AbortSignal): Promise<Outcome> | Outcome {
+    switch (step.do) {
+      case 'nothing':
+        return null;
+      case 'say':
+        return this.#say(state, step.ready, step.hasPassword, signal);
+      case 'apply-children':
+        return this.#applyChildren(state, signal);
+      case 'read-secret':
+        return this.#readSecret(state, signal);
+      case 'create-secret':
+        return this.#createSecret(state, step.hash, signal);
+      case 'replace-secret':
+        return this.#removeSecret(state, signal);
+      case 'apply-secret':
+        return this.#applySecret(state, step.hash, signal);
+      case 'remove-annotation':
+        return this.#removeAnnotation(state, step.hash, signal);
+    }
+  }
+
+  async #applyChildren(state: State, signal: AbortSignal): Promise<Outcome> {
+    const drifted = this.#children(state.user, this.#tenantOf(state.user)).filter((child) => isDrifted(child, state.user));
+    const conflicts = await Promise.all(drifted.map((child) => this.#ensure(child, state.user, signal)));
+    return { ...state, hasChildren: true, conflicts: conflicts.filter((conflict) => conflict !== null) };
+  }
+
+  /** The name of what is in the way; null: it is as wanted. */
+  async #ensure({ resource, wanted, cached }: Child, user: User, signal: AbortSignal): Promise<string | null> {
+    const { name = '', namespace } = wanted.metadata;
+    let current = cached;
+    if (current === undefined) {
+      // By a create and not by an apply, which would take over what somebody else made.
+      const created = await this.#created(resource, wanted, signal);
+      if (created) return null;
+      current = await this.#client.get(resource, name, namespace, { signal });
+    }
+    const kinship = kinshipOf(current, user);
+    const { uid } = current.metadata;
+    if (kinship === 'predecessor') {
+      await found(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
+      await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
+      return null;
+    }
+    if (kinship !== 'own') return `${resource.kind} ${name}`;
+    if (isPart(current, wanted)) return null;
+    // What a binding refers to cannot be changed.
+    if ('roleRef' in wanted && !isPart(current, { roleRef: wanted.roleRef })) {
+      await found(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
+      await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
+      return null;
+    }
+    const object = { ...wanted, metadata: { ...wanted.metadata, uid } };
+    await this.#client.apply(resource, object, { fieldManager: FIELD_MANAGER, force: true, signal });
+    return null;
+  }
+
+  async #readSecret(state: State, signal: AbortSignal): Promise<Outcome> {
+    const { name = '', namespace } = state.user.metadata;
+    return { ...state, secret: await found(this.#client.get<Secret>(SECRETS, name, namespace, { signal })) };
+  }
+
+  async #createSecret(state: State, hash: string, signal: AbortSignal): Promise<Outcome> {
+    const wanted = passwordSecret(state.user, this.#tenantOf(state.user), hash);
+    await this.#created(SECRETS, wanted, signal);
+    return this.#readSecret(state, signal);
+  }
+
+  async #removeSecret(state: State, signal: AbortSignal): Promise<Outcome> {
+    const { name = '', namespace, uid } = state.secret?.metadata ?? {};
+    await found(this.#client.delete(SECRETS, name, namespace, { preconditions: { uid }, signal }));
+    return this.#readSecret(state, signal);
+  }
+
+  /** Only as it was read: a Secret that changed meanwhile is looked at again. Always the whole of it, since what an apply leaves out is removed. */
+  async #applySecret(state: State, hash: string, signal: AbortSignal): Promise<Outcome> {
+    const wanted = passwordSecret(state.user, this.#tenantOf(state.user), hash);
+    const { uid, resourceVersion } = state.secret?.metadata ?? {};
+    const object = { ...wanted, metadata: { ...wanted.metadata, uid, resourceVersion } };
+    const secret = await this.#client.apply<Secret>(SECRETS, object, { fieldManager: FIELD_MANAGER, force: true, signal });
+    return { ...state, secret };
+  }
+
+  /** Only with the value that the Secret holds: a later password stays until it is in the Secret too. */
+  async #removeAnnotation(state: State, hash: string, signal: AbortSignal): Promise<Outcome> {
+    const { name = '', namespace } = state.user.metadata;
+    const path = `/metadata/annotations/${PASSWORD_ANNOTATION.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const patch = [
+      { op: 'test', path: '/metadata/uid', value: state.user.metadata.uid },
+      { op: 'test', path, value: hash },
+      { op: 'remove', path },
+    ];
+    try {
+      const user = await this.#client.patch(USERS, name, namespace, patch, { type: 'json', signal });
+      return { ...state, user };
+    } catch (error) {
+      // Gone, or with another password by now: its event comes, or has come already.
+      if (error instanceof StatusError && (error.isNotFound || error.isInvalid)) return null;
+      throw error;
+    }
+  }
+
+  /** Ends the run. Nothing is written when the User says so already. */
+  async #say({ user }: State, ready: Ready, hasPassword: boolean, signal: AbortSignal): Promise<null> {
+    const { name = '', namespace, uid, resourceVersion, generation } = user.metadata;
+    const { status: before = {} } = user;
+    const now = new Date(this.#options.clock.now());
+    const conditions = setCondition(before.conditions ?? [], { type: READY, ...ready, observedGeneration: generation }, now);
+    const isReady = ready.status === 'True';
+    const wanted: UserStatus = { conditions, phase: before.phase ?? 'Pending', ...(isReady ? { lastGeneration: generation } : {}) };
+    const passwordRef = hasPassword ? { name } : null;
+    if (isPart(before, wanted) && (before.passwordRef?.name ?? null) === (passwordRef?.name ?? null)) return null;
+    const patch = { metadata: { uid, resourceVersion }, status: { ...wanted, passwordRef } };
+    await found(this.#client.patch(USERS, name, namespace, patch, { type: 'merge', subresource: 'status', signal }));
+    if (before.conditions?.find(({ type }) => type === READY)?.reason !== ready.reason) this.#tell(user, ready);
+    return null;
+  }
+
+  #tell(user: User, { status, reason, message }: Ready): void {
+    const { events } = this.#options;
+    if (status === 'True') events.normal(user, reason, 'Reconcile', message);
+    else events.warning(user, reason, 'Reconcile', message);
+  }
+
+  #tenantOf(user: User): string {
+    const namespace = this.#caches.namespaces.get(String(user.metadata.namespace));
+    const tenant = namespace === undefined ? null : tenantOf(namespace);
+    if (tenant === null) throw new Error('the namespace stopped belonging to a Tenant meanwhile');
+    return tenant;
+  }
+
+  /** Whether it was made; false: something of the name exists. */
+  async #created(resource: Resource<KubeObject>, wanted: KubeObject, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
+      return true;
+    } catch (error) {
+      if (error instanceof StatusError && error.isAlreadyExists) return false;
+      throw error;
+    }
+  }
+}
+
+/** The Tenant of a namespace: the one that owns it, of the same name. */
+function tenantOf({ metadata }: KubeObject): string | null {
+  const isOwned = metadata.ownerReferences?.some(
+    ({ kind, name, controller }) => kind === 'Tenant' && name === metadata.name && controller === true,
+  );
+  return isOwned === true ? (metadata.labels?.[TENANT_LABEL] ?? null) : null;
+}
+
+/** Missing, of somebody else, or without something that is wanted. What others added stays. */
+function isDrifted({ wanted, cached }: Child, user: User): boolean {
+  return cached === undefined || kinshipOf(cached, user) !== 'own' || !isPart(cached, wanted);
+}
+
+function isPart(object: unknown, part: unknown): boolean {
+  if (Array.isArray(part)) {
+    return Array.isArray(object) && object.length === part.length && part.every((item, index) => isPart(object[index], item));
+  }
+  if (typeof part === 'object' && part !== null) {
+    if (typeof object !== 'object' || object === null) return false;
+    const fields = object as Readonly<Record<string, unknown>>;
+    return Object.entries(part).every(([name, value]) => value === undefined || isPart(fields[name], value));
+  }
+  return object === part;
+}
+
+async function found<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof StatusError && error.isNotFound) return null;
+    throw error;
+  }
+}
