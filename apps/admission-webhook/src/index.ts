@@ -1,1 +1,2 @@
-export {};
+export { admissionWebhookProgram } from './admission-webhook.js';
+export { admissionWebhookManifests, type AdmissionWebhookManifestsOptions } from './manifests.js';

@@ -1,0 +1,129 @@
+import { isNativeError } from 'node:util/types';
+import { GROUP, VERSION } from '@harikube/crds';
+import { type Logger, parseGoDuration } from '@harikube/platform';
+import type { AdmissionMetrics } from './admission-metrics.js';
+import { type AdmissionRequest, ALLOWED, BadReviewError, failed, parseReview, reviewOf, type Verdict } from './admission-review.js';
+
+/** Judges the objects of one kind. */
+export interface Admission {
+  mutate(request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> | Verdict;
+  validate(request: AdmissionRequest): Verdict;
+}
+
+export interface AdmissionHandlerOptions {
+  /** By kind. */
+  readonly admissions: Readonly<Record<string, Admission>>;
+  readonly metrics: AdmissionMetrics;
+  readonly logger: Logger;
+}
+
+/** A question as HTTP brings it. */
+export interface Question {
+  /** The path without its slash. */
+  readonly webhook: string;
+  readonly contentType: string | undefined;
+  /** What kube-apiserver says of its patience, such as `10s`. */
+  readonly timeout: string | undefined;
+  /** Rejects with `BodyTooLargeError`. */
+  readonly body: () => Promise<string>;
+  /** Aborts when nobody waits for the answer. */
+  readonly gone: AbortSignal;
+}
+
+export class BodyTooLargeError extends Error {
+  override readonly name = 'BodyTooLargeError';
+}
+
+/** kube-apiserver's own default and most. */
+const DEFAULT_TIMEOUT_MS = 10_000;
+const MOST_TIMEOUT_MS = 30_000;
+/** An answer that says that the time is over has to arrive before it is. */
+const ANSWER_MS = 500;
+
+/** The path on which kube-apiserver asks for what is to be done to objects of a kind. */
+export function webhookPath(does: 'mutate' | 'validate', kind: string): string {
+  return `${does}-${GROUP.replaceAll('.', '-')}-${VERSION}-${kind.toLowerCase()}`;
+}
+
+/** Answers questions, every one of them: what goes wrong is a refusal too, and of an object nothing is logged but its kind. */
+export class AdmissionHandler {
+  readonly #options: AdmissionHandlerOptions;
+  readonly #webhooks: ReadonlyMap<string, 'mutate' | 'validate'>;
+
+  constructor(options: AdmissionHandlerOptions) {
+    this.#options = options;
+    const kinds = Object.keys(options.admissions);
+    this.#webhooks = new Map(
+      (['mutate', 'validate'] as const).flatMap((does) => kinds.map((kind) => [webhookPath(does, kind), does] as const)),
+    );
+  }
+
+  /** The body of the answer; null: there is no such webhook. */
+  async answer(question: Question): Promise<object | null> {
+    const { webhook } = question;
+    const does = this.#webhooks.get(webhook);
+    if (does === undefined) return null;
+    const { latency, inFlight, requests } = this.#options.metrics;
+    const stop = latency.startTimer({ webhook });
+    inFlight.inc({ webhook });
+    try {
+      const { uid, verdict } = await this.#judge(question, does);
+      return reviewOf(uid, verdict);
+    } finally {
+      inFlight.dec({ webhook });
+      requests.inc({ webhook, code: 200 });
+      stop();
+    }
+  }
+
+  async #judge(question: Question, does: 'mutate' | 'validate'): Promise<{ uid: string; verdict: Verdict }> {
+    const { webhook, contentType, timeout, gone } = question;
+    const { logger } = this.#options;
+    let uid = '';
+    try {
+      if (contentType?.split(';')[0]?.trim().toLowerCase() !== 'application/json') throw new BadReviewError('application/json is wanted');
+      const request = parseReview(await question.body());
+      uid = request.uid;
+      const signal = AbortSignal.any([gone, AbortSignal.timeout(patience(timeout))]);
+      const verdict = await this.#ask(request, does, signal);
+      const { operation, kind } = request;
+      if (verdict.denial !== null) {
+        const { code, reason } = verdict.denial;
+        logger.debug('request denied', { webhook, uid, operation, kind: kind.kind, code, reason });
+      }
+      return { uid, verdict };
+    } catch (error) {
+      if (error instanceof BadReviewError) return { uid: error.uid, verdict: failed(400, 'BadRequest', error.message) };
+      if (error instanceof BodyTooLargeError) return { uid, verdict: failed(413, 'RequestEntityTooLarge', error.message) };
+      // The message of an error may quote what was judged; where it was thrown does not.
+      logger.error('admission failed', { webhook, uid, error: isNativeError(error) ? error.name : typeof error, at: placeOf(error) });
+      return { uid, verdict: failed(500, 'InternalError', 'the admission webhook failed; its log says where') };
+    }
+  }
+
+  /** By the kind of the object and not by the path: with `matchPolicy: Equivalent` the object is shown in the version of the rule. */
+  #ask(request: AdmissionRequest, does: 'mutate' | 'validate', signal: AbortSignal): Promise<Verdict> | Verdict {
+    const { kind, subresource, uid } = request;
+    const admission = Object.entries(this.#options.admissions).find(([name]) => name === kind.kind)?.[1];
+    if (kind.group !== GROUP || kind.version !== VERSION || admission === undefined)
+      throw new BadReviewError('objects of this kind are not judged here', uid);
+    // A status is its controller's affair.
+    if (subresource !== '') return ALLOWED;
+    return does === 'mutate' ? admission.mutate(request, signal) : admission.validate(request);
+  }
+}
+
+function patience(timeout: string | undefined): number {
+  const milliseconds = Math.min(parseGoDuration(timeout ?? '') ?? DEFAULT_TIMEOUT_MS, MOST_TIMEOUT_MS);
+  return Math.max(0, Math.floor(milliseconds - Math.min(ANSWER_MS, milliseconds / 10)));
+}
+
+/** The lines of the stack that name places. */
+function placeOf(error: unknown): string[] {
+  const stack = isNativeError(error) ? (error.stack ?? '') : '';
+  return stack
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => /^at .*:\d+:\d+\)?$/.test(line))
+    .slice(0, 8);
+}

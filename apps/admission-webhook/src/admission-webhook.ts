@@ -1,0 +1,96 @@
+import { EMAIL_CLAIMS } from '@harikube/crds';
+import { InformerFactory, KubeClient } from '@harikube/kube';
+import { type HealthChecks, type RunningService, type ServiceContext, serviceProgram, TlsFiles } from '@harikube/platform';
+import { AdmissionHandler } from './admission-handler.js';
+import { AdmissionMetrics } from './admission-metrics.js';
+import { type AdmissionServer, startAdmissionServer } from './admission-server.js';
+import { ADMISSION_WEBHOOK_FLAGS, type AdmissionWebhookConfig, admissionWebhookConfig } from './admission-webhook.config.js';
+import { platformAccounts } from './kept-metadata.js';
+import { HashBounds } from './password-hash.js';
+import { PasswordHasher } from './password-hasher.js';
+import { RegistrationRequestAdmission } from './registration-request-admission.js';
+import { TenantAdmission } from './tenant-admission.js';
+import { UserAdmission } from './user-admission.js';
+
+const NAME = 'admission-webhook';
+
+export const admissionWebhookProgram = serviceProgram<AdmissionWebhookConfig>({
+  name: NAME,
+  summary: 'judges and completes what is written: registrations, tenants, users; hashes passwords',
+  flags: ADMISSION_WEBHOOK_FLAGS,
+  configure: admissionWebhookConfig,
+  start,
+});
+
+async function start(config: AdmissionWebhookConfig, { logger, registry }: ServiceContext): Promise<RunningService> {
+  const tls = TlsFiles.load({ ...config.tls, logger });
+  const client = KubeClient.fromConfig({ kubeconfig: config.kubeconfig ?? undefined, userAgent: `harikube-${NAME}`, registry });
+  const informers = new InformerFactory(client, { logger, registry });
+  const claims = informers.informer(EMAIL_CLAIMS);
+  const metrics = new AdmissionMetrics(registry);
+  const accounts = platformAccounts(config.namespace);
+  const bounds = new HashBounds(config.hashing.parameters);
+  const hasher = new PasswordHasher({
+    ...config.hashing,
+    onChange: ({ running, waiting }) => {
+      metrics.hashesRunning.set(running);
+      metrics.hashesWaiting.set(waiting);
+    },
+    onRefusal: () => metrics.hashesRefused.inc(),
+  });
+  const handler = new AdmissionHandler({
+    admissions: {
+      RegistrationRequest: new RegistrationRequestAdmission({
+        accounts,
+        bounds,
+        hasher,
+        // Before the first list it knows of none.
+        isClaimed: (name) => claims.get(name) !== undefined,
+      }),
+      Tenant: new TenantAdmission(accounts),
+      User: new UserAdmission({ accounts, bounds }),
+    },
+    metrics,
+    logger,
+  });
+  let server: AdmissionServer;
+  try {
+    server = await startAdmissionServer({ listen: config.listen, tls, handler, logger });
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
+  logger.info('serving the admission webhook', { port: server.port });
+  const stop = new AbortController();
+  tls.start(stop.signal);
+  // Ends with the signal alone: what it cannot read it asks for again.
+  const informed = informers.run(stop.signal);
+  const checks: HealthChecks = {
+    live: () => [],
+    ready: () => [
+      {
+        name: NAME,
+        isCritical: true,
+        check: () => {
+          if (!server.isListening) throw new Error('it does not listen');
+        },
+      },
+      {
+        name: 'email-claims',
+        isCritical: false,
+        check: () => {
+          if (!claims.isSynced) throw new Error('the claims are not read yet: that an address is taken is said later, by the controller');
+        },
+      },
+    ],
+  };
+  return {
+    checks,
+    close: async () => {
+      await server.close();
+      stop.abort();
+      await informed;
+      await client.close();
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { EMAIL_CLAIMS, GROUP, MANAGED_BY, MANAGED_BY_LABEL, REGISTRATION_REQUESTS, TENANTS, USERS, VERSION } from '@harikube/crds';
+import { webhookPath } from './admission-handler.js';
+
+export interface AdmissionWebhookManifestsOptions {
+  readonly namespace: string;
+  /** PEM: the authority of the webhook's certificate. */
+  readonly caBundle: string;
+  /** Where the webhook answers, such as `https://127.0.0.1:9443`, when it is no pod of the cluster. */
+  readonly url?: string;
+}
+
+const NAME = 'admission-webhook';
+const RBAC = 'rbac.authorization.k8s.io';
+const PORT = 9443;
+const KINDS = [REGISTRATION_REQUESTS, TENANTS, USERS];
+
+/** What the webhook needs in Kubernetes, and what makes kube-apiserver ask it: to be applied when it serves. */
+export function admissionWebhookManifests({ namespace, caBundle, url }: AdmissionWebhookManifestsOptions): object[] {
+  const labels = { [MANAGED_BY_LABEL]: MANAGED_BY, 'app.kubernetes.io/name': NAME };
+  const name = `harikube-${NAME}`;
+  const authority = Buffer.from(caBundle).toString('base64');
+  const clientConfig = (path: string): object => ({
+    ...(url === undefined ? { service: { name, namespace, path, port: 443 } } : { url: `${url.replace(/\/$/, '')}${path}` }),
+    caBundle: authority,
+  });
+  const webhooks = (does: 'mutate' | 'validate'): object[] =>
+    KINDS.map(({ kind, plural, namespaced }) => ({
+      name: `${does}.${plural}.${GROUP}`,
+      clientConfig: clientConfig(`/${webhookPath(does, kind)}`),
+      rules: [
+        {
+          apiGroups: [GROUP],
+          apiVersions: [VERSION],
+          operations: ['CREATE', 'UPDATE'],
+          resources: [plural],
+          scope: namespaced ? 'Namespaced' : 'Cluster',
+        },
+      ],
+      admissionReviewVersions: ['v1'],
+      sideEffects: 'None',
+      // Without an answer a plain password would be stored.
+      failurePolicy: 'Fail',
+      matchPolicy: 'Equivalent',
+      timeoutSeconds: 10,
+      ...(does === 'mutate' ? { reinvocationPolicy: 'IfNeeded' } : {}),
+    }));
+  const configuration = (kind: string, does: 'mutate' | 'validate'): object => ({
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind,
+    metadata: { name, labels },
+    webhooks: webhooks(does),
+  });
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: NAME, namespace, labels } },
+    {
+      apiVersion: `${RBAC}/v1`,
+      kind: 'ClusterRole',
+      metadata: { name, labels },
+      rules: [{ apiGroups: [GROUP], resources: [EMAIL_CLAIMS.plural], verbs: ['get', 'list', 'watch'] }],
+    },
+    {
+      apiVersion: `${RBAC}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name, labels },
+      roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name },
+      subjects: [{ kind: 'ServiceAccount', name: NAME, namespace }],
+    },
+    ...(url === undefined
+      ? [
+          {
+            apiVersion: 'v1',
+            kind: 'Service',
+            metadata: { name, namespace, labels },
+            spec: {
+              selector: { 'app.kubernetes.io/name': NAME },
+              ports: [{ name: 'https', port: 443, targetPort: PORT, protocol: 'TCP' }],
+            },
+          },
+        ]
+      : []),
+    configuration('MutatingWebhookConfiguration', 'mutate'),
+    configuration('ValidatingWebhookConfiguration', 'validate'),
+  ];
+}

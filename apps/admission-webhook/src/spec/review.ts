@@ -1,0 +1,46 @@
+import { GROUP, VERSION } from '@harikube/crds';
+import { type AdmissionRequest, parseReview } from '../admission-review.js';
+
+export interface ReviewOptions {
+  readonly uid?: string;
+  readonly kind?: string;
+  readonly name?: string;
+  readonly operation?: string;
+  readonly username?: string;
+  readonly object?: unknown;
+  readonly oldObject?: unknown;
+}
+
+/** A question as kube-apiserver asks it. */
+export function reviewBody({
+  uid = 'uid-1',
+  kind = 'RegistrationRequest',
+  name = 'sample',
+  operation = 'CREATE',
+  username = 'someone',
+  object = {},
+  oldObject = null,
+}: ReviewOptions): string {
+  return JSON.stringify({
+    kind: 'AdmissionReview',
+    apiVersion: 'admission.k8s.io/v1',
+    request: {
+      uid,
+      kind: { group: GROUP, version: VERSION, kind },
+      resource: { group: GROUP, version: VERSION, resource: `${kind.toLowerCase()}s` },
+      requestKind: { group: GROUP, version: VERSION, kind },
+      requestResource: { group: GROUP, version: VERSION, resource: `${kind.toLowerCase()}s` },
+      name,
+      operation,
+      userInfo: { username, groups: ['system:authenticated'], extra: { token: ['Canary'] } },
+      object,
+      oldObject,
+      dryRun: false,
+      options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
+    },
+  });
+}
+
+export function requestOf(options: ReviewOptions): AdmissionRequest {
+  return parseReview(reviewBody(options));
+}
