@@ -65,7 +65,7 @@ export class ControllerManager {
     const running = this.#options.informers.run(caches.signal);
     try {
       const isSynced = await this.#synced(signal, running);
-      if (isSynced) await Promise.race([this.#lead(signal), failureOf(running)]);
+      if (isSynced) await this.#lead(signal);
     } finally {
       caches.abort();
       await running;

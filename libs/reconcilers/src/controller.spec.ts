@@ -367,7 +367,9 @@ describe('Controller', () => {
     await scene.end({ error: signal?.reason });
     expect([scene.isEnded, scene.names]).toEqual([true, ['rex']]);
     expect(await scene.outcomes('error')).toBe(0);
+    await scene.clock.advance(10_000);
     expect(scene.log.lines.map(({ level }) => level)).toEqual(['debug']);
+    expect(scene.clock.timers).toEqual([]);
   });
 
   it('leaves behind after a second what does not end although it was told to', async () => {
@@ -382,6 +384,7 @@ describe('Controller', () => {
     await scene.clock.advance(1);
     await settled();
     expect(scene.isEnded).toBe(true);
+    expect(scene.log.lines.map(({ level }) => level)).toEqual(['warn']);
   });
 
   it('does nothing when it is stopped before it starts', async () => {

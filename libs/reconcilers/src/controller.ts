@@ -78,8 +78,26 @@ export class Controller<Kinds extends readonly KubeObject[] = readonly KubeObjec
     const workers = Array.from({ length: this.#concurrency }, () => this.#work({ queue, metrics, abort }));
     await Promise.race([aborted(stop, abort), ...workers]);
     for (const end of unfollow) end();
-    await Promise.race([queue.shutDown(), this.#lateAfter(abort)]);
-    if (queue.workSeconds.length === 0) await Promise.all(workers);
+    const isDrained = await this.#drain(queue, abort);
+    if (isDrained) await Promise.all(workers);
+  }
+
+  /** False: something does not end although it was told to. */
+  async #drain(queue: WorkQueue, abort: AbortSignal): Promise<boolean> {
+    const late = Promise.withResolvers<false>();
+    let cancel = (): void => undefined;
+    const hurry = (): void => {
+      cancel = this.#clock.setTimeout(() => late.resolve(false), ABORT_GRACE_MS);
+    };
+    abort.addEventListener('abort', hurry, { once: true });
+    if (abort.aborted) hurry();
+    const isDrained = await Promise.race([queue.shutDown().then(() => true), late.promise]);
+    abort.removeEventListener('abort', hurry);
+    cancel();
+    if (!isDrained) {
+      this.#options.logger.warn('a reconcile does not end although it was told to', { controller: this.name });
+    }
+    return isDrained;
   }
 
   #follow<T extends KubeObject>({ informer, mapTo = (object) => [keyOf(object)] }: Source<T>, queue: WorkQueue): () => void {
@@ -171,12 +189,6 @@ export class Controller<Kinds extends readonly KubeObject[] = readonly KubeObjec
         logger.warn('the reconcile failed, it is tried again', { err, failures: queue.failures(key) });
       }
     }
-  }
-
-  async #lateAfter(abort: AbortSignal): Promise<void> {
-    await aborted(abort);
-    await this.#clock.sleep(ABORT_GRACE_MS);
-    this.#options.logger.warn('a reconcile does not end although it was told to', { controller: this.name });
   }
 }
 

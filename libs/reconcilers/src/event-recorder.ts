@@ -215,7 +215,7 @@ export class EventRecorder {
         return;
       } catch (error) {
         if (isQuiet(error)) {
-          this.#logger.debug('an event is not written, its object or namespace goes', { err: error });
+          this.#logger.debug('an event is not written, its namespace goes', { reason: error.message });
           return;
         }
         if (!isTransient(error) || attempt === TRIES || this.#giveUp.signal.aborted) {
@@ -263,8 +263,8 @@ export class EventRecorder {
   }
 }
 
-/** Its object is about to go as well. */
-function isQuiet(error: unknown): boolean {
+/** The namespace goes, and its objects and events with it. */
+function isQuiet(error: unknown): error is StatusError {
   return error instanceof StatusError && (error.isNotFound || error.isNamespaceTerminating);
 }
 
