@@ -251,7 +251,7 @@ export class KubeClient {
 
   /** `path` is encoded by the caller. The answer is parsed when it is JSON; other answers are their text, and no body is undefined. */
   raw(method: string, path: string, query?: Query, body?: unknown, options: RawOptions = {}): Promise<unknown> {
-    return this.#send({ method: method as Dispatcher.HttpMethod, path, query, body, headers: options.headers }, options);
+    return this.#send({ method: method, path, query, body, headers: options.headers }, options);
   }
 
   /** Waits for requests, and ends watches. */

@@ -8,7 +8,7 @@ import type { Counter } from 'prom-client';
 import { Backoff } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { KubeClient, SelectOptions, WatchOptions } from './kube-client.js';
-import { type KubeObject, type Resource, resourceName, type WatchEvent } from './kube-object.js';
+import { type KubeObject, type ObjectMeta, type Resource, resourceName, type WatchEvent } from './kube-object.js';
 import { ConnectionError, isStatus, StatusError } from './status-error.js';
 import { TimeLimit } from './time-limit.js';
 
@@ -124,7 +124,7 @@ export class Reflector<T extends KubeObject> {
           this.#live(event);
         } else if (isInitialEventsEnd(event)) {
           limit.pause();
-          this.#loaded([...objects.values()], versionOf(event) ?? '', sink);
+          this.#loaded([...objects.values()], metadataOf(event).resourceVersion ?? '', sink);
           objects = null;
         } else {
           wait();
@@ -188,7 +188,7 @@ export class Reflector<T extends KubeObject> {
       case 'ERROR':
         throw failureOf(event);
     }
-    this.#version = versionOf(event) ?? this.#version;
+    this.#version = metadataOf(event).resourceVersion ?? this.#version;
     this.#backoff.reset();
     this.#isFine();
   }
@@ -255,16 +255,16 @@ function objectOf<T extends KubeObject>({ object }: WatchEvent<T>): T {
   return own;
 }
 
-function versionOf<T extends KubeObject>({ object }: WatchEvent<T>): string | undefined {
-  return (object as KubeObject).metadata.resourceVersion;
+function metadataOf<T extends KubeObject>({ object }: WatchEvent<T>): ObjectMeta {
+  return object.metadata;
 }
 
 function failureOf<T extends KubeObject>({ object }: WatchEvent<T>): Error {
   return isStatus(object) ? new StatusError(object) : new ConnectionError('the watch ended with an error that is no Status');
 }
 
-function isInitialEventsEnd<T extends KubeObject>({ type, object }: WatchEvent<T>): boolean {
-  return type === 'BOOKMARK' && (object as KubeObject).metadata.annotations?.[INITIAL_EVENTS_END] === 'true';
+function isInitialEventsEnd<T extends KubeObject>(event: WatchEvent<T>): boolean {
+  return event.type === 'BOOKMARK' && metadataOf(event).annotations?.[INITIAL_EVENTS_END] === 'true';
 }
 
 /** Before the initial events are complete: their versions are in no order. */
