@@ -6,7 +6,7 @@ export { EMAIL_CLAIMS, EmailClaim, EmailClaimSpec } from './email-claim.js';
 export { EMAIL_TEMPLATES, EmailTemplate, EmailTemplateSpec } from './email-template.js';
 export { clusterRolesFile, crdFiles } from './gen-files.js';
 export { CustomObject, type Resource, type SchemaClass } from './kind.js';
-export { KINDS } from './kinds.js';
+export { KIND_CLASSES, KINDS } from './kinds.js';
 export * from './names.js';
 export type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from './object-meta.js';
 export { openApiSchema, type OpenApiSchema } from './open-api-schema.js';

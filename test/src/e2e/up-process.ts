@@ -6,16 +6,31 @@ import { runProgram } from '../run-program.js';
 
 const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
 
+class Terminal {
+  readonly lines: string[] = [];
+  readonly #waiting: (() => void)[] = [];
+
+  add(line: string): void {
+    this.lines.push(line);
+    for (const look of this.#waiting.splice(0)) look();
+  }
+
+  async has(text: string): Promise<void> {
+    while (!this.lines.some((line) => line.includes(text))) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+}
+
 /** A `harikube up` of the test's own. */
 export class UpProcess {
   private constructor(
     private readonly child: ChildProcess,
     private readonly ended: Promise<number | null>,
+    private readonly terminal: Terminal,
   ) {}
 
   /** Resolves when it says that it is ready. */
-  static async start(data: string, port: number, env: Env): Promise<UpProcess> {
-    const child = spawn(process.execPath, [LAUNCHER, 'up', '--data', data, '--port', `${port}`], {
+  static async start(data: string, port: number, env: Env, ...flags: string[]): Promise<UpProcess> {
+    const child = spawn(process.execPath, [LAUNCHER, 'up', '--data', data, '--port', `${port}`, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env,
     });
@@ -23,19 +38,26 @@ export class UpProcess {
       child.once('error', reject);
       child.once('close', resolve);
     });
-    const output: string[] = [];
-    const ready = new Promise<void>((resolve) => {
-      const read = (line: string): void => {
-        output.push(line);
-        if (line.includes('HariKube is ready')) resolve();
-      };
-      createInterface({ input: child.stdout }).on('line', read);
-      createInterface({ input: child.stderr }).on('line', read);
-    });
-    const failed = ended.then((code) => Promise.reject(new Error(`harikube up ended with ${code}:\n${output.join('\n')}`)));
+    const terminal = new Terminal();
+    createInterface({ input: child.stdout }).on('line', (line) => terminal.add(line));
+    createInterface({ input: child.stderr }).on('line', (line) => terminal.add(line));
+    const up = new UpProcess(child, ended, terminal);
+    await up.says('HariKube is ready');
+    return up;
+  }
+
+  /** The lines of its terminal so far. */
+  get output(): readonly string[] {
+    return this.terminal.lines;
+  }
+
+  /** Resolves when a line with this text is there; rejects when the process ends without it. */
+  async says(text: string): Promise<void> {
+    const failed = this.ended.then((code) =>
+      Promise.reject(new Error(`harikube up ended with ${code} and did not say "${text}":\n${this.output.join('\n')}`)),
+    );
     failed.catch(() => undefined); // it always ends some day
-    await Promise.race([ready, failed]);
-    return new UpProcess(child, ended);
+    await Promise.race([this.terminal.has(text), failed]);
   }
 
   /** As Ctrl-C does it; the exit code. */

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { crdFiles } from '@harikube/crds';
 import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { type Env, readEnv } from '@harikube/platform';
 import { runProgram } from '../run-program.js';
@@ -12,6 +14,7 @@ import { UpProcess } from './up-process.js';
 
 const MINUTES = 60_000;
 const USERS = 1000;
+const TOPOLOGY = fileURLToPath(new URL('../../../examples/topology.yaml', import.meta.url));
 
 let folder: string;
 let data: string;
@@ -22,6 +25,11 @@ let up: UpProcess;
 
 function kubectl(...args: string[]): Promise<string> {
   return runProgram(kubectlProgram, args, { env });
+}
+
+/** The control plane on the example topology; without the platform, nobody but the test writes. */
+function startUp(): Promise<UpProcess> {
+  return UpProcess.start(data, port, env, '--bare', '--topology', TOPOLOGY);
 }
 
 /** Keys of users in each database file, read while the router runs. */
@@ -81,7 +89,10 @@ beforeAll(async () => {
   env = { ...readEnv(), KUBECONFIG: join(data, 'kubeconfig'), NODE_OPTIONS: '' };
   const found = await new Binaries({ env, progress: silent }).find(['kubectl']);
   kubectlProgram = found.kubectl.path;
-  up = await UpProcess.start(data, port, env);
+  up = await startUp();
+  const definitions = crdFiles().flatMap((file) => ['-f', file]);
+  await kubectl('apply', '--server-side', ...definitions);
+  await kubectl('wait', '--for=condition=Established', '--timeout=60s', ...definitions);
 }, 15 * MINUTES);
 
 afterAll(async () => {
@@ -99,7 +110,7 @@ describe('a Kubernetes API on four SQLite files', () => {
         apiVersion: 'product.webshop.harikube.info/v1',
         kind: 'User',
         metadata: { name: `user-${i}`, namespace: 'shop' },
-        spec: { firstName: `First${i}`, lastName: 'Last', email: `user-${i}@example.com` },
+        spec: { firstName: 'First', lastName: 'Last', email: `user-${i}@example.com` },
       }));
       const manifest = join(folder, 'users.json');
       await writeFile(manifest, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
@@ -126,11 +137,11 @@ describe('a Kubernetes API on four SQLite files', () => {
     async () => {
       const before = await users();
       expect(await up.stop()).toBe(0);
-      up = await UpProcess.start(data, port, env);
+      up = await startUp();
       expect(await users()).toBe(before);
       await kubectl('create', 'configmap', 'marker', '-n', 'shop');
       await up.killAll();
-      up = await UpProcess.start(data, port, env);
+      up = await startUp();
       expect(await users()).toBe(before);
       expect(await kubectl('get', 'configmap', 'marker', '-n', 'shop', '-o', 'name')).toBe('configmap/marker\n');
     },
