@@ -12,6 +12,8 @@ export interface InformerFactoryOptions {
   readonly logger?: Logger;
   /** Gets reflector_lists_total{resource} and reflector_watches_total{resource}. */
   readonly registry?: Registry;
+  /** From 0 up to 1. */
+  readonly random?: () => number;
 }
 
 const SYNC_TIMEOUT_MS = 120_000;
@@ -22,13 +24,15 @@ export class InformerFactory {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #metrics: ReflectorMetrics | undefined;
+  readonly #random: () => number;
   readonly #informers = new Map<string, Informer<KubeObject>>();
   readonly #running = new Set<Promise<void>>();
   #signal: AbortSignal | null = null;
 
-  constructor(client: KubeClient, { clock = systemClock, logger, registry }: InformerFactoryOptions = {}) {
+  constructor(client: KubeClient, { clock = systemClock, logger, registry, random = Math.random }: InformerFactoryOptions = {}) {
     this.#client = client;
     this.#clock = clock;
+    this.#random = random;
     this.#logger = logger ?? createLogger({ format: 'plain', debug: false });
     this.#metrics = registry === undefined ? undefined : reflectorMetrics(registry);
   }
@@ -40,7 +44,7 @@ export class InformerFactory {
     const known = this.#informers.get(key);
     // The key holds the resource, and a resource has one type.
     if (known !== undefined) return known as unknown as Informer<T>;
-    const parts = { client: this.#client, clock: this.#clock, logger: this.#logger, metrics: this.#metrics };
+    const parts = { client: this.#client, clock: this.#clock, logger: this.#logger, metrics: this.#metrics, random: this.#random };
     const informer = new Informer(resource, options, parts);
     this.#informers.set(key, informer as unknown as Informer<KubeObject>);
     if (this.#signal !== null) this.#start(informer, this.#signal);

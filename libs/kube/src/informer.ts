@@ -30,6 +30,7 @@ export interface InformerParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: ReflectorMetrics;
+  readonly random: () => number;
 }
 
 interface Index<T> {
@@ -55,7 +56,7 @@ export class Informer<T extends KubeObject> {
   #isSynced = false;
 
   /** Use `InformerFactory`, which shares one informer among all who ask for the same. */
-  constructor(resource: Resource<T>, options: InformerOptions, { client, clock, logger, metrics }: InformerParts) {
+  constructor(resource: Resource<T>, options: InformerOptions, { client, clock, logger, metrics, random }: InformerParts) {
     this.resource = resource;
     this.#options = options;
     this.#clock = clock;
@@ -67,7 +68,7 @@ export class Informer<T extends KubeObject> {
       remove: (object: T): void => this.#remove(object),
     };
     const select = { namespace, labelSelector, fieldSelector };
-    this.#reflector = new Reflector({ client, resource, select, sink, clock, logger: this.#logger, metrics });
+    this.#reflector = new Reflector({ client, resource, select, sink, clock, logger: this.#logger, metrics, random });
   }
 
   get(name: string, namespace?: string): T | undefined {

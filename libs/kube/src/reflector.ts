@@ -43,7 +43,7 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics?: ReflectorMetrics;
-  readonly random?: () => number;
+  readonly random: () => number;
 }
 
 /** The server does not serve the initial events in a watch. */
@@ -167,7 +167,7 @@ export class Reflector<T extends KubeObject> {
   }
 
   #events(options: WatchOptions): AsyncGenerator<WatchEvent<T>, void, undefined> {
-    const { client, resource, select, metrics, random = Math.random } = this.#options;
+    const { client, resource, select, metrics, random } = this.#options;
     metrics?.watches.inc({ resource: resourceName(resource) });
     const timeoutSeconds = Math.floor(WATCH_LEAST_SECONDS * (1 + random()));
     return client.watch(resource, { ...select, allowBookmarks: true, timeoutSeconds, ...options });
