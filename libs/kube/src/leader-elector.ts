@@ -68,7 +68,9 @@ export class LeaderElector {
   #observed: { readonly lease: Lease; readonly since: number } | null = null;
   /** When the last renewal that was accepted was sent; null: does not lead. */
   #renewedAt: number | null = null;
+  /** What `lead` is given. */
   #leadership = new AbortController();
+  #loss = new AbortController();
   #cancelExpiry: (() => void) | null = null;
   #isTroubled = false;
 
@@ -114,7 +116,7 @@ export class LeaderElector {
     try {
       const isLost = await this.#keep(work);
       if (isLost) {
-        await Promise.race([work.ended, this.#clock.sleep(this.#leaseDurationMs - this.#renewDeadlineMs)]);
+        await this.#clock.sleep(this.#leaseDurationMs - this.#renewDeadlineMs, work.ending).catch(() => undefined);
         return 'lost';
       }
       await this.#release();
@@ -129,6 +131,7 @@ export class LeaderElector {
   /** False when the signal aborts first. */
   async #acquire(signal: AbortSignal): Promise<boolean> {
     this.#leadership = new AbortController();
+    this.#loss = new AbortController();
     while (!signal.aborted) {
       const outcome = await this.#attempt();
       if (outcome === 'held') return true;
@@ -139,15 +142,10 @@ export class LeaderElector {
 
   /** Renews until the work has ended: false; or until the lease is lost: true. */
   async #keep(work: Work): Promise<boolean> {
+    // Not the signal of the leadership: until the work has ended, the lease is renewed also when it is asked to end.
+    const wake = AbortSignal.any([work.ending, this.#loss.signal]);
     for (;;) {
-      const pause = new AbortController();
-      const { signal } = this.#leadership;
-      await Promise.race([
-        work.ended,
-        this.#clock.sleep(this.#retryPeriodMs, pause.signal).catch(() => undefined),
-        lossOf(signal, pause.signal),
-      ]);
-      pause.abort();
+      await this.#clock.sleep(this.#retryPeriodMs, wake).catch(() => undefined);
       if (!this.isLeading()) return true;
       if (work.hasEnded) return false;
       const outcome = await this.#attempt();
@@ -157,13 +155,14 @@ export class LeaderElector {
   }
 
   async #attempt(): Promise<Outcome | 'failed'> {
+    const { signal } = this.#loss;
     try {
       const outcome = await this.#acquireOrRenew();
       this.#isTroubled = false;
       return outcome;
     } catch (error) {
       const fields = { reason: error instanceof Error ? error.message : String(error) };
-      if (this.#isTroubled) this.#logger.debug('cannot acquire or renew the lease; trying again', fields);
+      if (this.#isTroubled || signal.aborted) this.#logger.debug('cannot acquire or renew the lease; trying again', fields);
       else this.#logger.warn('cannot acquire or renew the lease; trying again', fields);
       this.#isTroubled = true;
       return 'failed';
@@ -244,7 +243,8 @@ export class LeaderElector {
   #lose(reason: string): void {
     if (this.#renewedAt === null) return;
     this.#end();
-    this.#logger.error('the lease is lost', { reason });
+    this.#logger.warn('the lease is lost', { reason });
+    this.#loss.abort();
     this.#leadership.abort(new LeaseLostError(`the lease ${this.#options.namespace}/${this.#options.name} is lost: ${reason}`));
   }
 
@@ -292,14 +292,18 @@ const LEASES_OF: Resource<Lease> = LEASES;
 
 /** What leads, and how it ended. */
 class Work {
-  /** Never rejects. */
-  readonly ended: Promise<void>;
   readonly #signal: AbortSignal;
+  readonly #end = new AbortController();
   #result: { readonly error: unknown } | 'done' | null = null;
 
   constructor(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>) {
     this.#signal = signal;
-    this.ended = this.#run(lead);
+    void this.#run(lead);
+  }
+
+  /** Aborts when it has ended. */
+  get ending(): AbortSignal {
+    return this.#end.signal;
   }
 
   get hasEnded(): boolean {
@@ -319,18 +323,8 @@ class Work {
     } catch (error) {
       this.#result = { error };
     }
+    this.#end.abort();
   }
-}
-
-/** Resolves when the lease is lost; until `end` aborts. */
-function lossOf(signal: AbortSignal, end: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      if (signal.reason instanceof LeaseLostError) resolve();
-    };
-    if (signal.aborted) check();
-    else signal.addEventListener('abort', check, { signal: end });
-  });
 }
 
 function recordOf({ spec = {} }: Lease): string {
