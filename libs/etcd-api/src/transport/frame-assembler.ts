@@ -13,11 +13,12 @@ export class FrameAssembler {
 
   constructor(private readonly encoding: string | undefined) {}
 
-  /** True when a frame has begun and not ended. */
-  get isPartial(): boolean {
-    return this.buffered > 0;
+  /** Bytes of messages that are not whole. */
+  get waitingBytes(): number {
+    return this.buffered;
   }
 
+  /** `chunk` may be memory of somebody else, as long as `keep` follows in this turn of the event loop. */
   push(chunk: Buffer): void {
     if (chunk.length === 0) return;
     this.chunks.push(chunk);
@@ -40,6 +41,12 @@ export class FrameAssembler {
     return message;
   }
 
+  /** Copies what is left of the last chunk: a slice would hold all that the socket delivered with it. */
+  keep(): void {
+    const last = this.chunks.pop();
+    if (last !== undefined) this.chunks.push(Buffer.from(last));
+  }
+
   private readPrefix(): number {
     let [prefix] = this.chunks;
     if (prefix === undefined || prefix.length < FRAME_PREFIX) {
@@ -54,6 +61,13 @@ export class FrameAssembler {
     }
     return FRAME_PREFIX + length;
   }
+}
+
+/** The message when a chunk is one whole frame and nothing else, as most requests come; null when it takes an assembler. */
+export function wholeMessage(bytes: Buffer, start: number, end: number): Buffer | null {
+  const length = end - start - FRAME_PREFIX;
+  if (length < 0 || length > MAX_RECEIVE_BYTES || bytes[start] !== 0 || bytes.readUInt32BE(start + 1) !== length) return null;
+  return bytes.subarray(start + FRAME_PREFIX, end);
 }
 
 function compressedError(flag: number, encoding: string | undefined): GrpcError {

@@ -1,4 +1,3 @@
-import type { IncomingHttpHeaders } from 'node:http2';
 import type { GrpcCode } from '../wire/grpc-status.js';
 import type { Reply } from '../wire/reply.js';
 
@@ -9,7 +8,6 @@ import type { Reply } from '../wire/reply.js';
 
 /** What a handler may ask about its call. */
 export interface CallContext {
-  readonly metadata: IncomingHttpHeaders;
   /** Aborts when the client goes away or its deadline passes. Made when first asked for. */
   readonly signal: AbortSignal;
 }

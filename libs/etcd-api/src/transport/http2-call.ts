@@ -1,11 +1,13 @@
-import { freeBlock } from '@harikube/keyspace';
-import { constants, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
-import type { LargeReply, Reply } from '../wire/reply.js';
-import { FrameAssembler } from './frame-assembler.js';
+import type { LargeReply } from '../wire/reply.js';
+import type { Deadlines, Expiring } from './deadlines.js';
+import { FrameAssembler, wholeMessage } from './frame-assembler.js';
 import { encodeGrpcMessage } from './grpc-message.js';
 import type { CallObserver, MethodName, Route, StreamCall, StreamHandler, StreamRoute, UnaryRoute } from './grpc-server.js';
 import { parseGrpcTimeout } from './grpc-timeout.js';
+import { encodeHeaders, type HeaderPair } from './http2/hpack/encoder.js';
+import { ErrorCode } from './http2/http2-error.js';
+import type { Http2Stream, StreamReceiver } from './http2/stream.js';
 
 /** What all calls of a server share. */
 export interface CallEnvironment {
@@ -14,99 +16,43 @@ export interface CallEnvironment {
   /** Bytes that may wait for a stream's client before `send` says stop. */
   readonly streamBufferBytes: number;
   readonly openStreams: Set<Http2Call>;
+  readonly deadlines: Deadlines;
 }
 
-/** Marks a stream with its call, so that one set of listeners serves every stream. */
-const CALL = Symbol('call');
-type CallStream = ServerHttp2Stream & { [CALL]?: Http2Call };
-
-const RESPONSE_HEADERS: OutgoingHttpHeaders = { ':status': 200, 'content-type': 'application/grpc' };
-/** The same as a list, which Node takes with less ado. */
-const RESPONSE_HEADER_LIST = [':status', '200', 'content-type', 'application/grpc'];
-// `sendDate` is documented for respond() and missing in its type.
-const RESPONSE_OPTIONS = { waitForTrailers: true, sendDate: false };
-const TRAILERS_ONLY_OPTIONS = { endStream: true, sendDate: false };
-const OK_TRAILERS: OutgoingHttpHeaders = { 'grpc-status': '0' };
-
-function onData(this: CallStream, chunk: Buffer): void {
-  this[CALL]?.receive(chunk);
-}
-function onEnd(this: CallStream): void {
-  this[CALL]?.receiveEnd();
-}
-function onClose(this: CallStream): void {
-  this[CALL]?.closed();
-}
-function onDrain(this: CallStream): void {
-  this[CALL]?.drained();
-}
-function onWantTrailers(this: CallStream): void {
-  this[CALL]?.sendTrailers();
-}
-/** A reset by the client is told again by 'close'; there is nothing to do about the error itself. */
-function onError(): void {}
-
-/** How long a client may keep its side of a call open that has been answered. */
-const LINGER_MS = 1000;
-
-/**
- * Clients close their side when they are answered early. For one that does not, the stream is reset without an error, as
- * RFC 9113 section 8.1 lets a server do; not while frames still wait for the socket, since a reset would take them along.
- */
-function onLingered(stream: CallStream): void {
-  if (stream.closed || stream.destroyed) return;
-  if ((stream.session?.state.outboundQueueSize ?? 0) > 0) linger(stream);
-  else stream.close(constants.NGHTTP2_NO_ERROR);
-}
-
-function linger(stream: CallStream): void {
-  setTimeout(onLingered, LINGER_MS, stream).unref();
-}
-
-function onDeadline(call: Http2Call): void {
-  call.deadlinePassed();
-}
-
-function onStillOpen(call: Http2Call, milliseconds: number): void {
-  call.setDeadline(milliseconds);
-}
+/** Blocks of a large reply are asked for while no more than this waits for the client. */
+const LARGE_REPLY_BYTES = 512 * 1024;
 
 /** One call over one HTTP/2 stream. */
-export class Http2Call implements StreamCall {
-  private readonly assembler: FrameAssembler;
+export class Http2Call implements StreamCall, StreamReceiver, Expiring {
+  due = 0;
+  private assembler: FrameAssembler | null = null;
   private handler: StreamHandler | null = null;
   private controller: AbortController | null = null;
-  private timer: NodeJS.Timeout | null = null;
-  private trailers = OK_TRAILERS;
   private waiters: (() => void)[] = [];
   private isStarted = false;
+  private isRunning = false;
   private isFinished = false;
   private isClosed = false;
+  private hasDeadline = false;
+  /** `send` has said stop since everything went out. */
+  private isBehind = false;
 
   constructor(
-    private readonly stream: CallStream,
-    readonly metadata: IncomingHttpHeaders,
+    private readonly stream: Http2Stream,
     private readonly route: Route,
     private readonly method: MethodName,
     private readonly environment: CallEnvironment,
-  ) {
-    this.assembler = new FrameAssembler(metadata['grpc-encoding'] as string | undefined);
-  }
+    private readonly encoding: string | undefined,
+  ) {}
 
-  start(): void {
+  start(timeout: string | undefined): void {
     const { stream, route } = this;
-    stream[CALL] = this;
-    stream.on('data', onData);
-    stream.on('end', onEnd);
-    stream.on('close', onClose);
-    stream.on('error', onError);
-    stream.on('wantTrailers', onWantTrailers);
+    stream.receiver = this;
     this.environment.observer?.started(this.method);
-    const timeout = this.metadata['grpc-timeout'];
     if (timeout !== undefined && (route.kind === 'stream' || route.cancellable)) {
       try {
-        // Most calls are over in this turn of the event loop: a timer each would cost them more than the rest of the header.
-        setImmediate(onStillOpen, this, parseGrpcTimeout(String(timeout)));
+        this.environment.deadlines.add(this, parseGrpcTimeout(timeout), performance.now());
+        this.hasDeadline = true;
       } catch (error) {
         this.fail(error);
         return;
@@ -123,19 +69,15 @@ export class Http2Call implements StreamCall {
 
   send(frame: Buffer | readonly Buffer[]): boolean {
     if (this.isOver) return false;
-    this.respond();
-    if (Buffer.isBuffer(frame)) this.stream.write(frame);
-    else {
-      this.stream.cork();
-      for (const part of frame) this.stream.write(part);
-      this.stream.uncork();
-    }
+    this.stream.write(Buffer.isBuffer(frame) ? [frame] : frame);
     this.environment.observer?.messageSent(this.method);
-    return this.stream.writableLength <= this.environment.streamBufferBytes;
+    if (this.stream.queuedBytes <= this.environment.streamBufferBytes) return true;
+    this.isBehind = true;
+    return false;
   }
 
   async flushed(): Promise<boolean> {
-    while (!this.isOver && this.stream.writableNeedDrain) {
+    while (!this.isOver && this.stream.queuedBytes > 0) {
       await new Promise<void>((resolve) => this.waiters.push(resolve));
     }
     return !this.isOver;
@@ -150,27 +92,33 @@ export class Http2Call implements StreamCall {
     this.finish(code, message);
   }
 
-  receive(chunk: Buffer): void {
+  data(bytes: Buffer, start: number, end: number): void {
     if (this.isFinished) return;
     try {
-      this.assembler.push(chunk);
-      for (let message = this.assembler.next(); message !== null; message = this.assembler.next()) {
-        this.environment.observer?.messageReceived(this.method);
-        if (this.handler !== null) this.handler.message(message);
-        else if (this.route.kind === 'unary' && !this.isStarted) {
-          this.isStarted = true;
-          void this.run(this.route, message);
+      if (this.assembler === null) {
+        const message = wholeMessage(bytes, start, end);
+        if (message !== null) {
+          this.message(message);
+          return;
         }
+        this.assembler = new FrameAssembler(this.encoding);
+      }
+      this.assembler.push(bytes.subarray(start, end));
+      for (let message = this.assembler.next(); message !== null; message = this.assembler.next()) {
+        this.message(message);
         if (this.isFinished) return;
       }
+      this.assembler.keep();
+      this.stream.hold(this.assembler.waitingBytes);
     } catch (error) {
       this.fail(error);
     }
   }
 
-  receiveEnd(): void {
+  ended(): void {
     if (this.isFinished) return;
-    if (this.assembler.isPartial && !(this.route.kind === 'unary' && this.isStarted)) {
+    const isPartial = this.assembler !== null && this.assembler.waitingBytes > 0;
+    if (isPartial && !(this.route.kind === 'unary' && this.isStarted)) {
       this.fail(new GrpcError(GrpcCode.Internal, 'grpc: the stream ended inside a message'));
     } else if (this.route.kind === 'unary') {
       if (!this.isStarted) this.fail(new GrpcError(GrpcCode.Internal, 'grpc: the stream ended without a message'));
@@ -179,34 +127,36 @@ export class Http2Call implements StreamCall {
 
   drained(): void {
     this.wake();
-    if (!this.isFinished) this.handler?.drained();
+    if (this.isFinished || !this.isBehind) return;
+    this.isBehind = false;
+    this.handler?.drained();
   }
 
   closed(): void {
     if (this.isClosed) return;
     this.isClosed = true;
+    if (this.isRunning) this.stream.abandon();
     this.conclude(GrpcCode.Canceled);
     this.controller?.abort();
     this.wake();
   }
 
-  setDeadline(milliseconds: number): void {
-    if (!this.isFinished) this.timer = setTimeout(onDeadline, milliseconds, this);
-  }
-
-  deadlinePassed(): void {
+  /** The client's deadline has passed. */
+  expire(): void {
     this.fail(new GrpcError(GrpcCode.DeadlineExceeded, 'context deadline exceeded'));
     this.controller?.abort();
   }
 
-  sendTrailers(): void {
-    if (this.stream.destroyed || this.stream.closed) return;
-    this.stream.sendTrailers(this.trailers);
-    if (!this.stream.readableEnded) linger(this.stream);
+  private message(message: Buffer): void {
+    this.environment.observer?.messageReceived(this.method);
+    if (this.handler !== null) this.handler.message(message);
+    else if (this.route.kind === 'unary' && !this.isStarted) {
+      this.isStarted = true;
+      void this.run(this.route, message);
+    }
   }
 
   private open(route: StreamRoute): void {
-    this.stream.on('drain', onDrain);
     this.environment.openStreams.add(this);
     try {
       this.handler = route.open(this);
@@ -217,81 +167,65 @@ export class Http2Call implements StreamCall {
   }
 
   private async run(route: UnaryRoute, message: Buffer): Promise<void> {
-    let reply: Reply;
+    this.isRunning = true;
     try {
-      reply = await route.handle(message, this);
+      const reply = await route.handle(message, this);
+      if (Buffer.isBuffer(reply)) this.reply(reply);
+      else await this.sendLarge(reply);
     } catch (error) {
       this.fail(error);
-      return;
     }
-    if (!Buffer.isBuffer(reply)) await this.sendLarge(reply);
-    else if (!this.isOver) {
-      this.respond();
-      this.conclude(GrpcCode.Ok);
-      this.stream.end(reply);
-    }
+    this.isRunning = false;
+    this.stream.settle();
+  }
+
+  private reply(frame: Buffer): void {
+    if (this.isOver) return;
+    this.conclude(GrpcCode.Ok);
+    this.stream.reply(frame);
   }
 
   /** Sends block by block, as fast as the client reads, and gives the rest back when the client goes away. */
   private async sendLarge(reply: LargeReply): Promise<void> {
+    const { stream } = this;
     if (this.isOver) {
       await reply.rest?.return().catch((error: unknown) => this.environment.toGrpcError(error));
       return;
     }
     let sent = reply.tail.length;
+    for (const block of reply.head) sent += block.length;
+    stream.isOwner = true;
+    stream.write(reply.head);
     try {
-      this.respond();
-      this.stream.on('drain', onDrain);
-      this.stream.cork();
-      for (const block of reply.head) {
-        sent += block.length;
-        this.write(block);
-      }
-      this.stream.uncork();
       for await (const block of reply.rest ?? []) {
         if (this.isOver) return;
         sent += block.length;
-        if (!this.write(block) && !(await this.flushed())) return;
+        stream.write([block]);
+        if (stream.queuedBytes > LARGE_REPLY_BYTES && !(await this.flushed())) return;
       }
       if (this.isOver) return;
       if (sent !== reply.length) throw new Error(`a reply announced ${reply.length} bytes and has ${sent}`);
     } catch (error) {
       // The frame's length is already with the client: only a reset can tell it that the message will not be whole.
       this.conclude(this.environment.toGrpcError(error).code);
-      this.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      stream.reset(ErrorCode.InternalError);
       return;
     }
     this.conclude(GrpcCode.Ok);
-    this.stream.end(reply.tail);
+    stream.reply(reply.tail);
   }
 
-  /** Frees a block's memory when the socket has taken it; after an error it is left to the collector. */
-  private write(block: Buffer): boolean {
-    return this.stream.write(block, (error) => {
-      if (error === null || error === undefined) freeBlock(block);
-    });
-  }
-
-  /** Nothing can be sent: the outcome stands, or the stream is gone and 'close' is about to tell. */
+  /** Nothing can be sent: the outcome stands. */
   private get isOver(): boolean {
-    return this.isFinished || this.stream.destroyed || this.stream.closed;
-  }
-
-  private respond(): void {
-    if (!this.stream.headersSent) this.stream.respond(RESPONSE_HEADER_LIST, RESPONSE_OPTIONS);
+    return this.isFinished || this.isClosed;
   }
 
   private finish(code: GrpcCode, message: string): void {
     if (this.isOver) return;
-    const { stream } = this;
     this.conclude(code);
-    if (!stream.headersSent) {
-      stream.respond({ ...RESPONSE_HEADERS, ...statusTrailers(code, message) }, TRAILERS_ONLY_OPTIONS);
-      if (!stream.readableEnded) linger(stream);
-    } else {
-      if (code !== GrpcCode.Ok) this.trailers = statusTrailers(code, message);
-      stream.end();
-    }
+    const { stream } = this;
+    if (!stream.hasResponded) stream.end(wholeAnswer('200', code, message));
+    else stream.end(code === GrpcCode.Ok ? null : encodeHeaders(statusOf(code, message)));
     this.wake();
   }
 
@@ -299,17 +233,18 @@ export class Http2Call implements StreamCall {
   private conclude(code: GrpcCode): void {
     if (this.isFinished) return;
     this.isFinished = true;
-    if (this.route.kind === 'unary' && code === GrpcCode.Ok) this.environment.observer?.messageSent(this.method);
-    this.environment.observer?.handled(this.method, code);
-    if (this.timer !== null) clearTimeout(this.timer);
-    this.timer = null;
+    const { environment } = this;
+    if (this.route.kind === 'unary' && code === GrpcCode.Ok) environment.observer?.messageSent(this.method);
+    environment.observer?.handled(this.method, code);
+    if (this.hasDeadline) environment.deadlines.remove(this);
     if (this.route.kind === 'stream') {
-      this.environment.openStreams.delete(this);
+      environment.openStreams.delete(this);
       this.handler?.closed();
     }
   }
 
   private wake(): void {
+    if (this.waiters.length === 0) return;
     const waiters = this.waiters;
     this.waiters = [];
     for (const resolve of waiters) resolve();
@@ -317,15 +252,18 @@ export class Http2Call implements StreamCall {
 }
 
 /** Ends a stream that reaches no method. */
-export function refuse(stream: ServerHttp2Stream, error: GrpcError, httpStatus = 200): void {
-  stream.on('error', onError);
-  if (stream.destroyed || stream.closed) return;
-  stream.resume();
-  const headers = { ...RESPONSE_HEADERS, ':status': httpStatus, ...statusTrailers(error.code, error.message) };
-  stream.respond(headers, TRAILERS_ONLY_OPTIONS);
-  linger(stream);
+export function refuse(stream: Http2Stream, error: GrpcError, httpStatus = '200'): void {
+  stream.end(wholeAnswer(httpStatus, error.code, error.message));
 }
 
-function statusTrailers(code: GrpcCode, message: string): OutgoingHttpHeaders {
-  return { 'grpc-status': String(code), 'grpc-message': encodeGrpcMessage(message) };
+/** gRPC's "Trailers-Only": status and trailers in one block. */
+function wholeAnswer(httpStatus: string, code: GrpcCode, message: string): Buffer {
+  return encodeHeaders([[':status', httpStatus], ['content-type', 'application/grpc'], ...statusOf(code, message)]);
+}
+
+function statusOf(code: GrpcCode, message: string): readonly HeaderPair[] {
+  return [
+    ['grpc-status', String(code)],
+    ['grpc-message', encodeGrpcMessage(message)],
+  ];
 }

@@ -1,17 +1,13 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import {
-  createSecureServer,
-  createServer,
-  type Http2SecureServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-  type ServerOptions,
-} from 'node:http2';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createSecureServer, type Server as SecureServer, type TLSSocket } from 'node:tls';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
+import { Deadlines } from './deadlines.js';
 import type { CallObserver, MethodName, Route, RouteTable } from './grpc-server.js';
+import { Http2Connection, type ConnectionEnvironment } from './http2/connection.js';
+import { DEFAULT_LIMITS, type Http2Limits } from './http2/limits.js';
+import type { RequestHeaders } from './http2/request-headers.js';
+import type { Http2Stream } from './http2/stream.js';
 import { Http2Call, refuse, type CallEnvironment } from './http2-call.js';
 import { formatAddress, parseListenAddress, type ListenAddress } from './listen-address.js';
 
@@ -31,34 +27,24 @@ export interface GrpcServerOptions {
   readonly observer?: CallObserver | undefined;
   /** Bytes that may wait for one stream's client (default 1 MiB). */
   readonly streamBufferBytes?: number | undefined;
+  /** What connections may hold and cost, where it is not the default. */
+  readonly limits?: Partial<Http2Limits> | undefined;
 }
 
-const STREAM_WINDOW = 1024 * 1024;
-const SESSION_WINDOW = 8 * 1024 * 1024;
-const KEEP_ALIVE_MS = 30_000;
+const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 };
 
-const SESSION_OPTIONS: ServerOptions & { streamResetBurst: number; streamResetRate: number } = {
-  settings: { initialWindowSize: STREAM_WINDOW },
-  // Megabytes. What a session holds is bounded by its streams; Node's own bound of 10 MB resets every further stream
-  // with ENHANCE_YOUR_CALM while one large list is under way.
-  maxSessionMemory: 1_000_000,
-  // A client that gives up many calls at once (an API server whose own clients went away) is no attack.
-  streamResetBurst: 100_000,
-  streamResetRate: 10_000,
-  maxSessionRejectedStreams: 10_000,
-};
-
-type AnyServer = Http2Server | Http2SecureServer;
 type RouteEntry = { readonly route: Route; readonly method: MethodName };
 
-/** gRPC over `node:http2`: plain (prior knowledge), TLS with ALPN, and unix sockets. */
+/** gRPC over HTTP/2: plain (prior knowledge), TLS with ALPN, and unix sockets. */
 export class Http2GrpcServer {
   private readonly entries = new Map<string, RouteEntry>();
   private readonly services = new Set<string>();
-  private readonly servers: AnyServer[] = [];
-  private readonly sessions = new Set<ServerHttp2Session>();
+  private readonly servers: Server[] = [];
+  private readonly connections = new Set<Http2Connection>();
+  /** Of all connections, those in a TLS handshake too. */
   private readonly sockets = new Set<Socket>();
   private readonly environment: CallEnvironment;
+  private readonly connectionEnvironment: ConnectionEnvironment;
   /** What calls are answered with that come after the server began to close. */
   private closingError: GrpcError | null = null;
 
@@ -73,6 +59,14 @@ export class Http2GrpcServer {
       observer: options.observer,
       streamBufferBytes: options.streamBufferBytes ?? 1024 * 1024,
       openStreams: new Set(),
+      deadlines: new Deadlines(),
+    };
+    this.connectionEnvironment = {
+      limits: { ...DEFAULT_LIMITS, ...options.limits },
+      deadlines: this.environment.deadlines,
+      onRequest: (stream, headers) => this.accept(stream, headers),
+      onClosed: (connection) => this.connections.delete(connection),
+      onInternalError: (error) => options.toGrpcError(error),
     };
   }
 
@@ -90,7 +84,7 @@ export class Http2GrpcServer {
 
   /** Uses other certificates for the connections to come. */
   setTls(tls: TlsMaterial): void {
-    for (const server of this.servers) if ('setSecureContext' in server) server.setSecureContext(secureOptions(tls));
+    for (const server of this.servers) if (isSecure(server)) server.setSecureContext(secureOptions(tls));
   }
 
   /**
@@ -101,9 +95,9 @@ export class Http2GrpcServer {
     this.closingError = this.options.toGrpcError(reason);
     const closed = this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     for (const call of this.environment.openStreams) call.fail(this.closingError);
-    for (const session of this.sessions) session.close();
+    for (const connection of this.connections) connection.leave();
     const deadline = setTimeout(() => {
-      for (const session of this.sessions) session.destroy();
+      for (const connection of this.connections) connection.destroy();
       for (const socket of this.sockets) socket.destroy();
     }, graceMs);
     await Promise.all(closed);
@@ -113,12 +107,8 @@ export class Http2GrpcServer {
   private async bind(text: string): Promise<string> {
     const address = parseListenAddress(text);
     const tls = address.tls ?? this.options.tls !== undefined;
-    const server = tls ? this.secureServer(text) : createServer(SESSION_OPTIONS);
-    server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => this.accept(stream, headers));
-    server.on('session', (session: ServerHttp2Session) => this.track(session));
+    const server = tls ? this.secureServer(text) : createServer(SOCKET_OPTIONS, (socket) => this.connect(socket));
     server.on('connection', (socket: Socket) => {
-      socket.setNoDelay(true);
-      socket.setKeepAlive(true, KEEP_ALIVE_MS);
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
     });
@@ -133,52 +123,53 @@ export class Http2GrpcServer {
     return formatAddress(address, tls);
   }
 
-  private secureServer(text: string): Http2SecureServer {
+  private secureServer(text: string): SecureServer {
     const { tls } = this.options;
     if (tls === undefined) throw new Error(`listen address "${text}" needs a certificate and a key, and none are set`);
-    return createSecureServer({
-      ...SESSION_OPTIONS,
+    const options = {
+      ...SOCKET_OPTIONS,
       ...secureOptions(tls),
       requestCert: tls.ca !== undefined,
       rejectUnauthorized: tls.ca !== undefined,
-      allowHTTP1: false,
       ALPNProtocols: ['h2'],
+      handshakeTimeout: this.connectionEnvironment.limits.prefaceMs,
+    };
+    return createSecureServer(options, (socket: TLSSocket) => {
+      // A client that names no protocol at all means HTTP/1 (RFC 9113 section 3.2).
+      if (socket.alpnProtocol === 'h2') this.connect(socket);
+      else socket.destroy();
     });
   }
 
-  private track(session: ServerHttp2Session): void {
+  private connect(socket: Socket): void {
     if (this.closingError !== null) {
-      session.destroy();
+      socket.destroy();
       return;
     }
-    this.sessions.add(session);
-    session.setLocalWindowSize(SESSION_WINDOW);
-    session.once('close', () => this.sessions.delete(session));
-    // A broken connection ends its streams, and those tell their calls.
-    session.on('error', () => {});
+    const connection = new Http2Connection(socket, this.connectionEnvironment);
+    this.connections.add(connection);
+    connection.start();
   }
 
-  private accept(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    const path = headers[':path'] ?? '';
-    const entry = this.entries.get(path);
-    if (entry === undefined || headers[':method'] !== 'POST' || headers['content-type'] !== 'application/grpc') {
+  private accept(stream: Http2Stream, headers: RequestHeaders): void {
+    const entry = this.entries.get(headers.path);
+    if (entry === undefined || headers.method !== 'POST' || headers.contentType !== 'application/grpc') {
       if (this.refused(stream, headers, entry)) return;
     }
     if (this.closingError !== null) {
       refuse(stream, this.closingError);
       return;
     }
-    if (entry !== undefined) new Http2Call(stream, headers, entry.route, entry.method, this.environment).start();
+    if (entry === undefined) return;
+    new Http2Call(stream, entry.route, entry.method, this.environment, headers.grpcEncoding).start(headers.grpcTimeout);
   }
 
-  private refused(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, entry: RouteEntry | undefined): boolean {
-    const method = headers[':method'] ?? '';
-    const path = headers[':path'] ?? '';
-    const contentType = headers['content-type'] ?? '';
+  private refused(stream: Http2Stream, headers: RequestHeaders, entry: RouteEntry | undefined): boolean {
+    const { method, path, contentType } = headers;
     if (!/^application\/grpc($|[+;])/.test(contentType)) {
-      refuse(stream, new GrpcError(GrpcCode.Internal, `invalid gRPC request content-type "${contentType}"`), 415);
+      refuse(stream, new GrpcError(GrpcCode.Internal, `invalid gRPC request content-type "${contentType}"`), '415');
     } else if (method !== 'POST') {
-      refuse(stream, new GrpcError(GrpcCode.Internal, `received a HEADERS frame with :method "${method}" which should be POST`), 405);
+      refuse(stream, new GrpcError(GrpcCode.Internal, `received a HEADERS frame with :method "${method}" which should be POST`), '405');
     } else if (entry === undefined) refuse(stream, this.unknownPath(path));
     else return false;
     return true;
@@ -204,12 +195,16 @@ function secureOptions(tls: TlsMaterial) {
   return { cert: tls.cert, key: tls.key, ca: tls.ca, minVersion: 'TLSv1.2' as const };
 }
 
-function listenOnPort(server: AnyServer, address: ListenAddress & { kind: 'tcp' }): Promise<void> {
+function isSecure(server: Server): server is SecureServer {
+  return 'setSecureContext' in server;
+}
+
+function listenOnPort(server: Server, address: ListenAddress & { kind: 'tcp' }): Promise<void> {
   return listening(server, () => server.listen({ port: address.port, ...(address.host === '' ? {} : { host: address.host }) }));
 }
 
 /** Listens on a socket file that only its owner may use. A file that nobody listens on any more is removed first. */
-async function listenOnSocketFile(server: AnyServer, path: string): Promise<void> {
+async function listenOnSocketFile(server: Server, path: string): Promise<void> {
   await removeStaleSocket(path);
   await listening(server, () => {
     // The file comes into being inside listen(): the mask closes the moment until chmod.
@@ -223,7 +218,7 @@ async function listenOnSocketFile(server: AnyServer, path: string): Promise<void
   chmodSync(path, 0o600);
 }
 
-function listening(server: AnyServer, listen: () => void): Promise<void> {
+function listening(server: Server, listen: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.once('listening', () => {

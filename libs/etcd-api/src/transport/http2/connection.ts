@@ -1,0 +1,515 @@
+import type { Duplex } from 'node:stream';
+import type { Deadlines, Expiring } from '../deadlines.js';
+import { ReceiveWindow, SendWindow } from './flow-control.js';
+import { FrameReader, type FrameSink } from './frame-reader.js';
+import {
+  DEFAULT_WINDOW,
+  Flag,
+  FrameType,
+  goAwayFrame,
+  MAX_31_BITS,
+  MAX_FRAME,
+  numberFrame,
+  readUInt31,
+  Setting,
+  settingsFrame,
+} from './frames.js';
+import { HpackDecoder } from './hpack/decoder.js';
+import { ResponseEncoder } from './hpack/encoder.js';
+import { ConnectionError, ErrorCode } from './http2-error.js';
+import { Budget, type Http2Limits } from './limits.js';
+import { Output } from './output.js';
+import { RequestHeaders } from './request-headers.js';
+import { Http2Stream } from './stream.js';
+
+export interface ConnectionEnvironment {
+  readonly limits: Http2Limits;
+  readonly deadlines: Deadlines;
+  /** A request has begun; `headers` hold what they say only until this returns. */
+  readonly onRequest: (stream: Http2Stream, headers: RequestHeaders) => void;
+  readonly onClosed: (connection: Http2Connection) => void;
+  /** Is told of what is nobody's fault but ours. */
+  readonly onInternalError: (error: unknown) => void;
+}
+
+/** The largest SETTINGS_MAX_FRAME_SIZE. */
+const MAX_MAX_FRAME = 16_777_215;
+
+/** A header block that goes on in CONTINUATION frames. */
+interface OpenBlock {
+  readonly streamId: number;
+  readonly endStream: boolean;
+  readonly parts: Buffer[];
+  bytes: number;
+}
+
+const Phase = {
+  /** The preface and the first SETTINGS are not there yet. */
+  Opening: 0,
+  Open: 1,
+  /** GOAWAY is said; what the client had sent before it knew is still taken. */
+  Leaving: 2,
+  /** Nothing further is taken; the streams under way go on. */
+  Finishing: 3,
+  /** The last bytes are written; what comes in is thrown away. */
+  Ended: 4,
+} as const;
+
+type Phase = (typeof Phase)[keyof typeof Phase];
+
+/** One client's connection: the server's side of RFC 9113, bounded as `Http2Limits` say. */
+export class Http2Connection implements FrameSink, Expiring {
+  due = 0;
+  /** `performance.now()` of this turn of the event loop, or of one not long ago. */
+  now = performance.now();
+  readonly limits: Http2Limits;
+  readonly deadlines: Deadlines;
+  readonly output: Output;
+  readonly encoder = new ResponseEncoder();
+  readonly sendWindow = new SendWindow(DEFAULT_WINDOW);
+  readonly control: Budget;
+  initialSendWindow = DEFAULT_WINDOW;
+  /** See `Http2Limits`: bytes of answers not yet framed, bytes of requests not yet whole, calls reset whose handlers run on. */
+  queuedBytes = 0;
+  partialBytes = 0;
+  abandoned = 0;
+  private readonly resets: Budget;
+  private readonly receiveWindow: ReceiveWindow;
+  private readonly reader = new FrameReader(this);
+  private readonly decoder = new HpackDecoder();
+  private readonly headers: RequestHeaders;
+  private readonly streams = new Map<number, Http2Stream>();
+  /** Streams that wait for the connection's window or for room in the output, in the order of their turns. */
+  private readonly waiting = new Set<Http2Stream>();
+  private phase: Phase = Phase.Opening;
+  private lastStreamId = 0;
+  private block: OpenBlock | null = null;
+
+  constructor(
+    private readonly socket: Duplex,
+    private readonly environment: ConnectionEnvironment,
+  ) {
+    const { limits, deadlines } = environment;
+    this.limits = limits;
+    this.deadlines = deadlines;
+    this.control = new Budget(limits.control, this.now);
+    this.resets = new Budget(limits.resets, this.now);
+    this.receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
+    this.headers = new RequestHeaders(limits.maxHeaderListBytes);
+    this.output = new Output(socket, () => this.resumeWaiting());
+  }
+
+  start(): void {
+    const { socket, limits } = this;
+    socket.on('data', (chunk: Buffer) => this.receive(chunk));
+    socket.on('end', () => this.end());
+    // A broken connection ends its streams, and those tell their calls.
+    socket.on('error', () => {});
+    socket.on('close', () => this.closed());
+    this.deadlines.add(this, limits.prefaceMs, this.now);
+    this.output.bytes(
+      settingsFrame([
+        [Setting.MaxConcurrentStreams, limits.maxConcurrentStreams],
+        [Setting.InitialWindowSize, limits.streamWindowBytes],
+        [Setting.MaxHeaderListSize, limits.maxHeaderListBytes],
+      ]),
+    );
+    this.sendNumber(FrameType.WindowUpdate, 0, limits.connectionWindowBytes - DEFAULT_WINDOW);
+  }
+
+  get isReading(): boolean {
+    return this.phase !== Phase.Ended;
+  }
+
+  get isOutputFull(): boolean {
+    return this.output.waitingBytes >= this.limits.outputBytes;
+  }
+
+  get isHoldingTooMuch(): boolean {
+    return this.partialBytes > this.limits.maxPartialBytes;
+  }
+
+  /** Tells the client to open no more streams, lets those under way end, and then closes (RFC 9113 section 6.8). */
+  leave(): void {
+    if (this.phase === Phase.Opening) this.destroy();
+    if (this.phase !== Phase.Open) return;
+    this.phase = Phase.Leaving;
+    // The answer to the PING tells that the client has read the GOAWAY: what it sends after that comes from a client that knows.
+    this.output.bytes(goAwayFrame(MAX_31_BITS, ErrorCode.NoError, ''));
+    this.output.header(8, FrameType.Ping, Flag.None, 0);
+    this.output.bytes(LEAVING);
+    this.deadlines.add(this, this.limits.lingerMs, performance.now());
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  /** The time that was given for what the phase waits for is over. */
+  expire(): void {
+    if (this.phase === Phase.Leaving) this.finish();
+    else if (this.phase !== Phase.Finishing) this.destroy();
+  }
+
+  frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (this.block !== null && (type !== FrameType.Continuation || streamId !== this.block.streamId)) {
+      throw protocolError('a header block is not complete');
+    }
+    if (this.phase === Phase.Opening && type !== FrameType.Settings) throw protocolError('the first frame is not SETTINGS');
+    switch (type) {
+      case FrameType.Data:
+        this.receiveData(flags, streamId, bytes, start, end);
+        return;
+      case FrameType.Headers:
+        this.receiveHeaders(flags, streamId, bytes, start, end);
+        return;
+      case FrameType.Continuation:
+        this.receiveContinuation(flags, bytes, start, end);
+        return;
+      case FrameType.WindowUpdate:
+        this.receiveWindowUpdate(streamId, bytes, start, end);
+        return;
+      case FrameType.RstStream:
+        this.receiveReset(streamId, start, end);
+        return;
+      case FrameType.Ping:
+        this.receivePing(flags, streamId, bytes, start, end);
+        return;
+      case FrameType.Settings:
+        this.receiveSettings(flags, streamId, bytes, start, end);
+        return;
+      case FrameType.Priority:
+        if (streamId === 0) throw protocolError('PRIORITY on stream 0');
+        if (end - start !== 5) this.resetStream(streamId, ErrorCode.FrameSizeError);
+        this.spend(1);
+        return;
+      case FrameType.GoAway:
+        if (streamId !== 0) throw protocolError('GOAWAY on a stream');
+        if (end - start < 8) throw frameSizeError('GOAWAY');
+        this.spend(1);
+        return;
+      case FrameType.PushPromise:
+        throw protocolError('PUSH_PROMISE from a client');
+      default:
+        // RFC 9113 section 5.5: ignored.
+        this.spend(1);
+    }
+  }
+
+  sendHeaders(streamId: number, block: Buffer, endStream: boolean): void {
+    const flags = endStream ? Flag.EndStream : Flag.None;
+    const { output } = this;
+    if (block.length <= MAX_FRAME) {
+      output.header(block.length, FrameType.Headers, flags | Flag.EndHeaders, streamId);
+      output.bytes(block);
+      return;
+    }
+    for (let offset = 0; offset < block.length; offset += MAX_FRAME) {
+      const end = Math.min(offset + MAX_FRAME, block.length);
+      const type = offset === 0 ? FrameType.Headers : FrameType.Continuation;
+      output.header(end - offset, type, (offset === 0 ? flags : 0) | (end === block.length ? Flag.EndHeaders : 0), streamId);
+      output.bytes(block, offset, end);
+    }
+  }
+
+  sendReset(streamId: number, code: ErrorCode): void {
+    this.sendNumber(FrameType.RstStream, streamId, code);
+  }
+
+  /** RST_STREAM or WINDOW_UPDATE. */
+  sendNumber(type: number, streamId: number, number: number): void {
+    this.output.bytes(numberFrame(type, streamId, number));
+    this.checkReader();
+  }
+
+  /** Gives a stream a turn when the connection has room. */
+  wait(stream: Http2Stream): void {
+    this.waiting.add(stream);
+  }
+
+  /** A stream is over. */
+  forget(stream: Http2Stream): void {
+    this.streams.delete(stream.id);
+    if (this.waiting.size > 0) this.waiting.delete(stream);
+    if (stream.due > 0) this.deadlines.remove(stream);
+    if (this.phase === Phase.Finishing && this.streams.size === 0) this.end();
+  }
+
+  private receive(chunk: Buffer): void {
+    if (!this.isReading) return;
+    this.now = performance.now();
+    try {
+      this.reader.push(chunk);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private receiveHeaders(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    // Streams that a client opens have odd numbers (RFC 9113 section 5.1.1).
+    if ((streamId & 1) === 0) throw protocolError(`HEADERS on stream ${streamId}`);
+    const to = end - padding(flags, bytes, start, end);
+    // Five bytes of a priority that nobody looks at (RFC 9113 section 5.3.2).
+    const from = start + (flags & Flag.Padded ? 1 : 0) + (flags & Flag.Priority ? 5 : 0);
+    if (from > to) throw protocolError('HEADERS longer than its frame');
+    const endStream = (flags & Flag.EndStream) !== 0;
+    if ((flags & Flag.EndHeaders) !== 0) this.receiveBlock(streamId, bytes, from, to, endStream);
+    else this.block = { streamId, endStream, parts: [copyOf(bytes, from, to)], bytes: to - from };
+  }
+
+  private receiveContinuation(flags: number, bytes: Buffer, start: number, end: number): void {
+    const { block } = this;
+    if (block === null) throw protocolError('CONTINUATION of nothing');
+    block.bytes += end - start;
+    // What is not read takes the dynamic table out of step: only the whole connection can be refused.
+    if (block.bytes > this.limits.maxHeaderBlockBytes || block.parts.length > this.limits.maxContinuations) {
+      throw calm('a header block is too long');
+    }
+    block.parts.push(copyOf(bytes, start, end));
+    if ((flags & Flag.EndHeaders) === 0) return;
+    this.block = null;
+    const whole = Buffer.concat(block.parts, block.bytes);
+    this.receiveBlock(block.streamId, whole, 0, whole.length, block.endStream);
+  }
+
+  private receiveBlock(streamId: number, bytes: Buffer, start: number, end: number, endStream: boolean): void {
+    const { headers } = this;
+    headers.reset();
+    this.decoder.decode(bytes, start, end, headers);
+    const stream = this.streams.get(streamId);
+    if (stream !== undefined) this.receiveTrailers(stream, endStream);
+    else if (streamId <= this.lastStreamId) throw protocolError(`HEADERS on stream ${streamId}, which is over`);
+    // RFC 9113 section 6.8: a stream beyond the last one that GOAWAY named is ignored.
+    else if (this.phase === Phase.Finishing) this.lastStreamId = streamId;
+    else this.open(streamId, endStream);
+  }
+
+  private receiveTrailers(stream: Http2Stream, endStream: boolean): void {
+    if (stream.isRemoteClosed) this.resetStream(stream.id, ErrorCode.StreamClosed);
+    else if (!endStream || !this.headers.isTrailers) this.resetStream(stream.id, ErrorCode.ProtocolError);
+    else if (this.headers.isTooLarge) this.resetStream(stream.id, ErrorCode.EnhanceYourCalm);
+    else stream.receiveEnd();
+  }
+
+  private open(streamId: number, endStream: boolean): void {
+    const { headers, limits } = this;
+    this.lastStreamId = streamId;
+    if (headers.isTooLarge) return this.resetStream(streamId, ErrorCode.EnhanceYourCalm);
+    if (!headers.isRequest) return this.resetStream(streamId, ErrorCode.ProtocolError);
+    if (this.streams.size + this.abandoned >= limits.maxConcurrentStreams || this.queuedBytes > limits.maxQueuedBytes) {
+      return this.resetStream(streamId, ErrorCode.RefusedStream);
+    }
+    this.control.earn(limits.controlPerMessage);
+    const stream = new Http2Stream(this, streamId, headers.contentLength);
+    this.streams.set(streamId, stream);
+    this.environment.onRequest(stream, headers);
+    if (endStream && !stream.isClosed) stream.receiveEnd();
+  }
+
+  private receiveData(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId === 0) throw protocolError('DATA on stream 0');
+    const flowBytes = end - start;
+    const to = end - padding(flags, bytes, start, end);
+    const from = start + (flags & Flag.Padded ? 1 : 0);
+    if (from > to) throw protocolError('DATA longer than its frame');
+    if (!this.receiveWindow.receive(flowBytes)) throw new ConnectionError(ErrorCode.FlowControlError, 'more DATA than the window allows');
+    const increment = this.receiveWindow.consume(flowBytes);
+    if (increment > 0) this.sendNumber(FrameType.WindowUpdate, 0, increment);
+    const isLast = (flags & Flag.EndStream) !== 0;
+    if (from === to && !isLast) this.spend(1);
+    const stream = this.streams.get(streamId);
+    if (stream !== undefined) stream.receiveData(bytes, from, to, flowBytes, isLast);
+    else if (this.isIdle(streamId)) throw protocolError(`DATA on stream ${streamId}, which is not open`);
+    else if (this.phase === Phase.Finishing) this.spend(1);
+    // For a client whose stream was reset while this was on its way, one reset more changes nothing.
+    else this.resetStream(streamId, ErrorCode.StreamClosed);
+  }
+
+  private receiveWindowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (end - start !== 4) throw frameSizeError('WINDOW_UPDATE');
+    this.spend(1);
+    const increment = readUInt31(bytes, start);
+    if (streamId === 0) {
+      if (increment === 0) throw protocolError('a WINDOW_UPDATE of 0');
+      if (!this.sendWindow.add(increment)) throw new ConnectionError(ErrorCode.FlowControlError, 'the window is too large');
+      this.resumeWaiting();
+      return;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) throw protocolError(`WINDOW_UPDATE on stream ${streamId}, which is not open`);
+    } else if (increment === 0) stream.reset(ErrorCode.ProtocolError);
+    else if (!stream.sendWindow.add(increment)) stream.reset(ErrorCode.FlowControlError);
+    else stream.resume();
+  }
+
+  private receiveReset(streamId: number, start: number, end: number): void {
+    if (end - start !== 4) throw frameSizeError('RST_STREAM');
+    if (this.isIdle(streamId)) throw protocolError(`RST_STREAM on stream ${streamId}, which is not open`);
+    const stream = this.streams.get(streamId);
+    if (stream === undefined || stream.isEnding) this.spend(1);
+    // CVE-2023-44487: each such call has cost a start and may cost what its handler goes on doing.
+    else if (!this.resets.spend(1, this.now)) throw calm('too many calls are given up');
+    stream?.close();
+  }
+
+  private receivePing(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId !== 0) throw protocolError('PING on a stream');
+    if (end - start !== 8) throw frameSizeError('PING');
+    if ((flags & Flag.Ack) !== 0) {
+      if (this.phase === Phase.Leaving && LEAVING.compare(bytes, start, end) === 0) this.finish();
+      else this.spend(1);
+      return;
+    }
+    this.spend(1);
+    this.output.header(8, FrameType.Ping, Flag.Ack, 0);
+    this.output.bytes(bytes, start, end);
+    this.checkReader();
+  }
+
+  private receiveSettings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
+    if (streamId !== 0) throw protocolError('SETTINGS on a stream');
+    const isAck = (flags & Flag.Ack) !== 0;
+    if (isAck ? end > start : (end - start) % 6 !== 0) throw frameSizeError('SETTINGS');
+    if (this.phase === Phase.Opening) {
+      if (isAck) throw protocolError('the first frame is not SETTINGS');
+      this.phase = Phase.Open;
+      this.deadlines.remove(this);
+    }
+    this.spend(1);
+    if (isAck) return;
+    for (let offset = start; offset < end; offset += 6) this.apply(bytes.readUInt16BE(offset), bytes.readUInt32BE(offset + 2));
+    this.output.header(0, FrameType.Settings, Flag.Ack, 0);
+    this.checkReader();
+  }
+
+  /** RFC 9113 section 6.5.2. */
+  private apply(setting: number, value: number): void {
+    switch (setting) {
+      case Setting.HeaderTableSize:
+        this.encoder.setTableSize(value);
+        return;
+      case Setting.EnablePush:
+        if (value > 1) throw protocolError(`SETTINGS_ENABLE_PUSH of ${value}`);
+        return;
+      case Setting.InitialWindowSize:
+        if (value > MAX_31_BITS) throw new ConnectionError(ErrorCode.FlowControlError, `SETTINGS_INITIAL_WINDOW_SIZE of ${value}`);
+        this.setInitialWindow(value);
+        return;
+      case Setting.MaxFrameSize:
+        if (value < MAX_FRAME || value > MAX_MAX_FRAME) throw protocolError(`SETTINGS_MAX_FRAME_SIZE of ${value}`);
+        return;
+      default:
+      // Nothing is pushed, frames stay at their default, and the lists sent are short.
+    }
+  }
+
+  private setInitialWindow(size: number): void {
+    const change = size - this.initialSendWindow;
+    if (change === 0) return;
+    this.initialSendWindow = size;
+    this.spend(this.streams.size / 64);
+    for (const stream of [...this.streams.values()]) {
+      if (!stream.sendWindow.add(change)) throw new ConnectionError(ErrorCode.FlowControlError, 'a window is too large');
+      if (change > 0) stream.resume();
+    }
+  }
+
+  private resetStream(streamId: number, code: ErrorCode): void {
+    this.spend(1);
+    const stream = this.streams.get(streamId);
+    if (stream !== undefined) stream.reset(code);
+    else this.sendReset(streamId, code);
+  }
+
+  /** Gives each stream that waits its turns, until there is no more room. */
+  private resumeWaiting(): void {
+    for (let before = -1; this.waiting.size > 0 && before !== this.output.waitingBytes;) {
+      before = this.output.waitingBytes;
+      for (const stream of [...this.waiting]) {
+        if (this.isOutputFull) return;
+        this.waiting.delete(stream);
+        stream.resume();
+      }
+    }
+  }
+
+  /** No stream of this number was ever open. */
+  private isIdle(streamId: number): boolean {
+    return streamId > this.lastStreamId || (streamId & 1) === 0;
+  }
+
+  /** Pays for a frame that moves nothing. */
+  private spend(amount: number): void {
+    if (!this.control.spend(amount, this.now)) throw calm('too many frames that move nothing');
+  }
+
+  /** A peer that makes us answer and does not read the answers is cut: nothing that we could say would reach it. */
+  private checkReader(): void {
+    if (this.output.waitingBytes > this.limits.outputBytes + this.limits.maxControlBytes) this.destroy();
+  }
+
+  /** No further stream is taken. */
+  private finish(): void {
+    this.deadlines.remove(this);
+    this.phase = Phase.Finishing;
+    this.output.bytes(goAwayFrame(this.lastStreamId, ErrorCode.NoError, ''));
+    if (this.streams.size === 0) this.end();
+  }
+
+  private fail(error: unknown): void {
+    const isOurs = !(error instanceof ConnectionError);
+    if (isOurs) this.environment.onInternalError(error);
+    if (!this.isReading) return;
+    const [code, text] = isOurs ? [ErrorCode.InternalError, ''] : [error.code, error.message];
+    // What is no HTTP/2 at all would not understand.
+    if (this.reader.hasPreface) this.output.bytes(goAwayFrame(this.lastStreamId, code, text));
+    this.end();
+  }
+
+  /** Closes the socket behind what is written. The other side gets a moment to read it: bytes that come in and are not read would make the system drop it. */
+  private end(): void {
+    if (!this.isReading) return;
+    this.phase = Phase.Ended;
+    this.output.end();
+    this.deadlines.add(this, this.limits.lingerMs, performance.now());
+    this.closeStreams();
+  }
+
+  private closed(): void {
+    this.phase = Phase.Ended;
+    this.deadlines.remove(this);
+    this.closeStreams();
+    this.environment.onClosed(this);
+  }
+
+  private closeStreams(): void {
+    for (const stream of [...this.streams.values()]) stream.close();
+  }
+}
+
+/** The PING that follows a GOAWAY. */
+const LEAVING = Buffer.from('leaving.', 'latin1');
+
+/** Length of the padding at a frame's end (RFC 9113 section 6.1). */
+function padding(flags: number, bytes: Buffer, start: number, end: number): number {
+  if ((flags & Flag.Padded) === 0) return 0;
+  if (start === end) throw frameSizeError('a padded frame');
+  return bytes[start] as number;
+}
+
+function copyOf(bytes: Buffer, start: number, end: number): Buffer {
+  return Buffer.from(bytes.subarray(start, end));
+}
+
+function protocolError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.ProtocolError, message);
+}
+
+function frameSizeError(frame: string): ConnectionError {
+  return new ConnectionError(ErrorCode.FrameSizeError, `the length of ${frame}`);
+}
+
+function calm(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.EnhanceYourCalm, message);
+}

@@ -1,0 +1,95 @@
+import { FRAME_HEADER, MAX_FRAME, PREFACE, readUInt24, readUInt31 } from './frames.js';
+import { ConnectionError, ErrorCode } from './http2-error.js';
+
+/** Is given each whole frame; its payload is `bytes` from `start` to `end` and stays what it is only until the call returns. */
+export interface FrameSink {
+  frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
+  /** False when nothing more is to be read. */
+  readonly isReading: boolean;
+}
+
+/** Cuts what the socket delivers into the preface and frames. A frame that lies in one chunk is read where it lies; only one that is cut is put together. */
+export class FrameReader {
+  private prefaceRead = 0;
+  /** The frame under way: its header alone, then header and payload. */
+  private partial: Buffer | null = null;
+  private filled = 0;
+
+  constructor(private readonly sink: FrameSink) {}
+
+  /** The preface is complete. */
+  get hasPreface(): boolean {
+    return this.prefaceRead === PREFACE.length;
+  }
+
+  /** Throws a ConnectionError when the client speaks no HTTP/2 or a frame is too long. */
+  push(chunk: Buffer): void {
+    let position = this.hasPreface ? 0 : this.readPreface(chunk);
+    const { length } = chunk;
+    if (this.partial !== null) position = this.complete(chunk, position);
+    while (length - position >= FRAME_HEADER && this.sink.isReading) {
+      const payload = checkLength(readUInt24(chunk, position));
+      const start = position + FRAME_HEADER;
+      if (payload > length - start) break;
+      this.deliver(chunk, position, start + payload);
+      position = start + payload;
+    }
+    if (position < length && this.sink.isReading) this.keep(chunk, position);
+  }
+
+  private readPreface(chunk: Buffer): number {
+    const bytes = Math.min(PREFACE.length - this.prefaceRead, chunk.length);
+    if (PREFACE.compare(chunk, 0, bytes, this.prefaceRead, this.prefaceRead + bytes) !== 0) {
+      throw new ConnectionError(ErrorCode.ProtocolError, 'this is no HTTP/2');
+    }
+    this.prefaceRead += bytes;
+    return bytes;
+  }
+
+  /** Goes on with the frame of the chunk before, and returns where the next one begins. */
+  private complete(chunk: Buffer, from: number): number {
+    let position = this.fill(chunk, from);
+    if (this.partial === null || this.filled < this.partial.length) return position;
+    if (this.partial.length === FRAME_HEADER) {
+      const payload = checkLength(readUInt24(this.partial, 0));
+      if (payload > 0) {
+        const whole = Buffer.allocUnsafe(FRAME_HEADER + payload);
+        this.partial.copy(whole);
+        this.partial = whole;
+        position = this.fill(chunk, position);
+        if (this.filled < whole.length) return position;
+      }
+    }
+    const whole = this.partial;
+    this.partial = null;
+    this.filled = 0;
+    this.deliver(whole, 0, whole.length);
+    return position;
+  }
+
+  private fill(chunk: Buffer, from: number): number {
+    const { partial } = this;
+    if (partial === null) return from;
+    const copied = chunk.copy(partial, this.filled, from);
+    this.filled += copied;
+    return from + copied;
+  }
+
+  private keep(chunk: Buffer, from: number): void {
+    const isHeaderWhole = chunk.length - from >= FRAME_HEADER;
+    this.partial = Buffer.allocUnsafe(FRAME_HEADER + (isHeaderWhole ? readUInt24(chunk, from) : 0));
+    this.filled = 0;
+    this.fill(chunk, from);
+  }
+
+  private deliver(bytes: Buffer, from: number, to: number): void {
+    const type = bytes[from + 3] as number;
+    const flags = bytes[from + 4] as number;
+    this.sink.frame(type, flags, readUInt31(bytes, from + 5), bytes, from + FRAME_HEADER, to);
+  }
+}
+
+function checkLength(length: number): number {
+  if (length > MAX_FRAME) throw new ConnectionError(ErrorCode.FrameSizeError, `a frame of ${length} bytes`);
+  return length;
+}

@@ -1,0 +1,245 @@
+import { freeBlock } from '@harikube/keyspace';
+import type { Expiring } from '../deadlines.js';
+import type { Http2Connection } from './connection.js';
+import { ReceiveWindow, SendWindow } from './flow-control.js';
+import { Flag, FrameType, MAX_FRAME } from './frames.js';
+import { ErrorCode } from './http2-error.js';
+
+/** Who is told what comes in on a stream. */
+export interface StreamReceiver {
+  /** A part of the body: `bytes` from `start` to `end`, which belong to the caller again when this returns. */
+  data(bytes: Buffer, start: number, end: number): void;
+  /** The client has sent everything. */
+  ended(): void;
+  /** Everything written has gone out, after a write that had to wait. */
+  drained(): void;
+  /** The stream is over; called exactly once. */
+  closed(): void;
+}
+
+/** Frames that a stream sends before another one that waits has its turn. */
+const FRAMES_PER_TURN = 4;
+
+/**
+ * One request and its answer (RFC 9113 section 5.1, without the states that only pushes have). What it sends waits here, unframed,
+ * until both flow-control windows and the connection's output have room: so that an answer nobody reads holds no more than its own bytes, and
+ * answers of one connection take turns.
+ */
+export class Http2Stream implements Expiring {
+  due = 0;
+  receiver: StreamReceiver | null = null;
+  /** Bytes written that wait to be framed. */
+  queuedBytes = 0;
+  /** Nothing more can be sent: the stream is over, or its end is written. */
+  isEnding = false;
+  isClosed = false;
+  isRemoteClosed = false;
+  /** What is written belongs to nobody else: owned blocks are freed when they have been copied. */
+  isOwner = false;
+  readonly sendWindow: SendWindow;
+  private isLocalClosed = false;
+  private receiveWindow: ReceiveWindow | null = null;
+  private headers: 'none' | 'written' | 'sent' = 'none';
+  private queue: Buffer[] = [];
+  /** How much of the first buffer in the queue is sent. */
+  private offset = 0;
+  private trailers: Buffer | null = null;
+  private heldBytes = 0;
+  private isAbandoned = false;
+  private receivedBytes = 0;
+
+  constructor(
+    private readonly connection: Http2Connection,
+    readonly id: number,
+    private readonly contentLength: number,
+  ) {
+    this.sendWindow = new SendWindow(connection.initialSendWindow);
+  }
+
+  get hasResponded(): boolean {
+    return this.headers !== 'none';
+  }
+
+  /** A whole good answer at once. */
+  reply(frame: Buffer): void {
+    this.respond();
+    this.enqueue(frame);
+    this.isEnding = true;
+    this.send(Infinity);
+  }
+
+  /** Begins a good answer; goes out with what follows. */
+  respond(): void {
+    if (this.headers === 'none') this.headers = 'written';
+  }
+
+  /** Writes parts of the answer's body. */
+  write(parts: readonly Buffer[]): void {
+    if (this.isEnding || this.isClosed) return;
+    this.respond();
+    for (const part of parts) this.enqueue(part);
+    this.send(Infinity);
+  }
+
+  /** Ends the answer: well, or with a block of trailers, which is the whole header where nothing was written. */
+  end(trailers: Buffer | null): void {
+    if (this.isEnding || this.isClosed) return;
+    this.isEnding = true;
+    this.trailers = trailers;
+    this.send(Infinity);
+  }
+
+  /** Ends the stream at once, in both directions. */
+  reset(code: ErrorCode): void {
+    if (this.isClosed) return;
+    this.connection.sendReset(this.id, code);
+    this.close();
+  }
+
+  /** Tells how many bytes of an unfinished message the receiver keeps, for the connection's bound. */
+  hold(bytes: number): void {
+    if (this.isClosed || bytes === this.heldBytes) return;
+    this.connection.partialBytes += bytes - this.heldBytes;
+    this.heldBytes = bytes;
+    if (bytes > 0 && this.connection.isHoldingTooMuch) this.reset(ErrorCode.EnhanceYourCalm);
+  }
+
+  /** The stream is over while its handler runs on, which holds its place among the connection's streams. */
+  abandon(): void {
+    this.isAbandoned = true;
+    this.connection.abandoned++;
+  }
+
+  /** The handler has ended. */
+  settle(): void {
+    if (!this.isAbandoned) return;
+    this.isAbandoned = false;
+    this.connection.abandoned--;
+  }
+
+  receiveData(bytes: Buffer, start: number, end: number, flowBytes: number, isLast: boolean): void {
+    if (this.isRemoteClosed) {
+      this.reset(ErrorCode.StreamClosed);
+      return;
+    }
+    // A frame is far smaller than a window: one that is the whole body needs no accounting.
+    if (!isLast || this.receiveWindow !== null) {
+      this.receiveWindow ??= new ReceiveWindow(this.connection.limits.streamWindowBytes);
+      if (!this.receiveWindow.receive(flowBytes)) {
+        this.reset(ErrorCode.FlowControlError);
+        return;
+      }
+    }
+    this.receivedBytes += end - start;
+    if (end > start && !this.isLocalClosed) this.receiver?.data(bytes, start, end);
+    if (this.isClosed) return;
+    if (isLast) this.receiveEnd();
+    // Of what nobody wants any more, the client gets nothing back: it would only send more of it.
+    else if (this.receiveWindow !== null && !this.isLocalClosed) {
+      const increment = this.receiveWindow.consume(flowBytes);
+      if (increment > 0) this.connection.sendNumber(FrameType.WindowUpdate, this.id, increment);
+    }
+  }
+
+  receiveEnd(): void {
+    // RFC 9113 section 8.1.1.
+    if (this.contentLength >= 0 && this.contentLength !== this.receivedBytes) {
+      this.reset(ErrorCode.ProtocolError);
+      return;
+    }
+    this.isRemoteClosed = true;
+    if (!this.isLocalClosed) this.receiver?.ended();
+    if (this.isLocalClosed) this.close();
+  }
+
+  /** There may be room again. */
+  resume(): void {
+    const waited = this.queuedBytes > 0;
+    this.send(FRAMES_PER_TURN);
+    if (waited && this.queuedBytes === 0 && !this.isClosed) this.receiver?.drained();
+  }
+
+  /** The client keeps its side open long after the answer: a server may then reset the stream without an error (RFC 9113 section 8.1). */
+  expire(): void {
+    this.reset(ErrorCode.NoError);
+  }
+
+  /** The stream is over and nothing is to be sent about it. */
+  close(): void {
+    if (this.isClosed) return;
+    this.hold(0);
+    this.isClosed = true;
+    this.connection.forget(this);
+    this.connection.queuedBytes -= this.queuedBytes;
+    this.queuedBytes = 0;
+    if (this.isOwner) this.queue.forEach(freeBlock);
+    this.queue = [];
+    this.receiver?.closed();
+  }
+
+  private enqueue(part: Buffer): void {
+    this.queue.push(part);
+    this.queuedBytes += part.length;
+    this.connection.queuedBytes += part.length;
+  }
+
+  /** Frames what there is room for. What waits for the stream's own window is gone on with at its WINDOW_UPDATE, all else when the connection has room. */
+  private send(frames: number): void {
+    const { connection } = this;
+    if (this.isClosed || this.isLocalClosed) return;
+    for (;;) {
+      if (connection.isOutputFull) return connection.wait(this);
+      if (this.headers === 'written') {
+        this.headers = 'sent';
+        connection.sendHeaders(this.id, connection.encoder.response(), false);
+      }
+      if (this.queuedBytes === 0) break;
+      const window = Math.min(connection.sendWindow.available, this.sendWindow.available);
+      if (window <= 0) {
+        if (this.sendWindow.available > 0) connection.wait(this);
+        return;
+      }
+      if (frames-- === 0) return connection.wait(this);
+      this.sendData(Math.min(this.queuedBytes, window, MAX_FRAME));
+    }
+    this.queue.length = 0;
+    if (this.isEnding) this.sendEnd();
+  }
+
+  /** One DATA frame, out of as many buffers of the queue as it takes. */
+  private sendData(length: number): void {
+    const { connection, queue } = this;
+    const { output } = connection;
+    output.header(length, FrameType.Data, Flag.None, this.id);
+    connection.sendWindow.available -= length;
+    this.sendWindow.available -= length;
+    connection.queuedBytes -= length;
+    this.queuedBytes -= length;
+    let taken = 0;
+    let rest = length;
+    while (rest > 0) {
+      const part = queue[taken] as Buffer;
+      const bytes = Math.min(rest, part.length - this.offset);
+      output.bytes(part, this.offset, this.offset + bytes);
+      rest -= bytes;
+      this.offset += bytes;
+      if (this.offset === part.length) {
+        if (this.isOwner) freeBlock(part);
+        this.offset = 0;
+        taken++;
+      }
+    }
+    if (taken === queue.length) queue.length = 0;
+    else if (taken > 0) queue.splice(0, taken);
+    connection.control.earn(connection.limits.controlPerMessage);
+  }
+
+  private sendEnd(): void {
+    const { connection } = this;
+    this.isLocalClosed = true;
+    const { trailers } = this;
+    connection.sendHeaders(this.id, trailers === null ? connection.encoder.okTrailers() : connection.encoder.plain(trailers), true);
+    if (this.isRemoteClosed) this.close();
+    else connection.deadlines.add(this, connection.limits.lingerMs, performance.now());
+  }
+}
