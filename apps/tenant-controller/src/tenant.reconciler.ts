@@ -71,9 +71,14 @@ export class TenantReconciler implements Reconciler {
     if (tenant === undefined) return {};
     let state: State = { tenant, namespace: this.#caches.namespaces.get(name) ?? null, isFresh: false, hasRights: false };
     for (let steps = 0; steps < MAX_STEPS; steps++) {
-      const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
-      if (outcome === null) return {};
-      state = outcome;
+      try {
+        const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
+        if (outcome === null) return {};
+        state = outcome;
+      } catch (error) {
+        if (isRoleUnseen(error)) return { requeueAfterMs: 0 };
+        throw error;
+      }
     }
     throw new Error(`the Tenant ${name} took ${MAX_STEPS} steps without coming to a rest`);
   }
@@ -168,8 +173,11 @@ export class TenantReconciler implements Reconciler {
 
   async #applyRights(state: State, signal: AbortSignal): Promise<Outcome> {
     const drifted = this.#rights(state.tenant).filter(isDrifted);
-    await Promise.all(drifted.map((child) => this.#applyRight(child, signal)));
-    return { ...state, hasRights: true };
+    const isOfOwnRole = ({ resource }: Child): boolean => resource === CLUSTER_ROLE_BINDINGS;
+    const first = drifted.some(({ resource }) => resource === CLUSTER_ROLES) ? drifted.filter((child) => !isOfOwnRole(child)) : drifted;
+    await Promise.all(first.map((child) => this.#applyRight(child, signal)));
+    // kube-apiserver refuses a binding until it has noticed the role. What tells it tells the watch of the roles, which goes on here.
+    return first.length < drifted.length ? null : { ...state, hasRights: true };
   }
 
   /** Names with a colon in them are ours alone, so that an apply takes nothing from anybody. */
@@ -241,6 +249,11 @@ function includes(object: unknown, part: unknown): boolean {
     return Object.entries(part).every(([name, value]) => value === undefined || includes(fields[name], value));
   }
   return object === part;
+}
+
+/** A binding is refused so while kube-apiserver's authorizer has not noticed the role that it names. */
+function isRoleUnseen(error: unknown): boolean {
+  return error instanceof StatusError && error.isNotFound && error.status.details?.kind === 'clusterrolebindings';
 }
 
 async function found<T>(answer: Promise<T>): Promise<T | null> {

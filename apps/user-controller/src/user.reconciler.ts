@@ -76,9 +76,14 @@ export class UserReconciler implements Reconciler {
     if (user === undefined) return {};
     let state: State = { user, secret: undefined, hasChildren: false, conflicts: [] };
     for (let steps = 0; steps < MAX_STEPS; steps++) {
-      const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
-      if (outcome === null) return {};
-      state = outcome;
+      try {
+        const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
+        if (outcome === null) return {};
+        state = outcome;
+      } catch (error) {
+        if (isRoleUnseen(error)) return { requeueAfterMs: 0 };
+        throw error;
+      }
     }
     throw new Error(`the User ${name} took ${MAX_STEPS} steps without coming to a rest`);
   }
@@ -131,8 +136,14 @@ export class UserReconciler implements Reconciler {
 
   async #applyChildren(state: State, signal: AbortSignal): Promise<Outcome> {
     const drifted = this.#children(state.user, this.#tenantOf(state.user)).filter((child) => isDrifted(child, state.user));
-    const conflicts = await Promise.all(drifted.map((child) => this.#ensure(child, state.user, signal)));
-    return { ...state, hasChildren: true, conflicts: conflicts.filter((conflict) => conflict !== null) };
+    const first = drifted.filter(({ wanted }) => !('roleRef' in wanted));
+    const wave = first.length > 0 ? first : drifted;
+    const conflicts = (await Promise.all(wave.map((child) => this.#ensure(child, state.user, signal)))).filter(
+      (conflict) => conflict !== null,
+    );
+    // kube-apiserver refuses a binding until it has noticed the role. What tells it tells the watch of the roles, which goes on here.
+    if (wave !== drifted && conflicts.length === 0) return null;
+    return { ...state, hasChildren: true, conflicts };
   }
 
   /** The name of what is in the way; null: it is as wanted. */
@@ -274,6 +285,11 @@ function isPart(object: unknown, part: unknown): boolean {
     return Object.entries(part).every(([name, value]) => value === undefined || isPart(fields[name], value));
   }
   return object === part;
+}
+
+/** A binding is refused so while kube-apiserver's authorizer has not noticed the role that it names. */
+function isRoleUnseen(error: unknown): boolean {
+  return error instanceof StatusError && error.isNotFound && error.status.details?.kind === 'rolebindings';
 }
 
 async function found<T>(answer: Promise<T>): Promise<T | null> {
