@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from '@harikube/platform';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 /** The names of controller-runtime, so that its dashboards show this webhook too; and what it has of its own. */
 export class AdmissionMetrics {

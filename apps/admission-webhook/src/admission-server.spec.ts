@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -145,6 +146,15 @@ describe('startAdmissionServer', () => {
     expect((await reply).text).toContain('"allowed":true');
     await closed;
     await expect(post(PATH, tenant())).rejects.toThrow();
+  });
+
+  it('does not wait for connections on which nothing is asked', async () => {
+    const socket: TLSSocket = connect({ host: '127.0.0.1', port: server.port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    socket.resume();
+    const ended = once(socket, 'close');
+    await server.close();
+    await ended;
   });
 
   it('says in a sentence why it cannot listen', async () => {

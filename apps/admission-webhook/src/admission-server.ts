@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Server } from 'node:https';
 import { Controller, type DynamicModule, Inject, Module, Param, Post, Query, Req, Res } from '@nestjs/common';
@@ -22,7 +23,7 @@ export interface AdmissionServer {
 }
 
 /** The webhook cannot be served where it was told to be. */
-export class AdmissionListenError extends Error {
+class AdmissionListenError extends Error {
   override readonly name = 'AdmissionListenError';
   /** Its message is for whoever started the process. */
   readonly exitCode = 1;
@@ -36,6 +37,8 @@ const KEEP_ALIVE_MS = 120_000;
 const REQUEST_MS = 30_000;
 /** As long as kube-apiserver waits for an answer at most. */
 const CLOSE_MS = 30_000;
+/** How long a question that is on its way at the end may still take to arrive. */
+const LINGER_MS = 1000;
 
 @Controller()
 class AdmissionController {
@@ -87,6 +90,11 @@ export async function startAdmissionServer({ listen, tls, handler, logger }: Adm
   const server: Server = app.getHttpServer();
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.requestTimeout = REQUEST_MS;
+  const answering = new Set<ServerResponse>();
+  server.on('request', (_request, response) => {
+    answering.add(response);
+    response.once('close', () => answering.delete(response));
+  });
   const stopFollowing = tls.onChange((pair) => server.setSecureContext({ ...pair }));
   try {
     await (host === '' ? app.listen(port) : app.listen(port, host));
@@ -110,12 +118,15 @@ export async function startAdmissionServer({ listen, tls, handler, logger }: Adm
       stopFollowing();
       // A connection that is in use ends soon after its answer.
       server.keepAliveTimeout = 1;
+      server.close();
+      // Resolves when the last connection is gone, as a second close of a server does.
+      const closed = app.close();
       const overdue = setTimeout(() => server.closeAllConnections(), CLOSE_MS);
-      const closed = new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
-      await app.close();
+      await Promise.all([...answering].map((response) => once(response, 'close')));
+      // kube-apiserver opens connections ahead; one on which nothing was asked so far is not idle to Node, which waits for the question.
+      const linger = setTimeout(() => server.closeAllConnections(), LINGER_MS);
       await closed;
+      clearTimeout(linger);
       clearTimeout(overdue);
     },
   };
