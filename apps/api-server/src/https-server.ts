@@ -1,0 +1,176 @@
+import 'reflect-metadata';
+import { constants } from 'node:crypto';
+import type { Http2SecureServer } from 'node:http2';
+import {
+  All,
+  type ArgumentsHost,
+  Catch,
+  Controller,
+  type DynamicModule,
+  type ExceptionFilter,
+  HttpException,
+  Inject,
+  Module,
+  Req,
+  Res,
+} from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type BindAddress, ConfigError, listenReason, type Logger, NestLogger, type TlsPair } from '@harikube/platform';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Connections, type RawRequest, type RawResponse } from './connections.js';
+import { RequestPipeline } from './request-pipeline.js';
+import { failure, internalError, pathMethodNotAllowed } from './status-answer.js';
+
+export interface HttpsServerOptions {
+  readonly listen: BindAddress;
+  readonly pair: TlsPair;
+  /** Whose clients TLS checks, as PEM. */
+  readonly authorities: readonly string[];
+  readonly pipeline: RequestPipeline;
+  readonly connections: Connections;
+  readonly logger: Logger;
+}
+
+export interface HttpsServer {
+  readonly port: number;
+  /** For the connections that are made from now on. */
+  useTls(pair: TlsPair, authorities: readonly string[]): void;
+  /** Takes no more connections. */
+  stopListening(): void;
+  close(): Promise<void>;
+}
+
+/** Every request is one for the pipeline, whatever its path: see `rewriteUrl` below. */
+@Controller()
+class ApiController {
+  constructor(
+    @Inject(RequestPipeline) private readonly pipeline: RequestPipeline,
+    @Inject(Connections) private readonly connections: Connections,
+  ) {}
+
+  @All()
+  async handle(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    reply.hijack();
+    const raw: RawRequest = request.raw;
+    const response: RawResponse = reply.raw;
+    await this.connections.during(async () => {
+      const answer = await this.pipeline.handle(this.connections.requestOf(raw, response, request.originalUrl));
+      if (!response.destroyed) this.connections.send(raw, response, answer);
+    });
+  }
+}
+
+/** What the framework refuses before the pipeline sees it: methods that nobody uses, a content type that is none. */
+@Catch()
+class StatusFilter implements ExceptionFilter {
+  catch(error: unknown, host: ArgumentsHost): void {
+    const reply = host.switchToHttp().getResponse<FastifyReply>();
+    const code = error instanceof HttpException ? error.getStatus() : statusCodeOf(error);
+    const { status } =
+      code === 404
+        ? pathMethodNotAllowed()
+        : code === 415
+          ? failure(415, 'UnsupportedMediaType', 'the content type of the request is none')
+          : internalError('the server failed');
+    void reply
+      .code(status.code ?? 500)
+      .headers({ 'content-type': 'application/json', 'cache-control': 'no-cache, private', 'x-content-type-options': 'nosniff' })
+      .send(`${JSON.stringify(status)}\n`);
+  }
+}
+
+@Module({})
+class ApiModule {
+  static register(pipeline: RequestPipeline, connections: Connections): DynamicModule {
+    return {
+      module: ApiModule,
+      controllers: [ApiController],
+      providers: [
+        { provide: RequestPipeline, useValue: pipeline },
+        { provide: Connections, useValue: connections },
+      ],
+    };
+  }
+}
+
+const MAX_STREAMS = 1000;
+const MAX_HEADER_BYTES = 1024 * 1024;
+/** A user is told with one header for each of his groups. */
+const MAX_HEADERS = 4000;
+/** In megabytes, of one connection: kube-apiserver sends the requests of all users over a few. */
+const MAX_SESSION_MEMORY = 256;
+/** kube-apiserver asks every half a minute. */
+const IDLE_MS = 180_000;
+const HEADERS_MS = 32_000;
+
+/** Serves HTTP/2 and HTTP/1.1 over TLS. Client certificates are asked for and not demanded: who needs one is decided for each request. */
+export async function startHttpsServer(options: HttpsServerOptions): Promise<HttpsServer> {
+  const { listen, pipeline, connections, logger } = options;
+  const adapter = new FastifyAdapter({
+    http2: true,
+    https: {
+      ...tlsOptions(options.pair, options.authorities),
+      allowHTTP1: true,
+      settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
+      maxHeaderListPairs: MAX_HEADERS,
+      maxSessionMemory: MAX_SESSION_MEMORY,
+      ...{ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS },
+    },
+    http2SessionTimeout: IDLE_MS,
+    // The framework's own idea of a path is no part of this: all paths are one route.
+    rewriteUrl: () => '/',
+    skipMiddie: true,
+    logger: false,
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.register(pipeline, connections), adapter, {
+    logger: new NestLogger(logger),
+    abortOnError: false,
+    bodyParser: false,
+    forceCloseConnections: true,
+  });
+  app.useGlobalFilters(new StatusFilter());
+  const fastify = adapter.getInstance();
+  // The body stays where it is until it is known who sends it.
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('*', (_request: unknown, _body: unknown, done: (error: null) => void) => done(null));
+  const server: Http2SecureServer = adapter.getHttpServer<Http2SecureServer>();
+  connections.follow(server);
+  server.on('tlsClientError', () => undefined);
+  try {
+    await app.listen(listen.port, listen.host === '' ? '::' : listen.host);
+  } catch (error) {
+    await app.close();
+    throw new ConfigError([
+      `cannot serve the API on ${listen.host}:${listen.port}: ${listenReason(error)}; choose another --secure-bind-address`,
+    ]);
+  }
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : listen.port,
+    useTls: (pair, authorities) => server.setSecureContext(tlsOptions(pair, authorities)),
+    stopListening: () => {
+      server.close();
+    },
+    close: () => app.close(),
+  };
+}
+
+function tlsOptions({ cert, key }: TlsPair, authorities: readonly string[]): object {
+  return {
+    cert,
+    key,
+    ca: [...authorities],
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2',
+    // A resumed session has the certificate of its client, and not the chain.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function statusCodeOf(error: unknown): number {
+  return typeof error === 'object' && error !== null && 'statusCode' in error && typeof error.statusCode === 'number'
+    ? error.statusCode
+    : 500;
+}
