@@ -125,10 +125,10 @@ describe('AdmissionHandler', () => {
     await ask(CANARY, { webhook: CANARY });
     const text = await registry.metrics();
     expect(text).toContain(
-      'controller_runtime_webhook_requests_total{webhook="mutate-product-webshop-harikube-info-v1-tenant",code="200"} 2',
+      'controller_runtime_webhook_requests_total{webhook="/mutate-product-webshop-harikube-info-v1-tenant",code="200"} 2',
     );
-    expect(text).toContain('controller_runtime_webhook_requests_in_flight{webhook="mutate-product-webshop-harikube-info-v1-tenant"} 0');
-    expect(text).toContain('controller_runtime_webhook_latency_seconds_count{webhook="mutate-product-webshop-harikube-info-v1-tenant"} 2');
+    expect(text).toContain('controller_runtime_webhook_requests_in_flight{webhook="/mutate-product-webshop-harikube-info-v1-tenant"} 0');
+    expect(text).toContain('controller_runtime_webhook_latency_seconds_count{webhook="/mutate-product-webshop-harikube-info-v1-tenant"} 2');
     expect(text).not.toContain(CANARY);
     expect(new AdmissionMetrics(registry).requests).toBe(registry.getSingleMetric('controller_runtime_webhook_requests_total'));
   });

@@ -64,14 +64,16 @@ export class AdmissionHandler {
     const does = this.#webhooks.get(webhook);
     if (does === undefined) return null;
     const { latency, inFlight, requests } = this.#options.metrics;
-    const stop = latency.startTimer({ webhook });
-    inFlight.inc({ webhook });
+    // As controller-runtime labels them.
+    const labels = { webhook: `/${webhook}` };
+    const stop = latency.startTimer(labels);
+    inFlight.inc(labels);
     try {
       const { uid, verdict } = await this.#judge(question, does);
       return reviewOf(uid, verdict);
     } finally {
-      inFlight.dec({ webhook });
-      requests.inc({ webhook, code: 200 });
+      inFlight.dec(labels);
+      requests.inc({ ...labels, code: 200 });
       stop();
     }
   }

@@ -14,7 +14,8 @@ import { type AdmissionServer, startAdmissionServer } from './admission-server.j
 import { reviewBody } from './spec/review.js';
 
 const PATH = '/mutate-product-webshop-harikube-info-v1-tenant?timeout=10s';
-const logger = createLogger({ format: 'plain', debug: false, destination: { write: () => true } });
+let log: string;
+const logger = createLogger({ format: 'plain', debug: false, destination: { write: (text) => (log += text) } });
 
 let folder: string;
 let tls: TlsFiles;
@@ -70,6 +71,7 @@ function servedName(): Promise<string> {
 const tenant = (metadata: object = {}): string => reviewBody({ kind: 'Tenant', object: { metadata } });
 
 beforeEach(async () => {
+  log = '';
   folder = mkdtempSync(join(tmpdir(), 'harikube-admission-'));
   write(selfSigned('one'));
   tls = TlsFiles.load({ folder, logger });
@@ -117,6 +119,17 @@ describe('startAdmissionServer', () => {
     expect((await post(PATH, tenant())).text).toContain('"code":500');
     judge = () => ALLOWED;
     expect((await post(PATH, tenant())).text).toContain('"allowed":true');
+  });
+
+  it('takes a client that leaves in the middle for what it is', async () => {
+    const socket: TLSSocket = connect({ host: '127.0.0.1', port: server.port, rejectUnauthorized: false });
+    await once(socket, 'secureConnect');
+    const head = `POST ${PATH} HTTP/1.1\r\nhost: webhook\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{`;
+    await new Promise((resolve) => socket.write(head, resolve));
+    socket.destroy();
+    await once(socket, 'close');
+    expect((await post(PATH, tenant())).text).toContain('"allowed":true');
+    expect(log).not.toContain('ERROR');
   });
 
   it('shows a replaced certificate to the next connection and goes on with the open ones', async () => {

@@ -7,6 +7,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { type BindAddress, listenReason, type Logger, NestLogger, type TlsFiles } from '@harikube/platform';
 import { AdmissionHandler, BodyTooLargeError } from './admission-handler.js';
+import { BadReviewError } from './admission-review.js';
 
 export interface AdmissionServerOptions {
   readonly listen: BindAddress;
@@ -135,12 +136,17 @@ export async function startAdmissionServer({ listen, tls, handler, logger }: Adm
 async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  // Left with an exception, the loop would end the connection, and the answer with it.
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    if (!Buffer.isBuffer(chunk)) continue;
-    bytes += chunk.length;
-    if (bytes > MOST_BODY_BYTES) throw new BodyTooLargeError(`the body is longer than ${MOST_BODY_BYTES} bytes`);
-    chunks.push(chunk);
+  try {
+    // Left with an exception, the loop would end the connection, and the answer with it.
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      if (!Buffer.isBuffer(chunk)) continue;
+      bytes += chunk.length;
+      if (bytes > MOST_BODY_BYTES) throw new BodyTooLargeError(`the body is longer than ${MOST_BODY_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof BodyTooLargeError) throw error;
+    throw new BadReviewError('the body ended before it was whole');
   }
   return Buffer.concat(chunks).toString('utf8');
 }

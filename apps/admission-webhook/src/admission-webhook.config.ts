@@ -8,7 +8,9 @@ export interface AdmissionWebhookConfig extends ServiceSettings {
 }
 
 const DEFAULT_LISTEN = ':9443';
+/** 128 MiB by default. Node has four threads for this and for looking up names; above three, give it more by UV_THREADPOOL_SIZE. */
 const DEFAULT_PARALLEL = 2;
+/** About as many as are hashed within the ten seconds that kube-apiserver waits. */
 const DEFAULT_WAITING = 100;
 const MIB = 1024;
 

@@ -51,6 +51,7 @@ export class PasswordHasher {
     this.#tell();
     try {
       const { hash = argon2id, parameters } = this.#options;
+      signal.throwIfAborted();
       return await hash(password, parameters);
     } finally {
       const [next] = this.#line;

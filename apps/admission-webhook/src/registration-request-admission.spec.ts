@@ -174,7 +174,7 @@ describe('RegistrationRequestAdmission, mutating a new object', () => {
     const { denial } = await mutate({ object }, admission({ taken: 'jane@example.com', hash }));
     expect(denial).toMatchObject({
       code: 409,
-      reason: 'AlreadyExists',
+      reason: 'Conflict',
       message: 'a registration with this e-mail address exists already',
       details: { causes: [{ reason: 'FieldValueDuplicate', field: 'spec.user.email' }] },
     });

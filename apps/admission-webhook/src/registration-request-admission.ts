@@ -161,12 +161,12 @@ function notTextCause(value: unknown): Cause {
     : { reason: 'FieldValueTypeInvalid', message: 'Invalid value: must be of type string', field: 'spec.password' };
 }
 
-/** Without a word on the other registration. */
+/** Without a word on the other registration. `AlreadyExists` would be taken for an object of this name, which clients then go and read. */
 function alreadyRegistered({ kind, name }: AdmissionRequest): Verdict {
   const cause = { reason: 'FieldValueDuplicate', message: 'Duplicate value: the address is registered already', field: 'spec.user.email' };
   return denied({
     code: 409,
-    reason: 'AlreadyExists',
+    reason: 'Conflict',
     message: 'a registration with this e-mail address exists already',
     details: { ...(name === '' ? {} : { name }), group: kind.group, kind: kind.kind, causes: [cause] },
   });

@@ -351,7 +351,7 @@ describe('the admission webhook on a real kube-apiserver', () => {
     const labelled = (name: string): RegistrationRequest => registration(name, CANARY, { name, labels: { again: 'yes' } });
     const dry = async (): Promise<string> => succeed([...create, '--dry-run=server', '-o', 'json'], labelled('again'));
     await eventually(async () => (await dry()).includes('"late": "yes"'));
-    const total = 'controller_runtime_webhook_requests_total{webhook="mutate-product-webshop-harikube-info-v1-registrationrequest"';
+    const total = 'controller_runtime_webhook_requests_total{webhook="/mutate-product-webshop-harikube-info-v1-registrationrequest"';
     const before = count(await page('/metrics'), total);
     const answer = await succeed([...create, '-o', 'json'], labelled('again'));
     expect(answer).toMatch(PHC);
@@ -378,8 +378,8 @@ describe('the admission webhook on a real kube-apiserver', () => {
     const taken = registration('taken');
     taken.spec.user.email = 'Taken@Example.com';
     await eventually(async () => (await kubectl([...create, '--dry-run=server'], taken)).code !== 0);
-    const { code, isAlreadyExists, status } = await refusal(client.create(REGISTRATION_REQUESTS, taken));
-    expect([code, isAlreadyExists]).toEqual([409, true]);
+    const { code, isConflict, status } = await refusal(client.create(REGISTRATION_REQUESTS, taken));
+    expect([code, isConflict]).toEqual([409, true]);
     expect(status.details?.causes).toEqual([expect.objectContaining({ field: 'spec.user.email' })]);
     expect(JSON.stringify(status)).not.toMatch(/other|u-1|@/);
     expect(await refuse(create, taken)).toContain('a registration with this e-mail address exists already');
