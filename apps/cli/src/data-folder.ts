@@ -4,6 +4,13 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, explainFileError, FileLock, isRunning, parseIdentity, type ProcessIdentity, SetupError } from '@harikube/local-cluster';
 
+/** A process with services of the platform. */
+export interface ServiceProcess {
+  readonly name: string;
+  /** Base of its metrics and health. */
+  readonly healthUrl: string;
+}
+
 export interface RunningState {
   /** The `harikube up` that wrote this. */
   readonly supervisor: ProcessIdentity;
@@ -14,6 +21,12 @@ export interface RunningState {
   /** Base of the router's health and metrics; absent with plain etcd. */
   readonly routerHealthUrl?: string;
   readonly apiServerUrl: string;
+  /** Absent until it has been started. */
+  readonly controllerManagerUrl?: string;
+  /** Absent with `--bare`. */
+  readonly services?: readonly ServiceProcess[];
+  /** By kind and name; absent with `--bare`. */
+  readonly webhooks?: readonly string[];
   readonly isReady: boolean;
 }
 
@@ -38,6 +51,14 @@ export class DataFolder {
   }
   get certificates(): string {
     return join(this.path, 'pki');
+  }
+  /** The ports of the platform's services. */
+  get ports(): string {
+    return join(this.path, 'ports.json');
+  }
+  /** What the services are told that run in one process. */
+  get serviceFlags(): string {
+    return join(this.path, 'services.json');
   }
   get #stateFile(): string {
     return join(this.path, 'state.json');

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { FileLock } from '@harikube/local-cluster';
 import { EXAMPLES, LAUNCHER } from './repository.js';
+import { SERVICE_COMMANDS } from './services.js';
 
 describe('harikube', () => {
   let folder = '';
@@ -44,8 +45,34 @@ describe('harikube', () => {
   it('lists its commands', () => {
     const { status, stdout } = harikube('help');
     expect(status).toBe(0);
-    for (const command of ['up', 'router', 'topology', 'status', 'version']) expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
+    for (const command of ['up', 'router', ...SERVICE_COMMANDS.map(({ name }) => name), 'topology', 'status', 'version'])
+      expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
+    expect(stdout).not.toMatch(/^ {2}services\b/m);
     expect(harikube().stdout).toBe(stdout);
+  });
+
+  describe('a service', () => {
+    it.each(SERVICE_COMMANDS.map(({ name }) => name))('%s shows its flags, and refuses others with the nearest', (name) => {
+      expect(harikube(name, '--help')).toMatchObject({ status: 0, stdout: expect.stringContaining('--health-probe-bind-address=VALUE') });
+      expect(harikube(name, '--namespce', 'x')).toMatchObject({
+        status: 2,
+        stdout: '',
+        stderr: expect.stringMatching(/^harikube: unknown flag "--namespce".*--namespace/),
+      });
+    });
+
+    it('reads the flags of several from a file, and says what is wrong with it', () => {
+      const file = join(folder, 'services.json');
+      expect(harikube('services')).toMatchObject({ status: 2, stderr: expect.stringContaining('takes one file') });
+      expect(harikube('services', file)).toMatchObject({ status: 1, stderr: expect.stringContaining(file) });
+      writeFileSync(file, '{"api-srver":[]}');
+      expect(harikube('services', file)).toMatchObject({
+        status: 1,
+        stderr: expect.stringContaining('does not hold the flags of services'),
+      });
+      writeFileSync(file, '{"user-controller":["--debgu"]}');
+      expect(harikube('services', file)).toMatchObject({ status: 2, stderr: expect.stringContaining('--debug') });
+    });
   });
 
   it('prints the versions of what it runs', () => {
@@ -55,10 +82,10 @@ describe('harikube', () => {
   });
 
   describe('up', () => {
-    it('refuses --separate by its name', () => {
-      const { status, stderr } = harikube('up', '--separate');
+    it('refuses --separate without the platform', () => {
+      const { status, stderr } = harikube('up', '--bare', '--separate');
       expect(status).toBe(1);
-      expect(stderr).toMatch(/^harikube: --separate .*: leave it out\n$/);
+      expect(stderr).toMatch(/^harikube: --separate has no meaning with --bare.*: leave one of them out\n$/);
     });
 
     it('refuses a topology file that is not there', () => {

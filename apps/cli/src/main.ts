@@ -2,6 +2,7 @@ import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, Setu
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Env, readEnv } from '@harikube/platform';
 import { packageVersion } from './repository.js';
+import { isServiceCommand, runServiceCommand, SERVICE_COMMANDS } from './services.js';
 
 /** Exit code of a command line that cannot be understood. */
 const USAGE = 2;
@@ -9,8 +10,10 @@ const USAGE = 2;
 /** Runs one command line; resolves to its exit code. Each command loads its own libraries: the database drivers alone take longer than most commands. */
 export async function main(argv: readonly string[]): Promise<number> {
   const env = readEnv();
-  // The router reads its flags itself: it knows the reference's spellings.
+  // The router and the services read their flags themselves: they know the reference's spellings.
   if (argv[0] === 'router') return await router(argv.slice(1), env);
+  const [command = ''] = argv;
+  if (isServiceCommand(command)) return await service(command, argv.slice(1), env);
   if (argv[0] === 'create-registrationrequest') return await plugin(argv.slice(1), env);
   if (argv[0] === 'complete-create-registrationrequest') {
     const { completions } = await import('./create-registrationrequest.js');
@@ -38,13 +41,13 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
 
   program
     .command('up')
-    .description('start a control plane on this machine and keep it running')
+    .description('start the platform on this machine and keep it running')
     .option('--data <folder>', 'where everything is kept', '.harikube')
     .option('--port <number>', 'port of the Kubernetes API on 127.0.0.1', parsePort, 6443)
     .option('--topology <file>', 'which kinds live in which database (default: the example, examples/topology.yaml)')
-    .option('--bare', 'the control plane alone: no example CRDs, no example topology', false)
+    .option('--bare', 'the control plane alone: no platform, no example topology', false)
+    .option('--separate', 'a process for each service of the platform instead of one for all', false)
     .addOption(new Option('--store <kind>', 'what Kubernetes stores everything in').choices(['router', 'etcd']).default('router'))
-    .addOption(new Option('--separate', "the platform's apps as a process each").hideHelp())
     .addOption(
       new Option('--kubernetes-download-url <url>', 'where Kubernetes releases are')
         .default(RELEASE_URLS.kubernetes)
@@ -54,8 +57,6 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
       new Option('--etcd-download-url <url>', 'where etcd releases are').default(RELEASE_URLS.etcd).env('HARIKUBE_ETCD_DOWNLOAD_URL'),
     )
     .action(async (options: UpFlags) => {
-      if (options.separate)
-        throw new SetupError("--separate runs each of the platform's apps by itself, and there are none yet: leave it out");
       const { up } = await import('./up.js');
       done(await up({ ...options, urls: { kubernetes: options.kubernetesDownloadUrl, etcd: options.etcdDownloadUrl } }, env));
     });
@@ -64,6 +65,12 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
     .command('router')
     .description('run the data layer alone: one etcd endpoint, many databases (see "harikube router --help")')
     .action(() => undefined);
+  for (const { name, summary } of SERVICE_COMMANDS) {
+    program
+      .command(name)
+      .description(`${summary} (see "harikube ${name} --help")`)
+      .action(() => undefined);
+  }
 
   const topology = program.command('topology').description('ask a topology which kinds live in which database');
   topology
@@ -132,7 +139,7 @@ interface UpFlags {
   readonly topology?: string;
   readonly bare: boolean;
   readonly store: 'router' | 'etcd';
-  readonly separate?: boolean;
+  readonly separate: boolean;
   readonly kubernetesDownloadUrl: string;
   readonly etcdDownloadUrl: string;
 }
@@ -157,6 +164,16 @@ async function router(argv: readonly string[], env: Env): Promise<number> {
   const { runRouter } = await import('@harikube/router');
   try {
     await runRouter(argv, env);
+    return 0;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+/** Resolves when the services serve; the process ends by itself after a signal. */
+async function service(command: string, argv: readonly string[], env: Env): Promise<number> {
+  try {
+    await runServiceCommand(command, argv, env);
     return 0;
   } catch (error) {
     return report(error);

@@ -1,8 +1,6 @@
 import { ROUTER_ENV, ROUTER_NODE_FLAGS } from '../bin/router-memory.js';
-import { execFile } from 'node:child_process';
-import { readdirSync, rmSync } from 'node:fs';
-import { get } from 'node:http';
-import { dirname, join, relative } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import {
   Binaries,
   checkPort,
@@ -23,8 +21,10 @@ import {
   Supervisor,
 } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
-import { DataFolder } from './data-folder.js';
-import { EXAMPLES, LAUNCHER } from './repository.js';
+import { DataFolder, type RunningState } from './data-folder.js';
+import { isOk } from './http-page.js';
+import { readyScreen, shown } from './ready-screen.js';
+import { LAUNCHER } from './repository.js';
 import { Terminal } from './terminal.js';
 import { EXAMPLE_TOPOLOGY, topologyAddress } from './topology-address.js';
 
@@ -35,7 +35,10 @@ export interface UpOptions {
   readonly data: string;
   readonly port: number;
   readonly topology?: string;
+  /** No platform: the control plane alone. */
   readonly bare: boolean;
+  /** A process for each service of the platform. */
+  readonly separate: boolean;
   readonly store: 'router' | 'etcd';
   readonly urls: Partial<ReleaseUrls>;
 }
@@ -48,6 +51,8 @@ interface Store {
 
 /** Runs a control plane until a signal comes; resolves to the exit code. Refuses with a `SetupError` or `ProcessStartError`. */
 export async function up(options: UpOptions, env: Env): Promise<number> {
+  if (options.bare && options.separate)
+    throw new SetupError('--separate has no meaning with --bare, which runs no services: leave one of them out');
   const topology = topologyOf(options, env);
   const folder = new DataFolder(options.data);
   const terminal = new Terminal(process.stdout);
@@ -96,27 +101,39 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
       onEvent,
     });
     stops.push(() => controlPlane.stop());
-    const state = {
+    let state: RunningState = {
       supervisor: ownIdentity(),
       startedAt: new Date().toISOString(),
       store: options.store,
       storeEndpoint: store.endpoint,
       routerHealthUrl: store.healthUrl,
       apiServerUrl: `https://127.0.0.1:${options.port}`,
+      isReady: false,
     };
-    folder.writeState({ ...state, isReady: false });
-    await terminal.step('kube-apiserver and kube-controller-manager', () => controlPlane.start(signal));
+    const keepState = (more: Partial<RunningState>): void => folder.writeState((state = { ...state, ...more }));
+    keepState({});
+    const [, platformCode] = await terminal.step('kube-apiserver and kube-controller-manager', () =>
+      // What the platform needs is read while Kubernetes starts.
+      Promise.all([controlPlane.start(signal), options.bare ? null : import('./local-platform.js')]),
+    );
+    keepState({ controllerManagerUrl: controlPlane.controllerManagerUrl ?? undefined });
 
-    if (!options.bare) {
-      const kubectl = (...args: string[]): Promise<void> =>
-        runKubectl(binaries.kubectl.path, args, { ...env, KUBECONFIG: folder.kubeconfig }, signal);
-      await terminal.step('example CRDs (Tenant, User, Email)', async () => {
-        await kubectl('apply', '--server-side', '--force-conflicts', '-f', join(EXAMPLES, 'crds'));
-        await kubectl('wait', '--for=condition=Established', '--timeout=60s', '-f', join(EXAMPLES, 'crds'));
-      });
+    if (platformCode !== null) {
+      const { apiServerUrl } = state;
+      const platform = await platformCode.LocalPlatform.prepare({ folder, apiServerUrl, isSeparate: options.separate, env, onEvent });
+      stops.push(() => platform.stop());
+      keepState({ services: platform.processes, webhooks: platform.webhooks });
+      await terminal.step('kinds, accounts and rights of the platform', () => platform.install(signal));
+      await terminal.step(`services (${platform.processes.map(({ name }) => name).join(', ')})`, () => platform.start(signal));
+      await terminal.step('admission and aggregated API', () => platform.connect(signal));
+    } else if (existsSync(folder.ports)) {
+      const { LocalPlatform } = await import('./local-platform.js');
+      await terminal.step('webhooks and aggregated API of an earlier run removed', () =>
+        LocalPlatform.disconnect(folder.kubeconfig, signal),
+      );
     }
-    folder.writeState({ ...state, isReady: true });
-    terminal.print(screen(folder, options, { topology, store, kubectl: binaries.kubectl, apiServerUrl: controlPlane.url }));
+    keepState({ isReady: true });
+    terminal.print(readyScreen({ folder, state, topology, kubectl: binaries.kubectl }));
     terminal.print(
       `HariKube is ready (${formatElapsed(performance.now() - startedAt)}). Ctrl-C stops it; the data stays in ${shown(folder.path)}.`,
     );
@@ -189,30 +206,12 @@ async function startRouter(
       cwd: folder.databases,
       logFolder: folder.logs,
       runFolder: folder.runs,
-      isReady: (attempt) => answersOk(`http://${health}/readyz`, attempt),
+      isReady: (attempt) => isOk(`http://${health}/readyz`, attempt),
       onEvent,
     }),
     signal,
   );
   return { endpoint, healthUrl: `http://${health}`, stop: () => supervisor.stop() };
-}
-
-function answersOk(url: string, signal: AbortSignal): Promise<boolean> {
-  return new Promise((done) => {
-    get(url, { agent: false, timeout: 2000, signal }, (response) => {
-      response.resume();
-      done(response.statusCode === 200);
-    }).once('error', () => done(false));
-  });
-}
-
-function runKubectl(program: string, args: readonly string[], env: Env, signal: AbortSignal): Promise<void> {
-  return new Promise((done, fail) => {
-    execFile(program, [...args], { env, signal }, (error, _stdout, stderr) => {
-      if (error === null) done();
-      else fail(new SetupError(`kubectl ${args[0]} failed: ${stderr.trim() || error.message}`, { cause: error }));
-    });
-  });
 }
 
 function ownIdentity(): NonNullable<ReturnType<typeof identifyProcess>> {
@@ -254,52 +253,4 @@ function listenForStop(terminal: Terminal): Interruption {
       for (const name of signals) process.off(name, stop);
     },
   };
-}
-
-interface ScreenFacts {
-  readonly topology: string | undefined;
-  readonly store: Store;
-  readonly kubectl: { readonly path: string; readonly source: string };
-  readonly apiServerUrl: string;
-}
-
-function screen(folder: DataFolder, options: UpOptions, { topology, store, kubectl, apiServerUrl }: ScreenFacts): string {
-  const rows: [string, string][] =
-    options.store === 'etcd'
-      ? [['etcd', `${store.endpoint}, data in ${shown(join(folder.path, 'etcd'))}`]]
-      : [
-          ['router', `${store.endpoint}, health at ${store.healthUrl}/readyz`],
-          ['databases', `${databaseFiles(folder.databases).join(', ')} in ${shown(folder.databases)}`],
-          ['topology', topology ?? 'none: everything lives in main.db'],
-        ];
-  rows.push(['Kubernetes API', `${apiServerUrl} (kube-apiserver ${KUBERNETES_VERSION})`], ['logs', shown(folder.logs)]);
-  const commands = options.bare
-    ? ['kubectl get namespaces', 'kubectl create namespace demo', 'kubectl api-resources']
-    : ['kubectl get crds', `kubectl apply -f ${shown(join(EXAMPLES, 'webshop.yaml'))}`, 'kubectl get tenants,users,emails -A'];
-  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
-  return [
-    '',
-    ...rows.map(([name, value]) => `  ${name.padEnd(width)}${value}`),
-    '',
-    `  export KUBECONFIG=${quoted(folder.kubeconfig)}`,
-    ...(kubectl.source === 'PATH' ? [] : [`  export PATH=${quoted(dirname(kubectl.path))}:"$PATH"`]),
-    '',
-    '  try:',
-    ...commands.map((command) => `    ${command}`),
-    '',
-  ].join('\n');
-}
-
-function databaseFiles(folder: string): string[] {
-  return readdirSync(folder).filter((file) => file.endsWith('.db'));
-}
-
-/** A path below the current folder in its short form. */
-function shown(path: string): string {
-  const short = relative(process.cwd(), path);
-  return short === '' || short.startsWith('..') ? path : short;
-}
-
-function quoted(path: string): string {
-  return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,0 +1,280 @@
+/** The platform on this machine: what it has in Kubernetes, and its services as processes that are kept running. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { apiServerHostName } from '@harikube/api-server';
+import { EMAIL_TEMPLATES, PLATFORM_NAMESPACE } from '@harikube/crds';
+import { ConnectionError, KubeClient, type KubeObject, type Resource, StatusError } from '@harikube/kube';
+import {
+  type Certificates,
+  loadCertificate,
+  loadCertificates,
+  ManagedProcess,
+  type ProcessEvent,
+  SetupError,
+  Supervisor,
+  writeKubeconfig,
+  writeWhole,
+} from '@harikube/local-cluster';
+import type { Env } from '@harikube/platform';
+import { awaitCondition, type Conditioned } from './await-condition.js';
+import type { DataFolder, ServiceProcess } from './data-folder.js';
+import { EXAMPLE_EMAIL_TEMPLATE } from './example-email-template.js';
+import { isOk } from './http-page.js';
+import { keptPorts } from './kept-ports.js';
+import { platformObjects, sampleRegistration } from './platform-objects.js';
+import { API_SERVICE_NAME, API_SERVICES, DEFINITIONS, REGISTRATIONS, resourceOf } from './platform-resources.js';
+import { LAUNCHER } from './repository.js';
+import { SERVICES, type ServiceName, TOGETHER_COMMAND } from './services.js';
+
+/** The process of all services, when they are not separate. */
+const TOGETHER = 'platform';
+type ProcessName = ServiceName | typeof TOGETHER;
+type PortName = 'admission-webhook' | 'api-server' | `${ProcessName}-health`;
+type Ports = Readonly<Record<PortName, number>>;
+const FIELD_MANAGER = 'harikube-up';
+/** How long kube-apiserver may take to follow what was applied. */
+const FOLLOW_MS = 60_000;
+/** Services finish what they are at; this is longer than they take for it. */
+const STOP_MS = 35_000;
+
+export interface LocalPlatformOptions {
+  readonly folder: DataFolder;
+  readonly apiServerUrl: string;
+  /** A process for each service instead of one for all. */
+  readonly isSeparate: boolean;
+  readonly env: Env;
+  readonly onEvent: (event: ProcessEvent) => void;
+}
+
+export class LocalPlatform {
+  /** The processes that `start` starts. */
+  readonly processes: readonly ServiceProcess[];
+  readonly #options: LocalPlatformOptions;
+  readonly #certificates: Certificates;
+  readonly #ports: Ports;
+  readonly #argv: Readonly<Record<ServiceName, readonly string[]>>;
+  readonly #client: KubeClient;
+  readonly #supervisor = new Supervisor();
+
+  private constructor(
+    options: LocalPlatformOptions,
+    parts: { certificates: Certificates; ports: Ports; argv: Record<ServiceName, string[]>; client: KubeClient },
+  ) {
+    this.#options = options;
+    this.#certificates = parts.certificates;
+    this.#ports = parts.ports;
+    this.#argv = parts.argv;
+    this.#client = parts.client;
+    const names: readonly ProcessName[] = options.isSeparate ? SERVICES.map(({ name }) => name) : [TOGETHER];
+    this.processes = names.map((name) => ({ name, healthUrl: `http://127.0.0.1:${parts.ports[healthPort(name)]}` }));
+  }
+
+  /** Chooses ports and makes certificates and kubeconfigs, all kept in the data folder; needs its `kubeconfig`, and asks nobody. */
+  static async prepare(options: LocalPlatformOptions): Promise<LocalPlatform> {
+    const { folder } = options;
+    const names = SERVICES.map(({ name }) => name);
+    const processes: readonly ProcessName[] = [TOGETHER, ...names];
+    const portNames: readonly PortName[] = ['admission-webhook', 'api-server', ...processes.map(healthPort)];
+    const ports = await keptPorts(folder.ports, portNames);
+    const certificates = await loadCertificates(folder.certificates);
+    const argv = Object.fromEntries(
+      await Promise.all(names.map(async (name) => [name, await serviceArgv(name, options, certificates, ports)] as const)),
+    ) as Record<ServiceName, string[]>;
+    const client = KubeClient.fromConfig({ kubeconfig: folder.kubeconfig, userAgent: FIELD_MANAGER });
+    return new LocalPlatform(options, { certificates, ports, argv, client });
+  }
+
+  /** Applies the kinds, the accounts and their rights; resolves when the kinds are served. */
+  async install(signal: AbortSignal): Promise<void> {
+    const { namespace, definitions, rights } = this.#objects();
+    await this.#explained(async () => {
+      await this.#apply([namespace], signal);
+      await this.#apply([...definitions, ...rights], signal);
+      await Promise.all(definitions.map(({ metadata }) => this.#untilTrue(DEFINITIONS, metadata.name ?? '', 'Established', signal)));
+    });
+  }
+
+  /** Resolves when the services are ready; they are restarted when they die. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { folder, isSeparate } = this.#options;
+    if (!isSeparate) writeWhole(folder.serviceFlags, `${JSON.stringify(this.#argv, null, 2)}\n`, 0o600);
+    const commands = isSeparate ? SERVICES.map(({ name }) => [name, ...this.#argv[name]]) : [[TOGETHER_COMMAND, folder.serviceFlags]];
+    await Promise.all(
+      this.processes.map(({ name, healthUrl }, index) =>
+        this.#supervisor.start(this.#process(name, healthUrl, commands[index] ?? []), signal),
+      ),
+    );
+  }
+
+  /** The webhook configurations, by kind and name. */
+  get webhooks(): string[] {
+    return this.#objects()
+      .calls.filter(({ kind }) => kind !== API_SERVICES.kind)
+      .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+  }
+
+  /** Lets kube-apiserver call the services that serve; resolves when a registration would succeed. */
+  async connect(signal: AbortSignal): Promise<void> {
+    await this.#explained(async () => {
+      await this.#apply(this.#objects().calls, signal);
+      await this.#untilTrue(API_SERVICES, API_SERVICE_NAME, 'Available', signal);
+      await this.#untilRegistrationPasses(signal);
+      await this.#createTemplate(signal);
+    });
+  }
+
+  /**
+   * Takes away what makes kube-apiserver call services that do not run: webhooks would refuse writes, and an aggregated API that does not answer
+   * keeps namespaces from being deleted. The next `connect` makes them again.
+   */
+  static async disconnect(kubeconfig: string, signal: AbortSignal): Promise<void> {
+    const client = KubeClient.fromConfig({ kubeconfig, userAgent: FIELD_MANAGER });
+    const { calls } = platformObjects({ caBundle: '', webhookPort: 0, apiServerPort: 0 });
+    try {
+      await Promise.all(calls.map((object) => deleteIfThere(client, object, signal)));
+    } finally {
+      await client.close();
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#supervisor.stop();
+    await this.#client.close();
+  }
+
+  #objects(): ReturnType<typeof platformObjects> {
+    return platformObjects({
+      caBundle: this.#certificates.authority.certificate,
+      webhookPort: this.#ports['admission-webhook'],
+      apiServerPort: this.#ports['api-server'],
+    });
+  }
+
+  #process(name: string, healthUrl: string, command: readonly string[]): ManagedProcess {
+    const { folder, env, onEvent } = this.#options;
+    return new ManagedProcess({
+      name,
+      command: process.execPath,
+      args: [LAUNCHER, ...command],
+      env,
+      cwd: folder.path,
+      logFolder: folder.logs,
+      runFolder: folder.runs,
+      isReady: (attempt) => isOk(`${healthUrl}/readyz`, attempt),
+      readyTimeoutMilliseconds: 120_000,
+      stopTimeoutMilliseconds: STOP_MS,
+      onEvent,
+    });
+  }
+
+  /** What Kubernetes refuses is for whoever reads the terminal. */
+  async #explained(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof StatusError || error instanceof ConnectionError)) throw error;
+      throw new SetupError(`the platform cannot be set up: ${error.message}; every process logs to ${this.#options.folder.logs}`, {
+        cause: error,
+      });
+    }
+  }
+
+  async #apply(objects: readonly KubeObject[], signal: AbortSignal): Promise<void> {
+    await Promise.all(
+      objects.map((object) => this.#client.apply(resourceOf(object), object, { fieldManager: FIELD_MANAGER, force: true, signal })),
+    );
+  }
+
+  async #untilTrue(resource: Resource<Conditioned>, name: string, type: string, signal: AbortSignal): Promise<void> {
+    await awaitCondition(this.#client, resource, { name, type, timeoutMs: FOLLOW_MS, signal });
+  }
+
+  /** Only when there is none: what people have made of it stays. */
+  async #createTemplate(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#client.create(EMAIL_TEMPLATES, EXAMPLE_EMAIL_TEMPLATE, { fieldManager: FIELD_MANAGER, signal });
+    } catch (error) {
+      if (!(error instanceof StatusError) || !error.isAlreadyExists) throw error;
+    }
+  }
+
+  /** kube-apiserver learns of webhooks and aggregated servers in its own time, and nothing tells when: only an attempt shows it. */
+  async #untilRegistrationPasses(signal: AbortSignal): Promise<void> {
+    const registration = sampleRegistration(`start-check-${randomUUID().slice(0, 8)}`);
+    const deadline = performance.now() + FOLLOW_MS;
+    for (;;) {
+      try {
+        await this.#client.create(REGISTRATIONS, registration, { dryRun: true, signal });
+        return;
+      } catch (error) {
+        if (signal.aborted || !(error instanceof StatusError || error instanceof ConnectionError)) throw error;
+        if (performance.now() > deadline) throw error;
+        await delay(100, undefined, { signal });
+      }
+    }
+  }
+}
+
+async function deleteIfThere(client: KubeClient, object: KubeObject, signal: AbortSignal): Promise<void> {
+  try {
+    await client.delete(resourceOf(object), object.metadata.name ?? '', undefined, { signal });
+  } catch (error) {
+    if (!(error instanceof StatusError) || !error.isNotFound) throw error;
+  }
+}
+
+function healthPort(process: ProcessName): `${ProcessName}-health` {
+  return `${process}-health`;
+}
+
+/** The flags of a service; its certificates and its kubeconfig are there afterwards. */
+async function serviceArgv(
+  name: ServiceName,
+  { folder, apiServerUrl, isSeparate }: LocalPlatformOptions,
+  certificates: Certificates,
+  ports: Ports,
+): Promise<string[]> {
+  // As the service's own account: what it may not do in a cluster it may not do here.
+  const client = await loadCertificate(folder.certificates, certificates, {
+    file: `${name}-client`,
+    commonName: `system:serviceaccount:${PLATFORM_NAMESPACE}:${name}`,
+    organizations: ['system:serviceaccounts', `system:serviceaccounts:${PLATFORM_NAMESPACE}`],
+    use: 'client',
+  });
+  const kubeconfig = join(folder.path, `${name}.kubeconfig`);
+  writeKubeconfig(kubeconfig, { server: apiServerUrl, authority: certificates.authority, user: name, client });
+  const page = `127.0.0.1:${ports[healthPort(isSeparate ? name : TOGETHER)]}`;
+  return [
+    `--kubeconfig=${kubeconfig}`,
+    `--namespace=${PLATFORM_NAMESPACE}`,
+    `--health-probe-bind-address=${page}`,
+    `--metrics-bind-address=${page}`,
+    ...(await servingArgv(name, folder, certificates, ports)),
+  ];
+}
+
+/** The flags of a service that kube-apiserver calls. */
+async function servingArgv(name: ServiceName, folder: DataFolder, certificates: Certificates, ports: Ports): Promise<string[]> {
+  const certFolder = join(folder.certificates, name);
+  const load = (serverNames: readonly string[]): Promise<unknown> =>
+    loadCertificate(certFolder, certificates, { file: 'tls', commonName: name, use: 'server', serverNames });
+  switch (name) {
+    case 'admission-webhook':
+      await load([]);
+      return [`--webhook-bind-address=127.0.0.1:${ports[name]}`, `--webhook-cert-path=${certFolder}`];
+    case 'api-server':
+      await load([apiServerHostName(PLATFORM_NAMESPACE)]);
+      return [
+        `--secure-bind-address=127.0.0.1:${ports[name]}`,
+        `--api-service-cert-path=${certFolder}`,
+        // Nobody balances requests here: there is nothing to wait for before it ends, and a terminal should not wait long.
+        '--shutdown-delay-duration=0s',
+        '--shutdown-drain-duration=10s',
+      ];
+    case 'registration-controller':
+    case 'tenant-controller':
+    case 'user-controller':
+      return [];
+  }
+}

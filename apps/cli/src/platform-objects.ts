@@ -1,0 +1,66 @@
+/** What the platform has in Kubernetes, in the order in which it may be made. */
+import { admissionWebhookManifests } from '@harikube/admission-webhook';
+import { apiServerManifests } from '@harikube/api-server';
+import { clusterRoles, crdManifest, KIND_CLASSES, PLATFORM_NAMESPACE } from '@harikube/crds';
+import { apiVersionOf, type KubeObject } from '@harikube/kube';
+import { registrationControllerManifests } from '@harikube/registration-controller';
+import { tenantControllerManifests } from '@harikube/tenant-controller';
+import { userControllerManifests } from '@harikube/user-controller';
+import { CALLS, REGISTRATIONS } from './platform-resources.js';
+
+export interface PlatformEndpoints {
+  /** PEM: the authority of the services' certificates. */
+  readonly caBundle: string;
+  readonly webhookPort: number;
+  readonly apiServerPort: number;
+}
+
+export interface PlatformObjects {
+  readonly namespace: KubeObject;
+  readonly definitions: readonly KubeObject[];
+  /** Accounts, rights and services. */
+  readonly rights: readonly KubeObject[];
+  /** What makes kube-apiserver call the services: only to be made when they serve. */
+  readonly calls: readonly KubeObject[];
+}
+
+/** The objects of a platform whose services run on this machine. */
+export function platformObjects({ caBundle, webhookPort, apiServerPort }: PlatformEndpoints): PlatformObjects {
+  const namespace = PLATFORM_NAMESPACE;
+  const manifests = [
+    ...KIND_CLASSES.flatMap(clusterRoles),
+    ...admissionWebhookManifests({ namespace, caBundle, url: `https://localhost:${webhookPort}` }),
+    ...apiServerManifests({ namespace, caBundle, externalName: 'localhost', port: apiServerPort }),
+    ...registrationControllerManifests({ namespace }),
+    ...tenantControllerManifests({ namespace }),
+    ...userControllerManifests({ namespace }),
+  ].map(kubeObject);
+  const isCall = ({ kind }: KubeObject): boolean => CALLS.some((resource) => resource.kind === kind);
+  return {
+    namespace: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels: { 'app.kubernetes.io/part-of': 'harikube' } } },
+    definitions: KIND_CLASSES.map((kind) => kubeObject(crdManifest(kind))),
+    rights: manifests.filter((object) => !isCall(object)),
+    calls: manifests.filter(isCall),
+  };
+}
+
+/** A registration that passes every check, to be sent with `dryRun`. */
+export function sampleRegistration(name: string): KubeObject & { readonly spec: object } {
+  return {
+    apiVersion: apiVersionOf(REGISTRATIONS),
+    kind: REGISTRATIONS.kind,
+    metadata: { name },
+    spec: {
+      user: { firstName: 'Start', lastName: 'Check', email: `${name}@start.invalid`, phoneNumber: '+15551234567' },
+      password: 'Start-Check-1',
+      tenant: { companyName: 'Start Check', country: 'HU', city: 'Budapest', address: 'Example street 1', postalCode: '1011' },
+    },
+  };
+}
+
+function kubeObject(value: unknown): KubeObject {
+  if (typeof value === 'object' && value !== null && 'metadata' in value && typeof value.metadata === 'object' && value.metadata !== null) {
+    return { ...value, metadata: value.metadata };
+  }
+  throw new Error('a manifest is no object with metadata');
+}

@@ -1,0 +1,56 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { DataFolder, type RunningState } from './data-folder.js';
+import { readyScreen } from './ready-screen.js';
+import { PROGRAMS_FOLDER } from './repository.js';
+
+const STATE: RunningState = {
+  supervisor: { pid: 7, startedAt: '1' },
+  startedAt: '2026-01-01T00:00:00Z',
+  store: 'router',
+  storeEndpoint: 'unix:///run/router.sock',
+  routerHealthUrl: 'http://127.0.0.1:1',
+  apiServerUrl: 'https://127.0.0.1:6443',
+  isReady: true,
+};
+
+describe('the screen of harikube up', () => {
+  let folder: DataFolder;
+  beforeEach(() => {
+    folder = new DataFolder(mkdtempSync(join(tmpdir(), "it's-")));
+    mkdirSync(folder.databases);
+    writeFileSync(join(folder.databases, 'main.db'), '');
+  });
+  afterEach(() => rmSync(folder.path, { recursive: true }));
+
+  const screen = (state: RunningState, source = 'cache'): string =>
+    readyScreen({ folder, state, topology: undefined, kubectl: { path: '/opt/kubectl', source } });
+
+  it('quotes paths for a shell', () => {
+    expect(screen(STATE)).toContain(`export KUBECONFIG='${folder.path.replace("'", `'\\''`)}/kubeconfig'\n`);
+  });
+
+  it('puts kubectl before and its plugins after what is on PATH', () => {
+    const services = [{ name: 'platform', healthUrl: 'http://127.0.0.1:2' }];
+    expect(screen({ ...STATE, services })).toContain(`export PATH=/opt:"$PATH":${PROGRAMS_FOLDER}\n`);
+    expect(screen({ ...STATE, services }, 'PATH')).toContain(`export PATH="$PATH":${PROGRAMS_FOLDER}\n`);
+    expect(screen(STATE)).toContain('export PATH=/opt:"$PATH"\n');
+    expect(screen(STATE, 'PATH')).not.toContain('PATH=');
+  });
+
+  it('tells how to register a user where there is a platform, and nothing of it where there is none', () => {
+    const services = [{ name: 'api-server', healthUrl: 'http://127.0.0.1:2' }];
+    expect(screen({ ...STATE, services })).toMatch(
+      /api-server +health and metrics at http:\/\/127\.0\.0\.1:2\/[^]*registrationrequest jane/,
+    );
+    expect(screen(STATE)).not.toContain('registrationrequest');
+  });
+
+  it('names the etcd that stores everything', () => {
+    const text = screen({ ...STATE, store: 'etcd', storeEndpoint: 'http://127.0.0.1:3' });
+    expect(text).toContain('http://127.0.0.1:3, data in ');
+    expect(text).not.toContain('router');
+  });
+});

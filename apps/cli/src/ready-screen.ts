@@ -1,0 +1,82 @@
+import { readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { KUBERNETES_VERSION } from '@harikube/local-cluster';
+import type { DataFolder, RunningState } from './data-folder.js';
+import { PROGRAMS_FOLDER } from './repository.js';
+
+export interface ScreenFacts {
+  readonly folder: DataFolder;
+  readonly state: RunningState;
+  /** Undefined: everything lives in main.db. */
+  readonly topology: string | undefined;
+  readonly kubectl: { readonly path: string; readonly source: string };
+}
+
+/** What a person needs to go on, when everything runs. With the platform it ends with the command that registers a user. */
+export function readyScreen(facts: ScreenFacts): string {
+  const rows = placeRows(facts);
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
+  return [
+    '',
+    ...rows.map(([name, value]) => `  ${name.padEnd(width)}${value}`),
+    '',
+    ...exports(facts).map((line) => `  ${line}`),
+    '',
+    ...commands(facts.state).map((line) => (line === '' ? '' : `  ${line}`)),
+    '',
+  ].join('\n');
+}
+
+function placeRows({ folder, state, topology }: ScreenFacts): [string, string][] {
+  const rows: [string, string][] =
+    state.store === 'etcd'
+      ? [['etcd', `${state.storeEndpoint}, data in ${shown(join(folder.path, 'etcd'))}`]]
+      : [
+          ['router', `${state.storeEndpoint}, health at ${state.routerHealthUrl}/readyz`],
+          ['databases', `${databaseFiles(folder.databases).join(', ')} in ${shown(folder.databases)}`],
+          ['topology', topology ?? 'none: everything lives in main.db'],
+        ];
+  rows.push(['Kubernetes API', `${state.apiServerUrl} (kube-apiserver ${KUBERNETES_VERSION})`]);
+  for (const { name, healthUrl } of state.services ?? []) rows.push([name, `health and metrics at ${healthUrl}/readyz and /metrics`]);
+  rows.push(['logs', shown(folder.logs)]);
+  return rows;
+}
+
+function exports({ folder, state, kubectl }: ScreenFacts): string[] {
+  const first = kubectl.source === 'PATH' ? [] : [`${quoted(dirname(kubectl.path))}:`];
+  // At the end: the plugins of kubectl are found there, and nothing else of the folder comes before what the user has.
+  const last = state.services === undefined ? [] : [`:${quoted(PROGRAMS_FOLDER)}`];
+  return [
+    `export KUBECONFIG=${quoted(folder.kubeconfig)}`,
+    ...(first.length + last.length === 0 ? [] : [`export PATH=${first.join('')}"$PATH"${last.join('')}`]),
+  ];
+}
+
+function commands({ services }: RunningState): string[] {
+  if (services === undefined)
+    return ['try:', ...['kubectl get namespaces', 'kubectl create namespace demo', 'kubectl api-resources'].map((line) => `  ${line}`)];
+  return [
+    'see what there is:',
+    '  kubectl get tenants,users,emails -A',
+    '  npx harikube status',
+    '',
+    'register a user:',
+    `  printf %s 'Webshop-123' | kubectl create registrationrequest jane --password-stdin \\`,
+    '    --first-name Jane --last-name Doe --email jane@example.com --phone-number +36301234567 \\',
+    `    --country HU --city Budapest --address 'Example street 1' --postal-code 1011`,
+  ];
+}
+
+function databaseFiles(folder: string): string[] {
+  return readdirSync(folder).filter((file) => file.endsWith('.db'));
+}
+
+/** A path below the current folder in its short form. */
+export function shown(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short === '' || short.startsWith('..') ? path : short;
+}
+
+function quoted(path: string): string {
+  return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+}
