@@ -1,0 +1,228 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { GROUP, REGISTRATION_EMAIL_TEMPLATE } from '@harikube/crds';
+import { Binaries, freePort, silent } from '@harikube/local-cluster';
+import { type Env, readEnv } from '@harikube/platform';
+import { UpProcess } from './up-process.js';
+
+const MINUTES = 60_000;
+const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
+const PLUGINS = fileURLToPath(new URL('../../../node_modules/.bin', import.meta.url));
+const PASSWORD = 'Plain-Canary-1';
+
+let data: string;
+let port: number;
+let env: Env;
+let up: UpProcess;
+
+interface Answer {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** What a program says, whether it succeeds or not. */
+function run(program: string, args: readonly string[], input = ''): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(program, [...args], { env, timeout: 60_000 }, (error, out, err) => {
+      if (error !== null && typeof error.code !== 'number') reject(new Error(`${program} ${args.join(' ')}: ${error.message}`));
+      else resolve({ code: Number(error?.code ?? 0), out, err });
+    });
+    child.stdin?.end(input);
+  });
+}
+
+async function kubectl(...args: string[]): Promise<string> {
+  const { code, out, err } = await run('kubectl', args);
+  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${err}`);
+  return out;
+}
+
+/** `kubectl create registrationrequest` by way of kubectl itself, which looks for its plugin on PATH. */
+function register(name: string, ...flags: string[]): Promise<Answer> {
+  const person = ['--first-name=Jane', '--last-name=Doe', `--email=${name}@example.com`, '--phone-number=+36301234567'];
+  const company = ['--country=HU', '--city=Budapest', '--address=Example street 1', '--postal-code=1011'];
+  return run('kubectl', ['create', 'registrationrequest', name, '--password-stdin', ...person, ...company, ...flags], PASSWORD);
+}
+
+function status(): Promise<Answer> {
+  return run(process.execPath, [LAUNCHER, 'status', '--data', data]);
+}
+
+/** Live keys below a prefix in each database file, read while the router runs. */
+function keysByFile(prefix: string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const file of ['main.db', 'tenant.db', 'user.db', 'email.db']) {
+    const database = new DatabaseSync(join(data, 'db', file), { readOnly: true });
+    const row = database.prepare('SELECT count(*) AS keys FROM records WHERE key LIKE ?').get(`/registry/${prefix}%`);
+    const keys = Number(row?.['keys']);
+    if (keys > 0) counts[file] = keys;
+    database.close();
+  }
+  return counts;
+}
+
+/** Namespace and name of the User with the address that `register` gives. */
+async function userOf(name: string): Promise<{ readonly namespace: string; readonly user: string }> {
+  const selector = `spec.email=${name}@example.com`;
+  const format = 'jsonpath={.items[*].metadata.namespace} {.items[*].metadata.name}';
+  const [namespace = '', user = ''] = (await kubectl('get', 'users', '-A', '--field-selector', selector, '-o', format)).split(' ');
+  return { namespace, user };
+}
+
+async function platformPid(): Promise<number> {
+  const record = JSON.parse(await readFile(join(data, 'run', 'platform.json'), 'utf8')) as { readonly pid: number };
+  return record.pid;
+}
+
+beforeAll(async () => {
+  data = join(await mkdtemp(join(tmpdir(), 'harikube-platform-')), 'data');
+  port = await freePort();
+  const own = readEnv();
+  const { kubectl: found } = await new Binaries({ env: own, progress: silent }).find(['kubectl']);
+  const PATH = [dirname(found.path), own['PATH'], PLUGINS].join(delimiter);
+  env = { ...own, PATH, KUBECONFIG: join(data, 'kubeconfig'), NODE_OPTIONS: '' };
+  up = await UpProcess.start(data, port, env);
+}, 15 * MINUTES);
+
+afterAll(async () => {
+  await up.killAll();
+  await rm(dirname(data), { recursive: true });
+});
+
+describe('the platform on a laptop', () => {
+  it('ends its screen with the command that registers a user', () => {
+    const screen = up.output
+      .slice(
+        0,
+        up.output.findIndex((line) => line.includes('HariKube is ready')),
+      )
+      .join('\n');
+    expect(screen).toContain(`export KUBECONFIG=${join(data, 'kubeconfig')}`);
+    expect(screen).toMatch(/kubectl create registrationrequest jane .*\\\n.*\\\n.*--postal-code \S+\n*$/);
+  });
+
+  it(
+    'registers a user: company, person and mail each in their database, everything else in the default one',
+    async () => {
+      expect(await register('jane')).toEqual({ code: 0, out: `registration.api.${GROUP}/jane created\n`, err: '' });
+      const { namespace, user } = await userOf('jane');
+      expect(keysByFile(`${GROUP}/tenants/`)).toEqual({ 'tenant.db': 1 });
+      expect(keysByFile(`${GROUP}/users/${namespace}/`)).toEqual({ 'user.db': 1 });
+      expect(keysByFile(`${GROUP}/emails/${namespace}/`)).toEqual({ 'email.db': 1 });
+      expect(keysByFile(`namespaces/${namespace}`)).toEqual({ 'main.db': 1 });
+      expect(keysByFile(`secrets/${namespace}/${user}`)).toEqual({ 'main.db': 1 });
+      for (const kind of ['serviceaccounts', 'rolebindings', 'roles']) {
+        expect(Object.keys(keysByFile(`${kind}/${namespace}/`))).toEqual(['main.db']);
+      }
+      expect(await kubectl('get', 'user', user, '-n', namespace, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')).toBe(
+        'True',
+      );
+      expect(await kubectl('get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.body}')).toContain('Dear Jane Doe');
+    },
+    2 * MINUTES,
+  );
+
+  it(
+    'keeps the plain password nowhere',
+    async () => {
+      for (const file of ['main.db', 'tenant.db', 'user.db', 'email.db']) {
+        for (const suffix of ['', '-wal']) expect((await readFile(join(data, 'db', `${file}${suffix}`))).includes(PASSWORD)).toBe(false);
+      }
+      expect(await readFile(join(data, 'logs', 'platform.log'), 'utf8')).not.toContain(PASSWORD);
+    },
+    MINUTES,
+  );
+
+  it(
+    "answers in kubectl's ways",
+    async () => {
+      expect(await register('joe', '--dry-run=server', '-o', 'name')).toEqual({
+        code: 0,
+        out: `registration.api.${GROUP}/joe\n`,
+        err: '',
+      });
+      expect(keysByFile(`${GROUP}/tenants/`)).toEqual({ 'tenant.db': 1 });
+      const json = await register('joe', '--dry-run=server', '-o', 'json');
+      expect(JSON.parse(json.out)).toMatchObject({ kind: 'Registration', metadata: { name: 'joe' } });
+      expect(json.out).not.toContain(PASSWORD);
+      expect((await register('joe', '--dry-run=server', '-o', 'yaml')).out).toMatch(/^kind: Registration$/m);
+      const taken = await register('other', '--email=jane@example.com');
+      expect([taken.code, taken.out]).toEqual([1, '']);
+      expect(taken.err).toMatch(/e-mail|exists/i);
+      const nobody = await register('joe', '--as=nobody');
+      expect(nobody.code).toBe(1);
+      expect(nobody.err).toMatch(/forbidden/i);
+      // kubectl completes plugins of its first level only; a shell can ask this program itself.
+      const complete = join(PLUGINS, 'kubectl_complete-create-registrationrequest');
+      expect((await run(complete, ['joe', '--first'])).out).toContain('--first-name');
+    },
+    2 * MINUTES,
+  );
+
+  it(
+    'shows every part as ready',
+    async () => {
+      const { code, out } = await status();
+      for (const part of ['router', 'kube-apiserver', 'kube-controller-manager', 'platform', 'aggregated API', 'webhooks']) {
+        expect(out).toMatch(new RegExp(`^ {2}ok {4}${part} `, 'm'));
+      }
+      expect(out).toMatch(/tenants: 1, users: 1, emails: 1; registrations: 0 running/);
+      expect([code, out.includes('FAIL')]).toEqual([0, false]);
+    },
+    MINUTES,
+  );
+
+  it(
+    'heals when its services are killed',
+    async () => {
+      const pid = await platformPid();
+      process.kill(pid, 'SIGKILL');
+      await up.says('platform runs again');
+      expect(await platformPid()).not.toBe(pid);
+      await kubectl('wait', '--for=condition=Available', `apiservice/v1.api.${GROUP}`, '--timeout=60s');
+      expect(await register('ann')).toMatchObject({ code: 0 });
+      expect(await status()).toMatchObject({ code: 0, out: expect.stringContaining('tenants: 2, users: 2, emails: 2;') });
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'has everything again after a stop, and leaves what people changed',
+    async () => {
+      const template = ['emailtemplate', REGISTRATION_EMAIL_TEMPLATE, '-n', 'harikube-system'];
+      await kubectl('patch', ...template, '--type=merge', '-p', '{"spec":{"subject":"Changed by hand"}}');
+      const before = await kubectl('get', 'tenants,users,emails', '-A', '-o', 'name');
+      expect(await up.stop()).toBe(0);
+      up = await UpProcess.start(data, port, env);
+      expect(await kubectl('get', 'tenants,users,emails', '-A', '-o', 'name')).toBe(before);
+      expect(await kubectl('get', ...template, '-o', 'jsonpath={.spec.subject}')).toBe('Changed by hand');
+      expect(await register('eve')).toMatchObject({ code: 0 });
+      const { namespace } = await userOf('eve');
+      expect(await kubectl('get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.subject}')).toBe('Changed by hand');
+    },
+    5 * MINUTES,
+  );
+
+  it(
+    'runs each service by itself when told to, and starts beside the ports of an earlier run',
+    async () => {
+      expect(await up.stop()).toBe(0);
+      // What Kubernetes has stored about the webhook then leads nowhere, and refuses whatever it is asked.
+      await rm(join(data, 'ports.json'));
+      up = await UpProcess.start(data, port, env, '--separate');
+      const { code, out } = await status();
+      for (const part of ['admission-webhook', 'api-server', 'registration-controller', 'tenant-controller', 'user-controller']) {
+        expect(out).toMatch(new RegExp(`^ {2}ok {4}${part} `, 'm'));
+      }
+      expect(code).toBe(0);
+      expect(await register('kim')).toMatchObject({ code: 0 });
+    },
+    5 * MINUTES,
+  );
+});
