@@ -14,8 +14,12 @@ import {
   type Tenant,
   TENANT_LABEL,
   type User,
+  type UserSpec,
 } from '@harikube/crds';
 import type { KubeObject } from '@harikube/kube';
+
+/** Code points. */
+const MAX_COMPANY_NAME = 250;
 
 export interface Secret extends KubeObject {
   type?: string;
@@ -46,9 +50,13 @@ export function tenantOf(request: RegistrationRequest): Tenant {
     apiVersion: API_VERSION,
     kind: 'Tenant',
     metadata: { ...madeFor(request), name: registeredName(request) },
-    // Admission writes the name of the person; without it a request may lack one.
-    spec: { ...tenant, companyName: tenant.companyName ?? `${user.firstName} ${user.lastName}` },
+    spec: { ...tenant, companyName: tenant.companyName ?? personOf(user) },
   };
+}
+
+/** For a request that admission has given no company: a name that is longer than a company's may be is left out there, and cut here. */
+function personOf({ firstName, lastName }: UserSpec): string {
+  return [...`${firstName} ${lastName}`].slice(0, MAX_COMPANY_NAME).join('');
 }
 
 export function userOf(request: RegistrationRequest, tenant: Tenant): User {
