@@ -126,6 +126,13 @@ export interface BackendState {
 /** A commit that certainly did not take place; nothing of it is there. */
 export class CommitFailedError extends Error {
   override readonly name = 'CommitFailedError';
+  constructor(
+    message: string,
+    /** A row that replaces nothing names a key that is live. */
+    readonly isConflict = false,
+  ) {
+    super(message);
+  }
 }
 
 /** A commit that may or may not have taken place. `Backend.resolve` finds out. */
@@ -141,7 +148,10 @@ export interface Backend {
   readonly name: string;
   /** Takes the database over for this writer and tells where it stands. */
   claim(claim: WriterClaim): Promise<BackendState>;
-  /** Writes all rows durably, or none. Calls never overlap. Rejects with CommitFailedError or CommitUnknownError. */
+  /**
+   * Writes all rows durably, or none. Calls never overlap. Rejects with CommitFailedError or CommitUnknownError. A row without `prevId` whose key is
+   * live is a conflict, which fails the batch: a creation is committed on trust, without a load before it.
+   */
   commit(batch: CommitBatch): Promise<void>;
   /** After CommitUnknownError: whether the batch that ends in `lastRevision` took place. Rejects while that cannot be told. */
   resolve(lastRevision: Revision): Promise<boolean>;

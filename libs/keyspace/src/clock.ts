@@ -74,6 +74,16 @@ export class Clock {
     this.#wake(place);
   }
 
+  /**
+   * The backend's pending batch is certain never to be. Its numbers are handed out again when nobody can have been told that they
+   * have passed: a sole backend's horizon lies below them. Otherwise they are burned.
+   */
+  takeBack(backend: string): void {
+    const { pending } = this.#place(backend);
+    if (pending !== null && this.#places.size === 1) this.#current = pending - 1n;
+    this.settle(backend);
+  }
+
   /** Somebody is about to be told this revision: no answer after this one carries a lower one. */
   observe(revision: Revision): void {
     if (revision > this.#observed) this.#observed = revision;

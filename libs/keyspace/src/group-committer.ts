@@ -1,4 +1,4 @@
-import { type Backend, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
+import { type Backend, CommitFailedError, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
 import type { Clock } from './clock.js';
 import { UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
@@ -16,6 +16,8 @@ const MAX_BATCH_TXNS = 1024;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Most keys that ranges inside a txn, or a DeleteRange, may hold. */
 const MAX_RANGE_KEYS = 100_000;
+/** Creations that load the head of their key first, after one whose key turned out to be there. */
+const CAUTIOUS_CREATIONS = 64;
 /** Pause before a database is asked again for the outcome of a commit. */
 const RESOLVE_PAUSE_MS = 200;
 
@@ -26,7 +28,7 @@ interface Submission {
   readonly ranges: readonly KeyRange[];
   readonly resolve: (result: TxnResult) => void;
   readonly reject: (error: Error) => void;
-  /** Heads still being loaded. */
+  /** Heads still being loaded, or being committed on trust. */
   missing: number;
   isDone: boolean;
 }
@@ -34,6 +36,8 @@ interface Submission {
 /** The head of a key that some waiting txn names. */
 interface WorkingHead {
   head: Head | null | undefined;
+  /** The creation that takes the key for absent though nobody has looked; `head` is null meanwhile, for its eyes only. */
+  truster: Submission | null;
   users: number;
   waiting: Submission[];
 }
@@ -72,6 +76,9 @@ export interface CommitterOptions {
 /**
  * Writes of one backend as group commits: what arrives while a commit is under way goes together in the next one, in
  * order, without a timer. A batch is judged only after the one before it has settled, so it sees every earlier write.
+ *
+ * Kubernetes creates under names that are new, and no cache knows those. Such a creation is judged as if its key were absent, without a
+ * load, and the database refuses the whole batch if it is not. Until then nothing is told that rests on it: whoever else names the key waits.
  */
 export class GroupCommitter {
   readonly #queue: Submission[] = [];
@@ -81,6 +88,8 @@ export class GroupCommitter {
   #isLoading = false;
   #isScheduled = false;
   #isBusy = false;
+  /** Creations that are not to be trusted, after one that was wrong. */
+  #cautious = 0;
   #closed: Error | null = null;
   readonly #idle: (() => void)[] = [];
   #commits = 0;
@@ -134,14 +143,47 @@ export class GroupCommitter {
   #use(text: string, submission: Submission): void {
     let working = this.#working.get(text);
     if (working === undefined) {
-      working = { head: this.options.cache.get(text), users: 0, waiting: [] };
+      working = { head: this.options.cache.get(text), truster: null, users: 0, waiting: [] };
       this.#working.set(text, working);
-      if (working.head === undefined) this.#toLoad.push(text);
-    }
+      if (working.head === undefined) {
+        if (this.#isTrusted(submission)) {
+          working.head = null;
+          working.truster = submission;
+        } else this.#toLoad.push(text);
+      }
+    } else if (working.truster !== null && this.#queue.includes(working.truster)) this.#doubt(text, working);
     working.users++;
-    if (working.head === undefined) {
-      working.waiting.push(submission);
-      submission.missing++;
+    if (working.head === undefined || (working.truster !== null && working.truster !== submission)) this.#await(working, submission);
+  }
+
+  #await(working: WorkingHead, submission: Submission): void {
+    working.waiting.push(submission);
+    submission.missing++;
+  }
+
+  #isTrusted({ txn, keys, ranges }: Submission): boolean {
+    if (keys.length !== 1 || ranges.length > 0 || !isCreation(txn)) return false;
+    if (this.#cautious === 0) return true;
+    this.#cautious--;
+    return false;
+  }
+
+  /** The key is looked up after all, and the creation waits for that like everybody else. */
+  #doubt(text: string, working: WorkingHead): void {
+    const { truster } = working;
+    working.head = undefined;
+    working.truster = null;
+    this.#toLoad.push(text);
+    if (truster !== null && !truster.isDone) this.#await(working, truster);
+  }
+
+  /** The batch has not told whether the keys that these took for absent are. */
+  #doubtAll(submissions: readonly Submission[]): void {
+    for (const submission of submissions) {
+      for (const text of submission.keys) {
+        const working = this.#working.get(text);
+        if (working?.truster === submission) this.#doubt(text, working);
+      }
     }
   }
 
@@ -208,7 +250,10 @@ export class GroupCommitter {
     if (this.#isBusy) return;
     this.#isBusy = true;
     try {
-      for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) await this.#process(batch);
+      for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) {
+        await this.#process(batch);
+        this.#load();
+      }
     } finally {
       this.#isBusy = false;
       this.#load();
@@ -249,6 +294,7 @@ export class GroupCommitter {
       }
     } catch (error) {
       for (const submission of batch) this.#fail(submission, error instanceof UnsupportedError ? error : unavailable(backend, error));
+      this.#doubtAll(batch);
       return;
     }
     const judge = this.#judgeOf(rangeHeads);
@@ -278,7 +324,8 @@ export class GroupCommitter {
     try {
       judgement = judge.judge(submission.txn);
     } catch (error) {
-      if (judge.isDerived) waiting.push({ submission, judgement: error as Error });
+      if (this.#isTrusting(submission)) this.#retry([submission]);
+      else if (judge.isDerived) waiting.push({ submission, judgement: error as Error });
       else this.#fail(submission, error as Error);
       return;
     }
@@ -291,12 +338,30 @@ export class GroupCommitter {
     }
   }
 
+  #isTrusting(submission: Submission): boolean {
+    return submission.keys.some((text) => this.#working.get(text)?.truster === submission);
+  }
+
+  /** They are judged again, before all others, when what they took for granted is known. */
+  #retry(submissions: readonly Submission[]): void {
+    this.#queue.unshift(...submissions);
+    this.#doubtAll(submissions);
+  }
+
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
     const { backend, clock, onCommit, onCommitFailed } = this.options;
     const started = performance.now();
     try {
       await backend.commit(batch);
     } catch (error) {
+      const submissions = waiting.map(({ submission }) => submission);
+      if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#isTrusting(each))) {
+        this.#cautious = CAUTIOUS_CREATIONS;
+        clock.takeBack(backend.name);
+        this.options.onBurned();
+        this.#retry(submissions);
+        return;
+      }
       this.#failedCommits++;
       onCommitFailed((performance.now() - started) / 1000);
       const isUnknown = error instanceof CommitUnknownError;
@@ -309,7 +374,8 @@ export class GroupCommitter {
         clock.settle(backend.name);
         this.options.onBurned();
       }
-      for (const { submission } of waiting) this.#release(submission);
+      for (const submission of submissions) this.#release(submission);
+      this.#doubtAll(submissions);
       return;
     }
     onCommit((performance.now() - started) / 1000, batch.rows.length);
@@ -349,6 +415,7 @@ export class GroupCommitter {
       const working = this.#working.get(text);
       if (working !== undefined) {
         working.head = head;
+        working.truster = null;
         this.#ready(working);
       }
     }
@@ -381,6 +448,23 @@ export class GroupCommitter {
 function unavailable(backend: Backend, error: unknown): UnavailableError {
   if (error instanceof UnavailableError) return error;
   return new UnavailableError(backend.name, error instanceof Error ? error.message : String(error), { cause: error });
+}
+
+/** A put of a key that is to be absent, and nothing whose answer or effect would depend on more than that. */
+function isCreation({ compares, success }: TxnRequest): boolean {
+  const [compare] = compares;
+  const [op] = success;
+  return (
+    compares.length === 1 &&
+    success.length === 1 &&
+    compare !== undefined &&
+    compare.result === 'equal' &&
+    compare.number === 0n &&
+    (compare.target === 'mod' || compare.target === 'create' || compare.target === 'version') &&
+    op?.type === 'put' &&
+    !op.ignoreValue &&
+    !op.ignoreLease
+  );
 }
 
 /** The single keys and the ranges that a txn may read or write, in either branch. */

@@ -209,6 +209,18 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         await writer.put('/b', 'again');
       });
 
+      it('refuses a batch that creates a key which is there, as a conflict', async () => {
+        await writer.put('/a', 'one');
+        const { batch } = writer.prepare([{ put: '/b', value: 'two' }], [{ put: '/a', value: 'three' }]);
+        const [first, second] = batch.rows;
+        if (first === undefined || second === undefined) throw new Error('two rows were prepared');
+        const created = { ...batch, rows: [first, { ...second, prevId: 0n }] };
+        await expect(backend.commit(created)).rejects.toMatchObject({ name: 'CommitFailedError', isConflict: true });
+        expect(await texts(backend, query(EVERYTHING))).toEqual(['/a=one 2/2 v1']);
+        await writer.put('/b', 'again');
+        await writer.commit([{ delete: '/a' }], [{ put: '/a', value: 'anew' }]);
+      });
+
       it('is whole and durable when it resolves', async () => {
         await writer.commit([{ put: '/a', value: 'one' }], [{ put: '/b', value: 'two' }]);
         await reopen();

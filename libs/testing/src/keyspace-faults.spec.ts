@@ -241,6 +241,116 @@ describe('a commit that failed for certain', () => {
   });
 });
 
+describe('a creation of a key that no cache knows', () => {
+  /** Keys that are there and in no cache. */
+  async function startWith(keys: readonly string[], options: HarnessOptions = {}): Promise<KeyspaceHarness> {
+    const harness = await start(options);
+    for (const key of keys) await harness.put(key, 'old');
+    await harness.restart();
+    return harness;
+  }
+
+  function countLoads(harness: KeyspaceHarness): () => number {
+    let loads = 0;
+    harness.hook('main').beforeRead = (method) => void (method === 'load' && loads++);
+    return () => loads;
+  }
+
+  it('is committed without a look at it', async () => {
+    const harness = await startWith([]);
+    const loads = countLoads(harness);
+    const results = await Promise.all([harness.create('/a', '1'), harness.create('/b', '2')]);
+    expect(results.map(({ succeeded }) => succeeded)).toEqual([true, true]);
+    expect(loads()).toBe(0);
+  });
+
+  it('does not succeed when the key is there; what was in its batch does, and no number is lost', async () => {
+    const harness = await startWith(['/a', '/c']);
+    const { revision } = harness;
+    const [a, b, c] = await Promise.all([harness.create('/a', 'new'), harness.create('/b', 'new'), harness.update('/c', 'new', revision)]);
+    expect([a.succeeded, b.succeeded, c.succeeded]).toEqual([false, true, true]);
+    expect(harness.revision).toBe(revision + 2n);
+    expect((await harness.list('')).kvs).toEqual(['/a=old@2', ...[b, c].map(({ revision: at }, i) => `/${'bc'[i]}=new@${at}`)]);
+  });
+
+  it('burns its numbers when another backend may have told that they passed', async () => {
+    const harness = await startWith(['/a'], { others: ['user'] });
+    const { revision } = harness;
+    const gate = holdCommits(harness);
+    const creating = harness.create('/a', 'new');
+    await gate.arrived;
+    expect(await harness.put('/user/x')).toBe(revision + 2n);
+    gate.open();
+    expect((await creating).succeeded).toBe(false);
+    expect(await harness.put('/b')).toBe(revision + 3n);
+  });
+
+  it('lets nobody who names the key go before it is known', async () => {
+    for (const isThere of [false, true]) {
+      const harness = await startWith(isThere ? ['/a'] : []);
+      const { revision } = harness;
+      const gate = holdCommits(harness);
+      const created = harness.create('/a', 'first');
+      await gate.arrived;
+      const order: string[] = [];
+      void created.then(() => order.push('first'));
+      const again = harness.create('/a', 'second').then((result) => (order.push('second'), result));
+      const updated = harness.update('/a', 'third', isThere ? 2n : revision + 1n).then((result) => (order.push('third'), result));
+      await settle();
+      expect(order).toEqual([]);
+      gate.open();
+      expect([(await created).succeeded, (await again).succeeded, (await updated).succeeded]).toEqual([!isThere, false, true]);
+      expect((await harness.get('/a')).kv?.value.toString()).toBe('third');
+    }
+  });
+
+  it('is looked at after all when another txn of the same turn names the key', async () => {
+    const harness = await startWith(['/a']);
+    const loads = countLoads(harness);
+    const [created, updated] = await Promise.all([harness.create('/a', 'new'), harness.update('/a', 'new', 2n)]);
+    expect([created.succeeded, updated.succeeded, loads()]).toEqual([false, true, 1]);
+  });
+
+  it('fails with its commit, and takes nobody along who only waited for it', async () => {
+    const harness = await startWith(['/b']);
+    const gate = new Gate();
+    harness.hook('main').beforeCommit = async () => {
+      await gate.pass();
+      throw new CommitFailedError('disk full');
+    };
+    const created = harness.create('/a', 'first');
+    await gate.arrived;
+    const again = harness.create('/a', 'second');
+    await settle();
+    delete harness.hook('main').beforeCommit;
+    gate.open();
+    await expect(created).rejects.toThrow(/unavailable/);
+    expect((await again).succeeded).toBe(true);
+    expect((await harness.get('/a')).kv?.value.toString()).toBe('second');
+  });
+
+  it('with a lease that is gone is told so only when the key is absent', async () => {
+    const harness = await startWith(['/a']);
+    const [there, absent] = await Promise.allSettled([harness.create('/a', 'x', 7n), harness.create('/b', 'x', 7n)]);
+    expect(there).toMatchObject({ status: 'fulfilled', value: { succeeded: false } });
+    expect(absent).toMatchObject({ status: 'rejected', reason: { name: 'LeaseNotFoundError' } });
+  });
+
+  it('keeps no other txn waiting for its key, however many follow one another', async () => {
+    const harness = await startWith(['/a']);
+    let isUpdated = false;
+    const creations = Promise.all(
+      Array.from({ length: 4 }, async (_, client) => {
+        for (let i = 0; !isUpdated; i++) await harness.create(`/new/${client}/${i}`, 'x');
+      }),
+    );
+    await settle();
+    expect((await harness.update('/a', 'new', 2n)).succeeded).toBe(true);
+    isUpdated = true;
+    await creations;
+  });
+});
+
 describe('a commit of unknown outcome', () => {
   it.each([
     ['took place', true],

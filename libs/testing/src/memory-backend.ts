@@ -273,6 +273,13 @@ export class MemoryBackend implements Backend, ControlStore {
         throw new CommitFailedError(`row ${row.id} is outside of its batch`);
       last = row.id;
     }
+    const live = new Set(this.#stateAt(EVERYTHING, 0n).map((row) => row.key.toString('latin1')));
+    for (const row of batch.rows) {
+      const name = row.key.toString('latin1');
+      if (row.prevId === 0n && live.has(name)) throw new CommitFailedError(`key ${name} is there`, true);
+      if (row.tombstone) live.delete(name);
+      else live.add(name);
+    }
     // Copies, as a database makes them: what the caller does to its buffers afterwards changes nothing here.
     for (const row of batch.rows) database.log.push({ ...row, key: Buffer.from(row.key), value: Buffer.from(row.value) });
     database.lastRevision = batch.lastRevision;

@@ -176,7 +176,7 @@ export class FileConnection implements ThreadMethods {
       this.#writeRows(connection, call);
     } catch (error) {
       if (connection.database.inTransaction) connection.run(sql.ROLLBACK);
-      return { outcome: 'failed', message: messageOf(error) };
+      return { outcome: 'failed', message: messageOf(error), isConflict: isTakenKey(error) };
     }
     try {
       connection.run(sql.COMMIT);
@@ -185,7 +185,7 @@ export class FileConnection implements ThreadMethods {
       // SQLite keeps the transaction open when COMMIT was refused before anything was decided.
       if (!connection.database.inTransaction) return { outcome: 'unknown', message: messageOf(error) };
       connection.run(sql.ROLLBACK);
-      return { outcome: 'failed', message: messageOf(error) };
+      return { outcome: 'failed', message: messageOf(error), isConflict: false };
     }
   }
 
@@ -549,6 +549,11 @@ function addChange(writer: BlockWriter, [id, tombstone, record, prevRecord]: Cha
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+/** The key of a new head has one already. */
+function isTakenKey(error: unknown): boolean {
+  return error instanceof Database.SqliteError && error.code === 'SQLITE_CONSTRAINT_PRIMARYKEY' && error.message.endsWith(' head.key');
 }
 
 function messageOf(error: unknown): string {

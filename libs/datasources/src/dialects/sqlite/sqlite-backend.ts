@@ -169,7 +169,7 @@ export class SqliteBackend implements Backend, ControlStore {
     } catch (error) {
       throw new CommitUnknownError(messageOf(error), { cause: error });
     }
-    if (reply.outcome === 'failed') throw new CommitFailedError(reply.message);
+    if (reply.outcome === 'failed') throw new CommitFailedError(reply.message, reply.isConflict);
     if (reply.outcome === 'unknown') throw new CommitUnknownError(reply.message);
     this.#hasNewRows = true;
   }

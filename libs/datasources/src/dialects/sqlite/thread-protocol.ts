@@ -67,7 +67,7 @@ export interface CommitCall {
 export type CommitReply =
   | { readonly outcome: 'done' }
   /** Nothing of it is there. */
-  | { readonly outcome: 'failed'; readonly message: string }
+  | { readonly outcome: 'failed'; readonly message: string; readonly isConflict: boolean }
   | { readonly outcome: 'unknown'; readonly message: string };
 
 export interface CompactCall {
