@@ -283,6 +283,29 @@ describe('a LeaderElector', () => {
   });
 });
 
+describe('a LeaderElector that is told to stop', () => {
+  it('waits for no answer to a read', async () => {
+    store.mode = 'silent';
+    const one = new Candidate('one');
+    await until(() => store.requests === 1);
+    one.stop.abort();
+    expect(await one.result).toBe('stopped');
+    expect([one.clock.timers, warnings()]).toEqual([[], []]);
+  });
+
+  it('gives back what it gets then, and does not lead', async () => {
+    const held: Exchange[] = [];
+    server.respond = (exchange) => (exchange.method === 'POST' ? held.push(exchange) > 0 : store.respond(exchange));
+    const one = new Candidate('one');
+    await until(() => held.length === 1);
+    one.stop.abort();
+    held.forEach((exchange) => store.respond(exchange));
+    expect(await one.result).toBe('stopped');
+    expect([one.signal, store.written.map(({ spec }) => spec['holderIdentity'])]).toEqual([null, ['one', '']]);
+    expect(one.clock.timers).toEqual([]);
+  });
+});
+
 describe('the lead of a LeaderElector', () => {
   it('that ends by itself gives the lease back', async () => {
     const one = new Candidate('one');

@@ -107,10 +107,15 @@ export class LeaderElector {
    */
   async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<'stopped' | 'lost'> {
     if (!(await this.#acquire(signal))) return 'stopped';
+    if (signal.aborted) {
+      // While the request that got the lease was under way.
+      await this.#release();
+      this.#end();
+      return 'stopped';
+    }
     const leadership = this.#leadership;
     const stop = (): void => leadership.abort(signal.reason);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
+    signal.addEventListener('abort', stop, { once: true });
     this.#logger.info('leading', { identity: this.identity });
     const work = new Work(leadership.signal, lead);
     try {
@@ -133,7 +138,7 @@ export class LeaderElector {
     this.#leadership = new AbortController();
     this.#loss = new AbortController();
     while (!signal.aborted) {
-      const outcome = await this.#attempt();
+      const outcome = await this.#attempt(signal);
       if (outcome === 'held') return true;
       await this.#clock.sleep(this.#retryPeriodMs * (1 + (JITTER - 1) * this.#random()), signal).catch(() => undefined);
     }
@@ -148,16 +153,16 @@ export class LeaderElector {
       await this.#clock.sleep(this.#retryPeriodMs, wake).catch(() => undefined);
       if (!this.isLeading()) return true;
       if (work.hasEnded) return false;
-      const outcome = await this.#attempt();
+      const outcome = await this.#attempt(this.#loss.signal);
       if (outcome === 'taken') this.#lose('another one holds it');
       if (!this.isLeading()) return true;
     }
   }
 
-  async #attempt(): Promise<Outcome | 'failed'> {
-    const { signal } = this.#loss;
+  /** `signal` ends it when that is without consequence. */
+  async #attempt(signal: AbortSignal): Promise<Outcome | 'failed'> {
     try {
-      const outcome = await this.#acquireOrRenew();
+      const outcome = await this.#acquireOrRenew(signal);
       this.#isTroubled = false;
       return outcome;
     } catch (error) {
@@ -169,19 +174,19 @@ export class LeaderElector {
     }
   }
 
-  async #acquireOrRenew(): Promise<Outcome> {
+  async #acquireOrRenew(signal: AbortSignal): Promise<Outcome> {
     if (this.#renewedAt !== null && this.#observed !== null) {
       // Nobody else is expected to write it, so that to read it first would be a request for nothing.
       const outcome = await this.#write(this.#observed.lease, (lease) => this.#update(lease));
       if (outcome === 'held') return 'held';
     }
-    const found = await this.#limited((signal) =>
-      absentOr(this.#options.client.get(LEASES_OF, this.#options.name, this.#options.namespace, { signal })),
-    );
+    const { client, name, namespace } = this.#options;
+    const read = (limit: AbortSignal): Promise<Lease> =>
+      client.get(LEASES_OF, name, namespace, { signal: AbortSignal.any([limit, signal]) });
+    const found = await this.#limited((limit) => absentOr(read(limit)));
     if (found === null) {
-      const { name, namespace } = this.#options;
       return this.#write({ metadata: { name, namespace } }, (lease) =>
-        this.#limited((signal) => this.#options.client.create(LEASES_OF, lease, { signal })),
+        this.#limited((limit) => client.create(LEASES_OF, lease, { signal: limit })),
       );
     }
     this.#observe(found);
@@ -190,7 +195,7 @@ export class LeaderElector {
   }
 
   #update(lease: Lease): Promise<Lease> {
-    return this.#limited((signal) => this.#options.client.update(LEASES_OF, lease, { signal }));
+    return this.#limited((limit) => this.#options.client.update(LEASES_OF, lease, { signal: limit }));
   }
 
   async #write(before: Lease, write: (lease: Lease) => Promise<Lease>): Promise<Outcome> {
