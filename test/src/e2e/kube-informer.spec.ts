@@ -214,6 +214,36 @@ describe('an informer on a real kube-apiserver whose history is compacted each s
   );
 });
 
+describe('KubeClient on a real kube-apiserver', () => {
+  const config = async (change: (text: string) => string): Promise<KubeClient> => {
+    const kubeconfig = join(folder, 'changed.kubeconfig');
+    await writeFile(kubeconfig, change(await readFile(controlPlane.kubeconfigFile, 'utf8')), { mode: 0o600 });
+    return KubeClient.fromConfig({ kubeconfig, userAgent: 'informer-spec' });
+  };
+
+  it('trusts the authority of the kubeconfig and no other, unless it is told to trust anybody', async () => {
+    const stranger = await config((text) => text.replace(/certificate-authority-data/, 'unknown-field'));
+    await expect(stranger.raw('GET', '/version')).rejects.toMatchObject({
+      name: 'ConnectionError',
+      message: expect.stringMatching(/certificate/),
+    });
+    await stranger.close();
+    const trusting = await config((text) =>
+      text.replace(/"?certificate-authority-data"?: *("?)[^\s",]+\1/, '"insecure-skip-tls-verify": true'),
+    );
+    expect(await trusting.raw('GET', '/version')).toMatchObject({ major: '1' });
+    await trusting.close();
+  });
+
+  it('is refused without its client certificate, and told so by a Status', async () => {
+    const nobody = await config((text) =>
+      text.replace(/client-certificate-data/, 'unknown-field').replace(/client-key-data/, 'other-field'),
+    );
+    await expect(nobody.list(SECRETS)).rejects.toMatchObject({ name: 'StatusError', code: 403, isForbidden: true, reason: 'Forbidden' });
+    await nobody.close();
+  });
+});
+
 describe('two LeaderElectors on a real kube-apiserver', () => {
   const elect = (
     name: string,
