@@ -74,7 +74,8 @@ describe('services in one process', () => {
   it('show each flag once', () => {
     const usage = serviceUsage('both', [tenants, users]);
     expect(usage).toMatch(/^harikube both:\n {2}tenants: does tenants\n {2}users: does users\n\n/);
-    expect(usage.match(/--workers/g)?.length).toBe(1);
+    expect(usage.match(/--workers.*/g)).toEqual([expect.stringMatching(/workers of tenants; workers of users$/)]);
+    expect(usage.match(/--namespace.*/g)?.length).toBe(1);
     expect(serviceUsage('tenants', [tenants])).toBe(`harikube tenants: does tenants\n\n${tenants.usage()}`);
   });
 

@@ -106,8 +106,15 @@ export function prepareTogether(programs: readonly ServiceProgram[], argv: reado
   return collectReasons(programs.map((program) => () => program.prepare(argvOf(program), env)));
 }
 
+/** Each flag once; one that means something of its own to several programs says all of it. */
 function unionOfFlags(programs: readonly ServiceProgram[]): FlagDefinition[] {
-  return [...new Map(programs.flatMap(({ flags }) => flags).map((flag) => [flag.name, flag])).values()];
+  const union = new Map<string, FlagDefinition>();
+  for (const flag of programs.flatMap(({ flags }) => flags)) {
+    const known = union.get(flag.name);
+    const isNews = known !== undefined && !known.help.split('; ').includes(flag.help);
+    union.set(flag.name, known === undefined ? flag : { ...known, help: isNews ? `${known.help}; ${flag.help}` : known.help });
+  }
+  return [...union.values()];
 }
 
 async function prepareFromFile(argv: readonly string[], env: Env): Promise<PreparedService[]> {
