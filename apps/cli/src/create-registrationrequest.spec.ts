@@ -42,7 +42,15 @@ describe('kubectl create registrationrequest', () => {
     command.parse([...GIVEN, '-o', 'yaml', '--as', 'eve', '--as-group', 'a', '--as-group', 'b', '--insecure-skip-tls-verify'], {
       from: 'user',
     });
-    expect(kubectlArguments(command)).toEqual(['--output=yaml', '--insecure-skip-tls-verify', '--as=eve', '--as-group=a', '--as-group=b']);
+    const given = ['--output=yaml', '--insecure-skip-tls-verify', '--as=eve', '--as-group=a', '--as-group=b'];
+    expect(kubectlArguments(command)).toEqual(['--validate=ignore', ...given]);
+  });
+
+  it('lets kubectl check nothing that only an administrator can, unless told to', () => {
+    const plain = registrationCommand().parse(GIVEN, { from: 'user' });
+    expect(kubectlArguments(plain)).toEqual(['--validate=ignore']);
+    const strict = registrationCommand().parse([...GIVEN, '--validate', 'strict'], { from: 'user' });
+    expect(kubectlArguments(strict)).toEqual(['--validate=strict']);
   });
 
   it('names everything that is missing at once', async () => {

@@ -29,7 +29,7 @@ const KUBECTL_FLAGS: readonly (readonly [flag: string, value: string | null, hel
   ['--template', 'text', 'template of -o go-template or jsonpath-file'],
   ['--show-managed-fields', null, 'keep managedFields in JSON and YAML'],
   ['--field-manager', 'name', 'who is named as the manager of the fields'],
-  ['--validate', 'mode', 'strict, warn or ignore: what happens with unknown fields'],
+  ['--validate', 'mode', 'strict, warn or ignore (the default here): what happens with unknown fields'],
   ['--kubeconfig', 'file', 'the kubeconfig to use'],
   ['--context', 'name', 'the context of the kubeconfig'],
   ['--cluster', 'name', 'the cluster of the kubeconfig'],
@@ -127,6 +127,13 @@ export function registration(name: string, flags: RegistrationFlags, password: s
 
 /** kubectl's own flags among those that were given, as kubectl takes them. */
 export function kubectlArguments(command: Command): string[] {
+  // To learn whether the server judges the fields of a kind that cannot be patched, kubectl lists all CustomResourceDefinitions, which those who
+  // may register people may not. There is nothing to find: the fields are those of `registration`.
+  const unasked = command.getOptionValue('validate') === undefined ? ['--validate=ignore'] : [];
+  return unasked.concat(givenArguments(command));
+}
+
+function givenArguments(command: Command): string[] {
   return command.options.flatMap((option) => {
     const { long } = option;
     if (long === undefined || !KUBECTL_FLAGS.some(([flag]) => flag.endsWith(long))) return [];
