@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiServerHostName } from '@harikube/api-server';
-import { EMAIL_TEMPLATES, PLATFORM_NAMESPACE } from '@harikube/crds';
+import { EMAIL_TEMPLATES, KINDS, PLATFORM_NAMESPACE } from '@harikube/crds';
 import { ConnectionError, KubeClient, type KubeObject, type Resource, StatusError } from '@harikube/kube';
 import {
   type Certificates,
@@ -33,6 +33,8 @@ type ProcessName = ServiceName | typeof TOGETHER;
 type PortName = 'admission-webhook' | 'api-server' | `${ProcessName}-health`;
 type Ports = Readonly<Record<PortName, number>>;
 const FIELD_MANAGER = 'harikube-up';
+/** When `up` last brought an object about. */
+const STARTED_ANNOTATION = 'harikube.info/started-at';
 /** How long kube-apiserver may take to follow what was applied. */
 const FOLLOW_MS = 60_000;
 /** Services finish what they are at; this is longer than they take for it. */
@@ -100,11 +102,12 @@ export class LocalPlatform {
     const { folder, isSeparate } = this.#options;
     if (!isSeparate) writeWhole(folder.serviceFlags, `${JSON.stringify(this.#argv, null, 2)}\n`, 0o600);
     const commands = isSeparate ? SERVICES.map(({ name }) => [name, ...this.#argv[name]]) : [[TOGETHER_COMMAND, folder.serviceFlags]];
-    await Promise.all(
-      this.processes.map(({ name, healthUrl }, index) =>
+    await Promise.all([
+      ...this.processes.map(({ name, healthUrl }, index) =>
         this.#supervisor.start(this.#process(name, healthUrl, commands[index] ?? []), signal),
       ),
-    );
+      this.#explained(() => this.#wakeKinds(signal)),
+    ]);
   }
 
   /** The webhook configurations, by kind and name. */
@@ -117,7 +120,7 @@ export class LocalPlatform {
   /** Lets kube-apiserver call the services that serve; resolves when a registration would succeed. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#explained(async () => {
-      await this.#apply(this.#objects().calls, signal);
+      await this.#apply(this.#objects().calls.map(lookAgain), signal);
       await this.#untilTrue(API_SERVICES, API_SERVICE_NAME, 'Available', signal);
       await this.#untilRegistrationPasses(signal);
       await this.#createTemplate(signal);
@@ -180,6 +183,14 @@ export class LocalPlatform {
     }
   }
 
+  /**
+   * kube-apiserver makes the storage of a kind at the first request for it, and sends the next ones away until it is filled. Asked while the services
+   * load, it is there when they ask; a service that is sent away comes again only after a second or two.
+   */
+  async #wakeKinds(signal: AbortSignal): Promise<void> {
+    await Promise.all(KINDS.map((kind) => this.#client.list(kind, { limit: 1, signal })));
+  }
+
   async #apply(objects: readonly KubeObject[], signal: AbortSignal): Promise<void> {
     await Promise.all(
       objects.map((object) => this.#client.apply(resourceOf(object), object, { fieldManager: FIELD_MANAGER, force: true, signal })),
@@ -214,6 +225,16 @@ export class LocalPlatform {
       }
     }
   }
+}
+
+/**
+ * kube-apiserver comes back to an aggregated server that did not answer after a pause that grows while an earlier run's is not served yet; a change of
+ * the APIService makes it look at once.
+ */
+function lookAgain(object: KubeObject): KubeObject {
+  if (object.kind !== API_SERVICES.kind) return object;
+  const annotations = { ...object.metadata.annotations, [STARTED_ANNOTATION]: new Date().toISOString() };
+  return { ...object, metadata: { ...object.metadata, annotations } };
 }
 
 async function deleteIfThere(client: KubeClient, object: KubeObject, signal: AbortSignal): Promise<void> {

@@ -13,6 +13,7 @@ import { UpProcess } from './up-process.js';
 const MINUTES = 60_000;
 const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
 const PLUGINS = fileURLToPath(new URL('../../../node_modules/.bin', import.meta.url));
+const TOPOLOGY = fileURLToPath(new URL('../../../examples/topology.yaml', import.meta.url));
 const PASSWORD = 'Plain-Canary-1';
 
 let data: string;
@@ -224,6 +225,18 @@ describe('the platform on a laptop', () => {
       }
       expect(code).toBe(0);
       expect(await register('kim')).toMatchObject({ code: 0 });
+    },
+    5 * MINUTES,
+  );
+
+  it(
+    'leaves nothing that calls them when they are left out',
+    async () => {
+      expect(await up.stop()).toBe(0);
+      up = await UpProcess.start(data, port, env, '--bare', '--topology', TOPOLOGY);
+      expect(await kubectl('get', 'mutatingwebhookconfigurations,validatingwebhookconfigurations', '-o', 'name')).toBe('');
+      expect((await run('kubectl', ['get', 'apiservice', `v1.api.${GROUP}`])).err).toContain('NotFound');
+      await kubectl('patch', 'tenant', '--type=merge', '-p', '{"spec":{"city":"Pécs"}}', (await userOf('jane')).namespace);
     },
     5 * MINUTES,
   );
