@@ -104,6 +104,7 @@ async function startApiServer(config: ApiServerConfig, { logger, registry }: Ser
     isDraining = true;
     const delay = connections.isUsed ? config.shutdownDelayMs : 0;
     await pause(delay);
+    logger.debug('no more connections and registrations are taken', { requests: connections.active });
     registrations.refuseMore();
     server.stopListening();
     if (connections.isUsed) {
@@ -116,7 +117,8 @@ async function startApiServer(config: ApiServerConfig, { logger, registry }: Ser
       registrations.endWaits();
       await isIdleWithin(connections, LAST_ANSWERS_MS);
     }
-    connections.destroy();
+    await connections.destroy(NOTICE_MS);
+    logger.debug('all connections have ended');
     await server.close();
     waiter.close();
     stop.abort();

@@ -57,15 +57,13 @@ export class Connections {
     };
   }
 
-  /** Counts the request from its arrival until its answer is on its way. */
-  async during<T>(work: () => Promise<T>): Promise<T> {
+  /** Counts a request until its answer has been taken, or its client is gone. */
+  begin(response: RawResponse): void {
     this.#active++;
-    try {
-      return await work();
-    } finally {
+    response.once('close', () => {
       this.#active--;
       if (this.#active === 0) for (const resolve of [...this.#idle]) resolve();
-    }
+    });
   }
 
   /** Resolves when no request is under way. */
@@ -115,8 +113,14 @@ export class Connections {
     for (const session of this.#sessions) retire(session);
   }
 
-  destroy(): void {
-    for (const session of this.#sessions) session.destroy();
+  /** Ends what is left after so long. */
+  async destroy(graceMs: number): Promise<void> {
+    const closed = [...this.#sessions].map((session) => new Promise((resolve) => session.once('close', resolve)));
+    const late = setTimeout(() => {
+      for (const session of this.#sessions) session.destroy();
+    }, graceMs);
+    await Promise.all(closed);
+    clearTimeout(late);
   }
 
   #peerOf(raw: RawRequest): PeerCertificate | null {

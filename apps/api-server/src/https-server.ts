@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import { constants } from 'node:crypto';
 import type { Http2SecureServer } from 'node:http2';
+import { Server as NetServer } from 'node:net';
 import {
   All,
   type ArgumentsHost,
@@ -54,10 +55,9 @@ class ApiController {
     reply.hijack();
     const raw: RawRequest = request.raw;
     const response: RawResponse = reply.raw;
-    await this.connections.during(async () => {
-      const answer = await this.pipeline.handle(this.connections.requestOf(raw, response, request.originalUrl));
-      if (!response.destroyed) this.connections.send(raw, response, answer);
-    });
+    this.connections.begin(response);
+    const answer = await this.pipeline.handle(this.connections.requestOf(raw, response, request.originalUrl));
+    if (!response.destroyed) this.connections.send(raw, response, answer);
   }
 }
 
@@ -149,8 +149,9 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
   return {
     port: typeof address === 'object' && address !== null ? address.port : listen.port,
     useTls: (pair, authorities) => server.setSecureContext(tlsOptions(pair, authorities)),
+    // The server's own `close` ends the connections, too, and at once.
     stopListening: () => {
-      server.close();
+      NetServer.prototype.close.call(server);
     },
     close: () => app.close(),
   };

@@ -65,7 +65,7 @@ const RESPONSES: Readonly<Record<string, string>> = {
 };
 
 /** `/openapi/v3/apis/GROUP/v1`. */
-export const OPEN_API_V3: ApiDocument = apiDocument(openApiV3());
+export const OPEN_API_V3: ApiDocument = apiDocument(openApiV3({ hasPatch: true }));
 /** `/openapi/v2`. */
 export const OPEN_API_V2: ApiDocument = apiDocument(openApiV2());
 /** `/openapi/v3`. */
@@ -75,7 +75,7 @@ export const OPEN_API_INDEX: ApiDocument = apiDocument({
 
 /** For a page whose document lies so far below the root of the server: under a proxy the root may have a prefix. */
 export function openApiForPage(root: string): ApiDocument {
-  return apiDocument({ ...openApiV3(), servers: [{ url: root }] });
+  return apiDocument({ ...openApiV3({ hasPatch: false }), servers: [{ url: root }] });
 }
 
 /** The schemas by their names, in the form of OpenAPI v3. */
@@ -164,7 +164,24 @@ function operations(): { path: string; id: string; description: string; paramete
   ];
 }
 
-function openApiV3(): object {
+/**
+ * kubectl leaves it to a server to say which fields are unknown only when it finds a PATCH that takes `fieldValidation`. Without one it looks for a
+ * schema itself, and fails for everybody who may not list CustomResourceDefinitions: a registrar has better things to do. So the operation is
+ * there, with the answer that it gives.
+ */
+function refusedPatch(parameter: (described: Parameter) => object): object {
+  return {
+    tags: [TAG],
+    description: `not served: a ${KIND} is created and never changed`,
+    operationId: 'patchWebshopV1NamedRegistration',
+    parameters: CREATE_PARAMETERS.filter(({ name }) => name !== 'timeout').map(parameter),
+    responses: { 405: { description: 'Method Not Allowed' } },
+    'x-kubernetes-action': 'patch',
+    'x-kubernetes-group-version-kind': GROUP_VERSION_KIND,
+  };
+}
+
+function openApiV3({ hasPatch }: { readonly hasPatch: boolean }): object {
   const schema = { $ref: COMPONENTS + REGISTRATION_SCHEMA };
   const parameter = ({ name, in: place, description, required }: Parameter): object => ({
     name,
@@ -192,6 +209,7 @@ function openApiV3(): object {
         'x-kubernetes-action': 'post',
         'x-kubernetes-group-version-kind': GROUP_VERSION_KIND,
       },
+      ...(hasPatch && parameters.includes(NAME) ? { patch: refusedPatch(parameter) } : {}),
       parameters: parameters.map(parameter),
     },
   ]);

@@ -59,7 +59,6 @@ function decoded(segment: string): string {
   } catch {
     throw new PathError('the path has an escape that cannot be decoded');
   }
-  // eslint-disable-next-line no-control-regex -- they are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(text)) throw new PathError('the path has control characters');
   return text;
 }

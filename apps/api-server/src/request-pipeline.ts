@@ -20,7 +20,7 @@ import { GROUP_PATH, OPEN_API_INDEX, OPEN_API_V2, OPEN_API_V3 } from './open-api
 import { readRegistration, type Registration } from './registration.js';
 import type { RegistrationHandler } from './registration-handler.js';
 import { PathError, type RequestInfo, requestInfo } from './request-info.js';
-import { MAX_WAIT_MS, REQUEST_DEADLINE_MS, requestTimeout } from './request-timeout.js';
+import { MAX_REQUEST_MS, REQUEST_DEADLINE_MS, requestTimeout, waitOf } from './request-timeout.js';
 import { healthAnswer } from './server-health.js';
 import type { RequestLabels, ServerMetrics } from './server-metrics.js';
 import {
@@ -115,7 +115,7 @@ export class RequestPipeline {
     const health = HEALTH_PAGE.exec(info.path);
     if (health !== null) return await this.#health(request, info, health[1] ?? '', health[2] ?? '');
     const isWait = isCreate(info);
-    const deadline = AbortSignal.timeout(requestTimeout(info.query, isWait ? MAX_WAIT_MS + REQUEST_DEADLINE_MS : REQUEST_DEADLINE_MS));
+    const deadline = AbortSignal.timeout(isWait ? MAX_REQUEST_MS : requestTimeout(info.query, REQUEST_DEADLINE_MS));
     // A registration has a limit of its own, after which it says how far it is.
     const signal = isWait ? request.signal : AbortSignal.any([request.signal, deadline]);
     try {
@@ -217,7 +217,7 @@ export class RequestPipeline {
     const { headers } = request;
     const format = negotiate(headers.get('accept'), ['object', 'table', 'metadata']);
     const options = createOptions(info.query, headers.get('user-agent'));
-    const waitMs = requestTimeout(info.query, MAX_WAIT_MS);
+    const waitMs = waitOf(requestTimeout(info.query, MAX_REQUEST_MS));
     const reading = AbortSignal.any([request.signal, AbortSignal.timeout(REQUEST_DEADLINE_MS)]);
     const body = decodeBody(await within(request.readBody(MAX_BODY_BYTES), reading), headers.get('content-type'));
     const asked = readRegistration(body, info.resource?.name ?? '', options);
@@ -455,7 +455,7 @@ const MAX_WARNINGS_RUNES = 4096;
 
 /** Each once; shortened when they are too long in all. */
 export function warningHeaders(warnings: readonly string[]): string[] {
-  const texts = [...new Set(warnings)].map((text) => text.replace(/[\u0000-\u001f\u007f]+/g, ' ')); // eslint-disable-line no-control-regex -- a header is one line
+  const texts = [...new Set(warnings)].map((text) => text.replace(/[\u0000-\u001f\u007f]+/g, ' '));
   const isLong = texts.reduce((sum, text) => sum + text.length, 0) > MAX_WARNINGS_RUNES;
   const kept: string[] = [];
   let total = 0;
