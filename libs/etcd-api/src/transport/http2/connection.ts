@@ -20,7 +20,7 @@ import { ConnectionError, ErrorCode } from './http2-error.js';
 import { Budget, type Http2Limits } from './limits.js';
 import { Output } from './output.js';
 import { RequestHeaders } from './request-headers.js';
-import { Http2Stream } from './stream.js';
+import { Http2Stream, type StreamConnection } from './stream.js';
 
 export interface ConnectionEnvironment {
   readonly limits: Http2Limits;
@@ -58,10 +58,8 @@ const Phase = {
 type Phase = (typeof Phase)[keyof typeof Phase];
 
 /** One client's connection: the server's side of RFC 9113, bounded as `Http2Limits` say. */
-export class Http2Connection implements FrameSink, Expiring {
+export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   due = 0;
-  /** `performance.now()` of this turn of the event loop, or of one not long ago. */
-  now = performance.now();
   readonly limits: Http2Limits;
   readonly deadlines: Deadlines;
   readonly output: Output;
@@ -69,10 +67,11 @@ export class Http2Connection implements FrameSink, Expiring {
   readonly sendWindow = new SendWindow(DEFAULT_WINDOW);
   readonly control: Budget;
   initialSendWindow = DEFAULT_WINDOW;
-  /** See `Http2Limits`: bytes of answers not yet framed, bytes of requests not yet whole, calls reset whose handlers run on. */
   queuedBytes = 0;
   partialBytes = 0;
   abandoned = 0;
+  /** `performance.now()` when bytes came in last. */
+  private now = performance.now();
   private readonly resets: Budget;
   private readonly receiveWindow: ReceiveWindow;
   private readonly reader = new FrameReader(this);
@@ -216,18 +215,15 @@ export class Http2Connection implements FrameSink, Expiring {
     this.sendNumber(FrameType.RstStream, streamId, code);
   }
 
-  /** RST_STREAM or WINDOW_UPDATE. */
   sendNumber(type: number, streamId: number, number: number): void {
     this.output.bytes(numberFrame(type, streamId, number));
     this.checkReader();
   }
 
-  /** Gives a stream a turn when the connection has room. */
   wait(stream: Http2Stream): void {
     this.waiting.add(stream);
   }
 
-  /** A stream is over. */
   forget(stream: Http2Stream): void {
     this.streams.delete(stream.id);
     if (this.waiting.size > 0) this.waiting.delete(stream);

@@ -72,16 +72,17 @@ export class Budget {
   }
 
   earn(amount: number): void {
-    if (this.left < this.allowance.burst) this.left += amount;
+    this.left = Math.min(this.allowance.burst, this.left + amount);
   }
 
-  /** False when nothing is left. */
+  /** False when that much is not left. Time is counted only when it has to be. */
   spend(amount: number, now: number): boolean {
+    if (this.left < amount) {
+      this.earn(((now - this.countedAt) * this.allowance.perSecond) / 1000);
+      this.countedAt = now;
+      if (this.left < amount) return false;
+    }
     this.left -= amount;
-    if (this.left >= 0) return true;
-    const { burst, perSecond } = this.allowance;
-    this.left = Math.min(burst, this.left + ((now - this.countedAt) * perSecond) / 1000);
-    this.countedAt = now;
-    return this.left >= 0;
+    return true;
   }
 }

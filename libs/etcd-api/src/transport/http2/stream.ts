@@ -1,9 +1,11 @@
 import { freeBlock } from '@harikube/keyspace';
-import type { Expiring } from '../deadlines.js';
-import type { Http2Connection } from './connection.js';
+import type { Deadlines, Expiring } from '../deadlines.js';
 import { ReceiveWindow, SendWindow } from './flow-control.js';
 import { Flag, FrameType, MAX_FRAME } from './frames.js';
+import type { ResponseEncoder } from './hpack/encoder.js';
 import { ErrorCode } from './http2-error.js';
+import type { Budget, Http2Limits } from './limits.js';
+import type { Output } from './output.js';
 
 /** Who is told what comes in on a stream. */
 export interface StreamReceiver {
@@ -15,6 +17,31 @@ export interface StreamReceiver {
   drained(): void;
   /** The stream is over; called exactly once. */
   closed(): void;
+}
+
+/** What the streams of a connection share. */
+export interface StreamConnection {
+  readonly limits: Http2Limits;
+  readonly deadlines: Deadlines;
+  readonly output: Output;
+  readonly encoder: ResponseEncoder;
+  readonly sendWindow: SendWindow;
+  readonly initialSendWindow: number;
+  readonly control: Budget;
+  /** Bytes of answers not yet framed, bytes of requests not yet whole, and calls reset whose handlers run on. */
+  queuedBytes: number;
+  partialBytes: number;
+  abandoned: number;
+  readonly isOutputFull: boolean;
+  readonly isHoldingTooMuch: boolean;
+  sendHeaders(streamId: number, block: Buffer, endStream: boolean): void;
+  sendReset(streamId: number, code: ErrorCode): void;
+  /** RST_STREAM or WINDOW_UPDATE. */
+  sendNumber(type: number, streamId: number, number: number): void;
+  /** Gives the stream a turn when the connection has room. */
+  wait(stream: Http2Stream): void;
+  /** The stream is over. */
+  forget(stream: Http2Stream): void;
 }
 
 /** Frames that a stream sends before another one that waits has its turn. */
@@ -49,7 +76,7 @@ export class Http2Stream implements Expiring {
   private receivedBytes = 0;
 
   constructor(
-    private readonly connection: Http2Connection,
+    private readonly connection: StreamConnection,
     readonly id: number,
     private readonly contentLength: number,
   ) {
