@@ -3,12 +3,13 @@ import { DEFAULT_PHASES, parsePhases, type Phase } from './phases.js';
 import { STORE_NAMES, type StoreName } from './stores.js';
 
 export interface BenchOptions {
-  readonly what: 'phases' | 'apiserver' | 'pages';
+  readonly what: 'phases' | 'apiserver' | 'pages' | 'registrations';
   readonly stores: readonly StoreName[];
   readonly phases: readonly Phase[];
   readonly repetitions: number;
   readonly seconds: number;
   readonly objects: number;
+  readonly tenants: number;
 }
 
 export class UsageError extends Error {
@@ -20,12 +21,14 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
   npm run bench                 creates, gets and lists over the etcd API
   npm run bench -- apiserver    through a real kube-apiserver per store
   npm run bench -- pages        200 000 objects walked in pages of 500, with the limits that have to hold
+  npm run bench -- registrations  people registered on a harikube up, and what one of them is told beside 10 000 Tenants
 
 --stores A,B       of ${STORE_NAMES.join(', ')}
 --phases A,B       of create@N, get@N, list@N with N clients; default ${DEFAULT_PHASES}
 --repetitions N    default 3 (apiserver: 1)
 --seconds S        of each phase; default 2.5 (apiserver: 30)
 --objects N        of pages; default 200000
+--tenants N        of registrations; default 10000, 0: only register
 `;
 
 /** Reads the command line; `null`: help was asked for. */
@@ -33,12 +36,13 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
   const { values, positionals } = parse(args);
   if (values.help) return null;
   const [what = 'phases', ...more] = positionals;
-  if (more.length > 0 || (what !== 'phases' && what !== 'apiserver' && what !== 'pages'))
-    throw new UsageError(`${positionals.join(' ')}: there are apiserver and pages`);
+  if (more.length > 0 || (what !== 'phases' && what !== 'apiserver' && what !== 'pages' && what !== 'registrations'))
+    throw new UsageError(`${positionals.join(' ')}: there are apiserver, pages and registrations`);
   const defaults: Record<typeof what, { stores: string; repetitions: string; seconds: string }> = {
     phases: { stores: 'router,etcd,kine,kine-full', repetitions: '3', seconds: '2.5' },
     apiserver: { stores: 'router,etcd,kine', repetitions: '1', seconds: '30' },
     pages: { stores: 'router', repetitions: '1', seconds: '1' },
+    registrations: { stores: 'router', repetitions: '1', seconds: '1' },
   };
   const phases = parsePhases(values.phases);
   if (phases === null) throw new UsageError(`--phases ${values.phases}: give a list like ${DEFAULT_PHASES}`);
@@ -49,6 +53,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
     repetitions: positive('--repetitions', values.repetitions ?? defaults[what].repetitions),
     seconds: positive('--seconds', values.seconds ?? defaults[what].seconds),
     objects: positive('--objects', values.objects),
+    tenants: values.tenants === '0' ? 0 : positive('--tenants', values.tenants),
   };
 }
 
@@ -63,6 +68,7 @@ function parse(args: readonly string[]) {
         repetitions: { type: 'string' },
         seconds: { type: 'string' },
         objects: { type: 'string', default: '200000' },
+        tenants: { type: 'string', default: '10000' },
         help: { type: 'boolean', default: false },
       },
     });

@@ -10,6 +10,7 @@ import { buildGoProgram, KINE, LOAD_CLIENT, pinnedVersion } from './go-programs.
 import { type BenchOptions, parseOptions, USAGE, UsageError } from './options.js';
 import { describePages, measurePages } from './pages.js';
 import { measurePhases, phasesTable } from './phases.js';
+import { measureRegistrations, registrationsTables } from './registrations.js';
 import { DURABILITY } from './stores.js';
 
 interface Outcome {
@@ -19,6 +20,9 @@ interface Outcome {
 
 /** Builds what is missing, measures what the options say, and returns text for docs/measurements.md. */
 async function bench(options: BenchOptions, folder: string, env: NodeJS.ProcessEnv, note: (text: string) => void): Promise<Outcome> {
+  if (options.what === 'registrations') {
+    return { text: registrationsTables(await measureRegistrations(options.tenants, { folder, env, note })), problems: [] };
+  }
   const cache = cacheRoot(env);
   const client = await buildGoProgram(LOAD_CLIENT, cache, note);
   const kine = options.stores.some((store) => store.startsWith('kine')) ? await buildGoProgram(KINE, cache, note) : '';
@@ -66,13 +70,15 @@ async function describeRun(options: BenchOptions, folder: string, args: readonly
   if (options.stores.includes('etcd')) versions.push(`etcd ${ETCD_VERSION}`);
   if (options.stores.some((store) => store.startsWith('kine')))
     versions.push(`kine ${await pinnedVersion(KINE, 'github.com/k3s-io/kine')}`);
-  if (options.what === 'apiserver') versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
+  if (options.what === 'apiserver' || options.what === 'registrations') versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
   const commit = (await runProgram('git', ['rev-parse', '--short', 'HEAD']).catch(() => 'unknown')).trim();
   const how = {
     phases: `Values of 1.5 kB, 5000 keys to get and list, closed loop over 4 connections from the same machine, ${options.seconds} s each after a warm-up, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
     apiserver: `One kube-apiserver (default flags) on each store in turn, 10 workers, ${options.seconds} s, client on the same machine: 6 creates of 1 kB objects of 6 cluster-scoped kinds, then 6 lists by label, each checked to hold exactly its object; medians of ${options.repetitions}.`,
     pages:
       'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key.',
+    registrations:
+      'A `harikube up` of its own; the client is on the same machine. Registrations by POST to the aggregated API, from the request to the 201. Then Tenants are made, and one user asks by its token, one request after another.',
   }[options.what];
   return [
     `\`npm run bench${args.length > 0 ? ` -- ${args.join(' ')}` : ''}\`, ${new Date().toISOString().slice(0, 10)}, commit ${commit}${versions.length > 0 ? `, ${versions.join(', ')}` : ''}.`,

@@ -41,7 +41,8 @@ import { userControllerManifests } from '@harikube/user-controller';
 import { RouterProcess } from '../fault/router-process.js';
 import { runProgram } from '../run-program.js';
 import { type ControllerFlags, ControllersProcess } from './controllers-process.js';
-import { expectWhole, isReady, ownerUid, removeTenants, until } from './whole-registrations.js';
+import { expectWhole, isReady, ownerUid, removeTenants } from './whole-registrations.js';
+import { until } from './until.js';
 
 const SECONDS = 1000;
 const PLATFORM = 'harikube-system';

@@ -1,0 +1,355 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import {
+  AGGREGATED_API_VERSION,
+  API_VERSION,
+  claimName,
+  EMAIL_CLAIMS,
+  REGISTRATION_ANNOTATION,
+  REGISTRATION_REQUESTS,
+  TENANTS,
+} from '@harikube/crds';
+import { ConnectionError, KubeClient, StatusError } from '@harikube/kube';
+import { Binaries, freePort, isRunning, parseIdentity, silent } from '@harikube/local-cluster';
+import { type Env, readEnv } from '@harikube/platform';
+import { UpProcess } from './up-process.js';
+import { expectWhole, removeTenants } from './whole-registrations.js';
+import { until } from './until.js';
+
+const SECONDS = 1000;
+const MINUTES = 60 * SECONDS;
+const REGISTRATIONS = `/apis/${AGGREGATED_API_VERSION}/registrations`;
+const PASSWORD = 'Canary-Passw0rd';
+const BIN = fileURLToPath(new URL('../../../apps/cli/bin', import.meta.url));
+
+let folder: string;
+let data: string;
+let env: Env;
+let up: UpProcess;
+let client: KubeClient;
+
+interface Answer {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** What kubectl says, whether it succeeds or not. */
+function kubectl(args: readonly string[], input = ''): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('kubectl', [...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    let out = '';
+    let err = '';
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code: code ?? 1, out, err }));
+    child.stdin.on('error', () => undefined);
+    child.stdin.end(input);
+  });
+}
+
+async function succeed(args: readonly string[], input = ''): Promise<string> {
+  const { code, out, err } = await kubectl(args, input);
+  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${err}`);
+  return out;
+}
+
+async function refuse(args: readonly string[], input = ''): Promise<string> {
+  const { code, out, err } = await kubectl(args, input);
+  if (code === 0) throw new Error(`kubectl ${args.join(' ')} was not refused: ${out}`);
+  return err;
+}
+
+interface Registration {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec: object;
+  readonly status: { readonly uid: string; readonly tenant: string; readonly namespace: string; readonly user: string };
+}
+
+function registration(name: string, email = `${name}@example.com`, more: object = {}): object {
+  return {
+    apiVersion: AGGREGATED_API_VERSION,
+    kind: 'Registration',
+    metadata: { name },
+    spec: {
+      user: { firstName: 'Jane', lastName: 'Doe', email },
+      password: PASSWORD,
+      tenant: { country: 'HU', city: 'Budapest', address: 'Main street 1', postalCode: '1011' },
+      ...more,
+    },
+  };
+}
+
+async function register(name: string, email?: string): Promise<Registration> {
+  return (await client.raw('POST', REGISTRATIONS, undefined, registration(name, email))) as Registration;
+}
+
+/** Runs `work` for each of the items, `callers` at a time. */
+async function inParallel<T>(callers: number, items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const caller = async (): Promise<void> => {
+    for (let item = left.shift(); item !== undefined; item = left.shift()) await work(item);
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+}
+
+/** How many keys below each prefix each database file has, read while the router runs. */
+async function keysByFile(prefixes: Readonly<Record<string, string>>): Promise<Record<string, Record<string, number>>> {
+  const counts: Record<string, Record<string, number>> = {};
+  for (const file of (await readdir(join(data, 'db'))).filter((name) => name.endsWith('.db'))) {
+    const database = new DatabaseSync(join(data, 'db', file), { readOnly: true });
+    const statement = database.prepare('SELECT count(*) AS keys FROM records WHERE key LIKE ?');
+    counts[file] = Object.fromEntries(
+      Object.entries(prefixes).map(([name, prefix]) => [name, Number(statement.get(`${prefix}%`)?.['keys'])]),
+    );
+    database.close();
+  }
+  return counts;
+}
+
+/** The processes that `harikube up` runs, by name. */
+async function processes(): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const file of await readdir(join(data, 'run'))) {
+    if (!file.endsWith('.json')) continue;
+    const identity = parseIdentity(await readFile(join(data, 'run', file), 'utf8').catch(() => ''));
+    if (identity !== null && isRunning(identity)) found.set(file.slice(0, -'.json'.length), identity.pid);
+  }
+  return found;
+}
+
+/** Resolves when `harikube status` finds every part ready. */
+async function everythingReady(): Promise<void> {
+  const deadline = performance.now() + 90 * SECONDS;
+  for (;;) {
+    const { code, out } = await new Promise<{ code: number | null; out: string }>((resolve, reject) => {
+      const child = spawn(process.execPath, [join(BIN, 'harikube.js'), 'status', '--data', data], {
+        env,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let text = '';
+      child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      child.once('error', reject);
+      child.once('close', (status) => resolve({ code: status, out: text }));
+    });
+    if (code === 0) return;
+    if (performance.now() > deadline) throw new Error(`not everything became ready:\n${out}`);
+  }
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'harikube-registration-'));
+  data = join(folder, 'data');
+  const found = await new Binaries({ env: readEnv(), progress: silent }).find(['kubectl']);
+  const path = [BIN, dirname(found.kubectl.path), dirname(process.execPath), readEnv()['PATH'] ?? ''].join(delimiter);
+  env = { ...readEnv(), KUBECONFIG: join(data, 'kubeconfig'), NODE_OPTIONS: '', PATH: path };
+  up = await UpProcess.start(data, await freePort(), env, '--separate');
+  client = KubeClient.fromConfig({ kubeconfig: join(data, 'kubeconfig'), userAgent: 'harikube-test', deadlineMs: 70 * SECONDS });
+}, 15 * MINUTES);
+
+afterAll(async () => {
+  await client.close();
+  await up.stop();
+  await rm(folder, { recursive: true });
+}, MINUTES);
+
+describe('a registration', () => {
+  it(
+    'is answered with its result in each of its forms, and puts each kind into its database',
+    async () => {
+      const plugin = JSON.parse(
+        await succeed(
+          [
+            ...['create', 'registrationrequest', 'jane', '--first-name=Jane', '--last-name=Doe', '--email=Jane@Example.com'],
+            ...['--phone-number=+15551234567', '--company=Acme', '--country=HU', '--city=Budapest', '--address=Main street 1'],
+            ...['--postal-code=1011', '--password-stdin', '-o', 'json'],
+          ],
+          `${PASSWORD}\n`,
+        ),
+      ) as Registration;
+      const file = join(folder, 'john.json');
+      await writeFile(file, JSON.stringify(registration('john')));
+      const raw = JSON.parse(await succeed(['create', '--raw', `${REGISTRATIONS}/john`, '-f', file])) as Registration;
+      const third = JSON.parse(
+        await succeed(['create', '-f', '-', '-o', 'json'], JSON.stringify({ ...registration('x'), metadata: { generateName: 'jim-' } })),
+      ) as Registration;
+      const answers = [plugin, raw, third];
+      expect(answers.map(({ kind }) => kind)).toEqual(['Registration', 'Registration', 'Registration']);
+      expect(answers.map(({ metadata }) => metadata.name.replace(/-.*/, ''))).toEqual(['jane', 'john', 'jim']);
+      for (const { status, spec } of answers) {
+        expect(status).toMatchObject({ tenant: status.uid, namespace: status.uid, user: status.uid });
+        expect(spec).not.toHaveProperty('password');
+      }
+
+      // The request itself runs the same flow.
+      const direct = { ...registration('direct'), apiVersion: API_VERSION, kind: 'RegistrationRequest' };
+      await succeed(['create', '-f', '-'], JSON.stringify(direct));
+      await until(client, REGISTRATION_REQUESTS, (requests) => requests.size === 0);
+      const tenants = (await client.list(TENANTS, {})).items;
+      const names = tenants.map(({ metadata }) => String(metadata.name));
+      expect(tenants.map(({ metadata }) => metadata.annotations?.[REGISTRATION_ANNOTATION]?.replace(/-.*/, '')).toSorted()).toEqual([
+        'direct',
+        'jane',
+        'jim',
+        'john',
+      ]);
+      await expectWhole(client, names);
+
+      const group = '/registry/product.webshop.harikube.info';
+      const namespaces = '/registry/namespaces/';
+      const counted = await keysByFile({
+        tenants: `${group}/tenants/`,
+        users: `${group}/users/`,
+        emails: `${group}/emails/`,
+        namespace: `${namespaces}${names[0]}`,
+        secrets: `/registry/secrets/${names[0]}/`,
+        rights: `/registry/rolebindings/${names[0]}/`,
+      });
+      const none = { tenants: 0, users: 0, emails: 0, namespace: 0, secrets: 0, rights: 0 };
+      expect(counted).toEqual({
+        'main.db': { ...none, namespace: 1, secrets: 1, rights: 4 },
+        'tenant.db': { ...none, tenants: 4 },
+        'user.db': { ...none, users: 4 },
+        'email.db': { ...none, emails: 4 },
+      });
+      const [header = ''] = (await succeed(['get', 'users', '-A'])).split('\n');
+      expect(header.split(/\s+/)).toEqual(['NAMESPACE', 'NAME', 'FIRSTNAME', 'LASTNAME', 'EMAIL', 'PHASE', 'READY', 'AGE']);
+      expect(await succeed(['get', 'tenants,users,emails', '-A'])).toMatch(/Acme[^]*Jane +Doe +Jane@Example\.com +Pending +True/);
+    },
+    2 * MINUTES,
+  );
+
+  it(
+    'that cannot succeed is answered with its cause, in words that kubectl shows',
+    async () => {
+      const sent = (name: string, more: object, email?: string): string => JSON.stringify(registration(name, email, more));
+      expect(await refuse(['create', '-f', '-'], sent('weak', { password: 'weak' }))).toMatch(/spec\.password/);
+      expect(await refuse(['create', '-f', '-'], sent('odd', { nickname: 'J' }))).toMatch(/unknown field "spec\.nickname"/);
+      expect(await refuse(['create', '-f', '-'], sent('again', {}, 'JANE@example.com'))).toMatch(/e-mail address/);
+      expect(await refuse(['create', '-f', '-', '--as=nobody'], sent('nobody', {}))).toMatch(/User "nobody" cannot create/);
+      expect((await client.list(REGISTRATION_REQUESTS, {})).items).toEqual([]);
+      // Nothing that anybody can look at has the password of anybody.
+      for (const file of await readdir(join(data, 'logs')))
+        expect(await readFile(join(data, 'logs', file), 'utf8')).not.toContain(PASSWORD);
+    },
+    MINUTES,
+  );
+
+  it(
+    'succeeds for each of two hundred by twenty callers at once, and goes with its Tenant',
+    async () => {
+      await removeTenants(client);
+      const names: string[] = [];
+      await inParallel(
+        20,
+        Array.from({ length: 200 }, (_, index) => `many-${index}`),
+        async (name) => {
+          const { status } = await register(name);
+          names.push(status.tenant);
+        },
+      );
+      expect(names.length).toBe(200);
+      await until(client, REGISTRATION_REQUESTS, (requests) => requests.size === 0);
+      await expectWhole(client, names);
+      await removeTenants(client, 200);
+    },
+    8 * MINUTES,
+  );
+
+  it(
+    'is given to exactly one of twenty that ask for one address at once',
+    async () => {
+      const answers: string[] = [];
+      await Promise.all(
+        Array.from({ length: 20 }, async (_, index) => {
+          try {
+            await register(`twin-${index}`, index % 2 === 0 ? 'Twin@Example.com' : 'tWIN@example.COM');
+            answers.push('201');
+          } catch (error) {
+            if (!(error instanceof StatusError)) throw error;
+            answers.push(`${error.code}`);
+          }
+        }),
+      );
+      expect(answers.toSorted()).toEqual(['201', ...Array.from({ length: 19 }, () => '409')]);
+      const claim = await client.get(EMAIL_CLAIMS, claimName('twin@example.com'));
+      await expectWhole(client, [claim.spec.requestUid]);
+      await removeTenants(client);
+    },
+    3 * MINUTES,
+  );
+
+  it(
+    'ends in a right answer while one process after another is killed',
+    async () => {
+      const KILLS = 30;
+      let kills = 0;
+      let isOver = false;
+      const done: string[] = [];
+      const caller = async (number: number): Promise<void> => {
+        for (let count = 0; !isOver; count++) {
+          const name = `killed-${number}-${count}`;
+          // The same name and address again until it is certain: that is what a client does after an error that may pass.
+          for (;;) {
+            try {
+              await register(name);
+              break;
+            } catch (error) {
+              // It was registered, and the answer was lost.
+              if (error instanceof StatusError && error.code === 409 && (await isRegistered(name))) break;
+              const isRepeatable =
+                error instanceof ConnectionError || (error instanceof StatusError && (error.code >= 500 || error.code === 429));
+              if (!isRepeatable) throw error;
+            }
+          }
+          done.push(name);
+        }
+      };
+      const isRegistered = async (name: string): Promise<boolean> => {
+        const { items } = await client.list(TENANTS, {});
+        return items.some(({ metadata }) => metadata.annotations?.[REGISTRATION_ANNOTATION] === name);
+      };
+      const callers = Promise.all([caller(0), caller(1), caller(2), caller(3)]).finally(() => (isOver = true));
+      const random = seeded(20261126);
+      const victims = new Map<string, number>();
+      while (kills < KILLS && !isOver) {
+        const running = [...(await processes())].filter(([name]) => name !== 'kube-controller-manager').toSorted();
+        const [name, pid] = running[Math.floor(random() * running.length)] ?? ['', 0];
+        process.kill(pid, 'SIGKILL');
+        kills++;
+        victims.set(name, (victims.get(name) ?? 0) + 1);
+        await everythingReady();
+      }
+      isOver = true;
+      await callers;
+      expect(victims.size).toBeGreaterThanOrEqual(6);
+      await until(client, REGISTRATION_REQUESTS, (requests) => requests.size === 0, { seconds: 120 });
+      const tenants = (await client.list(TENANTS, {})).items;
+      const registered = tenants.map(({ metadata }) => metadata.annotations?.[REGISTRATION_ANNOTATION]);
+      expect(registered.toSorted()).toEqual(done.toSorted());
+      await expectWhole(
+        client,
+        tenants.map(({ metadata }) => String(metadata.name)),
+      );
+    },
+    15 * MINUTES,
+  );
+});
+
+/** Numbers from 0 to 1 that are the same at every run (mulberry32). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
