@@ -317,8 +317,10 @@ class Work {
 
   /** To end with the reason for which it was to end is no failure. */
   rethrow(): void {
-    if (this.#result === null || this.#result === 'done' || (this.#signal.aborted && this.#result.error === this.#signal.reason)) return;
-    throw this.#result.error;
+    if (this.#result === null || this.#result === 'done') return;
+    const { error } = this.#result;
+    const isAbort = error === this.#signal.reason || (error instanceof Error && error.name === 'AbortError');
+    if (!this.#signal.aborted || !isAbort) throw error;
   }
 
   async #run(lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
