@@ -1,6 +1,13 @@
 import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, Http2Session, ServerHttp2Session } from 'node:http2';
+import {
+  constants,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type Http2Session,
+  type ServerHttp2Session,
+} from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { type ApiAnswer, type ApiRequest, type PeerCertificate, RequestHeaders } from './exchange.js';
 import { tooLarge } from './status-answer.js';
@@ -11,6 +18,7 @@ export type RawResponse = ServerResponse | Http2ServerResponse;
 /** The highest stream there can be: a GOAWAY that names it says that there will be an end, and refuses nothing yet. */
 const LAST_STREAM = 2 ** 31 - 1;
 const MAX_CHAIN = 8;
+const TOO_LARGE = 413;
 
 /** The connections of the server: who is at their other end, and how they are ended without losing a request. */
 export class Connections {
@@ -76,25 +84,25 @@ export class Connections {
   }
 
   send(raw: RawRequest, response: RawResponse, answer: ApiAnswer): void {
-    const isHttp2 = raw.httpVersionMajor === 2;
-    const ends = answer.endsConnection === true || this.#isEnding;
     const headers: Record<string, string | string[]> = {};
     for (const [name, value] of Object.entries(answer.headers)) headers[name] = typeof value === 'string' ? value : [...value];
-    if (ends && !isHttp2) headers['connection'] = 'close';
-    if (isHttp2) {
-      const { stream } = raw as Http2ServerRequest;
+    if (raw.httpVersionMajor === 2) {
       const http2 = response as Http2ServerResponse;
+      const { stream } = raw as Http2ServerRequest;
+      // What is still to come of a body that nobody reads is not wanted; the answer counts all the same.
+      http2.once('finish', () => {
+        if (!stream.readableEnded && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+      });
       http2.writeHead(answer.code, headers);
       http2.end(answer.body);
-      // The rest of a body that nobody reads: it is to end without an error for the client.
-      raw.resume();
-      if (answer.endsConnection === true && stream?.session !== undefined) retire(stream.session);
+      if (answer.endsConnection === true && stream.session !== undefined) retire(stream.session);
       return;
     }
     const http1 = response as ServerResponse;
+    const isUnread = answer.code === TOO_LARGE;
+    if (answer.endsConnection === true || isUnread || this.#isEnding) headers['connection'] = 'close';
     http1.writeHead(answer.code, headers);
     http1.end(answer.body);
-    if (answer.endsConnection === true) raw.resume();
   }
 
   /** Tells every client that its connection ends soon; what is sent on it until then is still answered. */

@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { constants } from 'node:crypto';
 import type { Http2SecureServer } from 'node:http2';
 import { Server as NetServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import {
   All,
   type ArgumentsHost,
@@ -118,6 +119,7 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
       ...{ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS },
     },
     http2SessionTimeout: IDLE_MS,
+    keepAliveTimeout: IDLE_MS,
     // The framework's own idea of a path is no part of this: all paths are one route.
     rewriteUrl: () => '/',
     skipMiddie: true,
@@ -138,7 +140,7 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
   connections.follow(server);
   server.on('tlsClientError', () => undefined);
   try {
-    await app.listen(listen.port, listen.host === '' ? '::' : listen.host);
+    await app.listen(listen.port, listen.host === '' ? everyInterface() : listen.host);
   } catch (error) {
     await app.close();
     throw new ConfigError([
@@ -168,6 +170,12 @@ function tlsOptions({ cert, key }: TlsPair, authorities: readonly string[]): obj
     // A resumed session has the certificate of its client, and not the chain.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
+}
+
+/** Of both kinds of addresses where there are both. */
+function everyInterface(): string {
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return addresses.some(({ family }) => family === 'IPv6') ? '::' : '0.0.0.0';
 }
 
 function statusCodeOf(error: unknown): number {

@@ -27,8 +27,7 @@ export class PathError extends Error {
 }
 
 /**
- * Throws `PathError`. A path with empty, dotted or encoded-slash segments is about no resource and is no other path's equal, so that nothing is
- * found there.
+ * Throws `PathError`. A path with empty or dotted segments is about no resource and is no other path's equal, so that nothing is found there.
  */
 export function requestInfo(method: string, target: string): RequestInfo {
   const mark = target.indexOf('?');
@@ -37,8 +36,7 @@ export function requestInfo(method: string, target: string): RequestInfo {
   const segments = rawPath.split('/').slice(1).map(decoded);
   const path = `/${segments.join('/')}`;
   const verb = method.toLowerCase();
-  const isPlain =
-    rawPath.startsWith('/') && segments.every((segment) => segment !== '' && segment !== '.' && segment !== '..' && !segment.includes('/'));
+  const isPlain = rawPath.startsWith('/') && segments.every((segment) => segment !== '' && segment !== '.' && segment !== '..');
   const [root, group, version, ...rest] = segments;
   if (!isPlain || root !== 'apis' || group === undefined || version === undefined || rest.length === 0)
     return { path, query, verb, resource: null };
@@ -59,6 +57,8 @@ function decoded(segment: string): string {
   } catch {
     throw new PathError('the path has an escape that cannot be decoded');
   }
+  // It would be another path as soon as somebody puts the segments together.
+  if (text.includes('/')) throw new PathError('the path has an encoded slash');
   if (/[\u0000-\u001f\u007f]/.test(text)) throw new PathError('the path has control characters');
   return text;
 }

@@ -67,6 +67,8 @@ interface Call {
 type Answer = Partial<ApiAnswer> & Pick<ApiAnswer, 'body'>;
 
 const gzipped = promisify(gzip);
+/** For metrics and the log only: there is nobody left to read an answer. */
+const CLIENT_GONE = 499;
 const GZIP_FROM_BYTES = 128 * 1024;
 const HEALTH_PAGE = /^\/(livez|readyz|healthz)(?:\/([^/]+))?$/;
 /** Far enough in the future for a document whose address has its hash. */
@@ -91,7 +93,7 @@ export class RequestPipeline {
     const { clock, metrics } = this.#options;
     const start = clock.monotonic();
     const auditId = auditIdOf(request.headers.get('audit-id'));
-    const trace: Trace = { info: null, user: '', objectName: '', error: null };
+    const trace: Trace = { info: null, user: '', by: null, objectName: '', error: null };
     let answer: Answer;
     try {
       answer = await this.#answer(request, auditId, trace);
@@ -100,12 +102,14 @@ export class RequestPipeline {
       answer = this.#refusal(request, trace);
     }
     const seconds = (clock.monotonic() - start) / 1000;
-    const code = answer.code ?? 200;
+    const code = request.signal.aborted ? CLIENT_GONE : (answer.code ?? 200);
     const labels = labelsOf(request.method, trace.info);
     metrics.requests.inc({ ...labels, code: String(code) });
     metrics.durations.observe({ ...labels }, seconds);
     this.#log(request, { auditId, code, seconds }, trace);
-    return await this.#finished(request, { ...answer, headers: { 'audit-id': auditId, ...answer.headers } });
+    const headers = { 'audit-id': auditId, ...answer.headers };
+    // Who is unknown does not get to open and reset streams without end.
+    return await this.#finished(request, { ...answer, headers, endsConnection: code === 401 || trace.by === 'anonymous' });
   }
 
   async #answer(request: ApiRequest, auditId: string, trace: Trace): Promise<Answer> {
@@ -123,6 +127,7 @@ export class RequestPipeline {
       metrics.authentications.inc({ method: who?.by ?? 'none' });
       if (who === null) throw unauthorized();
       trace.user = who.user.name;
+      trace.by = who.by;
       if (request.headers.startingWith(IMPERSONATION).length > 0)
         throw forbidden('impersonation is not served here: send the request to kube-apiserver');
       const leave = who.user.groups.includes(MASTERS) ? () => undefined : await seats.enter(who.user.name, signal);
@@ -189,9 +194,9 @@ export class RequestPipeline {
         return () => ({ body: '' });
     }
     for (const [page, docs] of this.#docs) {
-      const name = path === page ? '' : path.startsWith(`${page}/`) ? path.slice(page.length + 1) : null;
+      const name = path === page ? '' : path.startsWith(`${page}/`) ? path.slice(page.length + 1) || null : null;
       const asset = name === null ? null : docs.asset(name);
-      if (asset === null || (name !== '' && path === `${page}/`)) continue;
+      if (asset === null) continue;
       const headers = {
         'content-type': asset.contentType,
         'content-security-policy': CONTENT_SECURITY_POLICY,
@@ -267,8 +272,6 @@ export class RequestPipeline {
       ...answer,
       code,
       headers: { ...answer.headers, ...(retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) }) },
-      // An unknown client does not get to open and reset streams without end; and what is too long is not read.
-      endsConnection: code === 401 || code === 413,
     };
   }
 
@@ -323,6 +326,7 @@ export class RequestPipeline {
 interface Trace {
   info: RequestInfo | null;
   user: string;
+  by: Authenticated['by'] | null;
   objectName: string;
   error: unknown;
 }

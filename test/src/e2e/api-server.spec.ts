@@ -6,6 +6,7 @@ import { connect } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { admissionWebhookManifests } from '@harikube/admission-webhook';
 import { apiServerHostName, apiServerManifests } from '@harikube/api-server';
@@ -455,6 +456,12 @@ spec:
     expect((await direct(GROUP_PATH, { ...tlsOf(certificates.admin), headers: { 'impersonate-user': 'x' } })).code).toBe(403);
     const live = await direct('/readyz?verbose');
     expect([live.code, live.text]).toEqual([200, '[+]ping ok\n[+]informer-sync ok\n[+]shutdown ok\nreadyz check passed\n']);
+    for (const method of ['TRACE', 'OPTIONS', 'DELETE']) {
+      const answer = await direct('/version', { ...tlsOf(certificates.admin), method });
+      expect(JSON.parse(answer.text)).toMatchObject({ kind: 'Status', code: 405 });
+    }
+    const strange = await direct(REGISTRATIONS, { ...registrar, method: 'POST', headers: { 'content-type': 'garbage' }, body: '{}' });
+    expect(JSON.parse(strange.text)).toMatchObject({ kind: 'Status', code: 415 });
     const { headers, text } = await direct('/apis', {
       ...tlsOf(certificates.admin),
       headers: { accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList', 'audit-id': 'mine' },
@@ -575,7 +582,33 @@ spec:
     );
   });
 
-  it('writes down who asked for what, and never a password', () => {
+  it('serves with a certificate that is replaced, to who comes from then on', async () => {
+    const serial = (): Promise<string> =>
+      new Promise((resolve, reject) => {
+        const socket = connectTls({ host: '127.0.0.1', port: ports[0], rejectUnauthorized: false }, () => {
+          resolve(socket.getPeerCertificate().serialNumber);
+          socket.end();
+        });
+        socket.once('error', reject);
+      });
+    const before = await serial();
+    const names = { serverNames: [apiServerHostName(PLATFORM)] };
+    const next = await loadCertificate(join(folder, 'pki'), certificates, {
+      file: 'served-next',
+      commonName: 'next',
+      use: 'server',
+      ...names,
+    });
+    copyFileSync(next.certificateFile, join(folder, 'tls-api-server', 'tls.crt'));
+    copyFileSync(next.keyFile, join(folder, 'tls-api-server', 'tls.key'));
+    await eventually(serial, (served) => served !== before, 20);
+    expect(await succeed(create, registration('renewed'))).toContain('created');
+  });
+
+  it('writes down who asked for what, and never a password', async () => {
+    const { text } = await direct('/metrics', tlsOf(certificates.admin));
+    expect(text).not.toContain(PASSWORD);
+    expect(text).toContain(`apiserver_request_total{verb="POST",group="${AGGREGATED_GROUP}",version="v1",resource="registrations"`);
     const lines = readFileSync(join(folder, 'server.log'), 'utf8');
     expect(lines).not.toContain(PASSWORD);
     const answered = lines
