@@ -45,7 +45,7 @@ async function start(config: AdmissionWebhookConfig, { logger, registry }: Servi
         bounds,
         hasher,
         // Before the first list it knows of none.
-        isClaimed: (name) => claims.get(name) !== undefined,
+        holderOf: (name) => claims.get(name)?.spec.requestName,
       }),
       Tenant: new TenantAdmission(accounts),
       User: new UserAdmission({ accounts, bounds }),

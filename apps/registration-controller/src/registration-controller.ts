@@ -17,6 +17,8 @@ import { claimNameOf } from './registration-children.js';
 import { type RegistrationCaches, RegistrationReconciler } from './registration.reconciler.js';
 
 const NAME = 'registration-controller';
+/** People wait for it: what failed while a server was away is not to be left alone for a quarter of an hour. */
+const LONGEST_RETRY_MS = 10_000;
 
 interface RegistrationSettings extends ServiceSettings {
   readonly emailTemplate: string;
@@ -71,6 +73,7 @@ export const registrationControllerProgram = serviceProgram<RegistrationSettings
         name: NAME,
         reconciler,
         concurrency: config.workers,
+        longestRetryMs: LONGEST_RETRY_MS,
         logger,
         registry,
         sources: [

@@ -15,6 +15,8 @@ import { CHILDREN_SELECTOR } from './tenant-children.js';
 import { type TenantCaches, TenantReconciler } from './tenant.reconciler.js';
 
 const NAME = 'tenant-controller';
+/** People wait for it: what failed while a server was away is not to be left alone for a quarter of an hour. */
+const LONGEST_RETRY_MS = 10_000;
 
 interface TenantSettings extends ServiceSettings {
   readonly workers: number;
@@ -53,6 +55,7 @@ export const tenantControllerProgram = serviceProgram<TenantSettings>({
         name: NAME,
         reconciler,
         concurrency: config.workers,
+        longestRetryMs: LONGEST_RETRY_MS,
         logger,
         registry,
         sources: [

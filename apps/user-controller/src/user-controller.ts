@@ -15,6 +15,8 @@ import { CHILDREN_SELECTOR } from './user-children.js';
 import { type UserCaches, UserReconciler } from './user.reconciler.js';
 
 const NAME = 'user-controller';
+/** People wait for it: what failed while a server was away is not to be left alone for a quarter of an hour. */
+const LONGEST_RETRY_MS = 10_000;
 
 interface UserSettings extends ServiceSettings {
   readonly workers: number;
@@ -49,6 +51,7 @@ export const userControllerProgram = serviceProgram<UserSettings>({
         name: NAME,
         reconciler,
         concurrency: config.workers,
+        longestRetryMs: LONGEST_RETRY_MS,
         logger,
         registry,
         sources: [

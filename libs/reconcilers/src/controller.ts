@@ -34,6 +34,8 @@ export interface ControllerOptions<Kinds extends readonly KubeObject[]> {
   readonly logger: Logger;
   readonly registry: Registry;
   readonly clock?: Clock;
+  /** The longest pause before an object that failed is tried again; 1000 s unless told. */
+  readonly longestRetryMs?: number;
   /** The signal of a reconcile aborts after so long; 5 minutes unless told. */
   readonly reconcileTimeoutMs?: number;
 }
@@ -72,7 +74,7 @@ export class Controller<Kinds extends readonly KubeObject[] = readonly KubeObjec
   async run({ stop, abort }: ControllerSignals): Promise<void> {
     if (stop.aborted || abort.aborted) return;
     const metrics = new ControllerMetrics(this.#options.registry, this.name, this.#concurrency);
-    const queue = new WorkQueue({ clock: this.#clock, metrics: metrics.queue });
+    const queue = new WorkQueue({ clock: this.#clock, metrics: metrics.queue, longestRetryMs: this.#options.longestRetryMs });
     metrics.watch(this.name, () => queue.workSeconds);
     const unfollow = this.#sources.map((follow) => follow(queue));
     const workers = Array.from({ length: this.#concurrency }, () => this.#work({ queue, metrics, abort }));

@@ -1,6 +1,7 @@
 import type { Clock } from '@harikube/kube';
 
 const FIRST_DELAY_MS = 5;
+/** Of one item, unless told otherwise. */
 const LONGEST_DELAY_MS = 1_000_000;
 const BUCKET_PER_SECOND = 10;
 const BUCKET_SIZE = 100;
@@ -11,13 +12,15 @@ const BUCKET_SIZE = 100;
  */
 export class RateLimiter {
   readonly #clock: Clock;
+  readonly #longestDelayMs: number;
   readonly #failures = new Map<string, number>();
   /** Below zero: so many wait for theirs. */
   #tokens = BUCKET_SIZE;
   #filledAt: number;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, longestDelayMs = LONGEST_DELAY_MS) {
     this.#clock = clock;
+    this.#longestDelayMs = longestDelayMs;
     this.#filledAt = clock.monotonic();
   }
 
@@ -25,7 +28,7 @@ export class RateLimiter {
   next(item: string): number {
     const failures = this.#failures.get(item) ?? 0;
     this.#failures.set(item, failures + 1);
-    return Math.max(Math.min(FIRST_DELAY_MS * 2 ** failures, LONGEST_DELAY_MS), this.#take());
+    return Math.max(Math.min(FIRST_DELAY_MS * 2 ** failures, this.#longestDelayMs), this.#take());
   }
 
   /** The item has come to a good end. */

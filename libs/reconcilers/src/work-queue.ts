@@ -26,6 +26,13 @@ interface Delayed {
   readonly cancel: () => void;
 }
 
+export interface WorkQueueOptions {
+  readonly clock: Clock;
+  readonly metrics?: WorkQueueMetrics;
+  /** The longest pause before an item that failed comes again; 1000 s unless told. */
+  readonly longestRetryMs?: number;
+}
+
 export class WorkQueue {
   readonly #clock: Clock;
   readonly #metrics: WorkQueueMetrics | undefined;
@@ -41,10 +48,10 @@ export class WorkQueue {
   #isShutDown = false;
   readonly #idle = Promise.withResolvers<void>();
 
-  constructor({ clock, metrics }: { readonly clock: Clock; readonly metrics?: WorkQueueMetrics }) {
+  constructor({ clock, metrics, longestRetryMs }: WorkQueueOptions) {
     this.#clock = clock;
     this.#metrics = metrics;
-    this.#limiter = new RateLimiter(clock);
+    this.#limiter = new RateLimiter(clock, longestRetryMs);
   }
 
   /** How many wait for their turn. */
