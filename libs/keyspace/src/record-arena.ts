@@ -7,7 +7,8 @@ export class RecordArena {
   #chunk = Buffer.alloc(0);
   #used = 0;
 
-  constructor(private readonly chunkBytes = 64 * 1024) {}
+  /** Large enough that a chunk goes back to the system when it is freed (`apps/cli/bin/router-memory.js`). */
+  constructor(private readonly chunkBytes = 128 * 1024) {}
 
   allocate(size: number): Buffer {
     if (size > this.chunkBytes / 4) return Buffer.allocUnsafeSlow(size);
