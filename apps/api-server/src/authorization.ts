@@ -79,7 +79,7 @@ export class Authorizer {
 }
 
 /** The question, in a form that is equal for equal questions. */
-export function reviewOf({ name, uid, groups, extra }: UserInfo, { path, verb, resource }: RequestInfo): SubjectAccessReviewSpec {
+function reviewOf({ name, uid, groups, extra }: UserInfo, { path, verb, resource }: RequestInfo): SubjectAccessReviewSpec {
   const extras = Object.entries(extra).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     user: name,

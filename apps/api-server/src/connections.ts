@@ -135,7 +135,9 @@ export class Connections {
     const owner: object = raw.httpVersionMajor === 2 ? ((raw as Http2ServerRequest).stream.session ?? raw) : raw.socket;
     const known = this.#peers.get(owner);
     if (known !== undefined) return known.peer;
-    const peer = peerOf(raw.socket as TLSSocket);
+    const socket = raw.socket as TLSSocket;
+    // A stream whose connection has gone meanwhile has none.
+    const peer = typeof socket.getPeerX509Certificate === 'function' ? peerOf(socket) : null;
     this.#peers.set(owner, { peer });
     return peer;
   }

@@ -3,7 +3,7 @@ import { AGGREGATED_API_VERSION, AGGREGATED_GROUP, VERSION } from '@harikube/crd
 import { type ApiDocument, apiDocument } from './api-document.js';
 import { KIND, PLURAL } from './status-answer.js';
 
-export const SINGULAR = 'registration';
+const SINGULAR = 'registration';
 const VERBS = ['create'];
 const groupVersion = { groupVersion: AGGREGATED_API_VERSION, version: VERSION };
 

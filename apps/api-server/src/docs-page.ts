@@ -1,8 +1,8 @@
 /** A page for people: Swagger UI over the OpenAPI document, here and, with the same relative addresses, behind kube-apiserver and `kubectl proxy`. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { openApiForPage } from './open-api.js';
 
 export interface Asset {
@@ -71,7 +71,7 @@ export class DocsPage {
     }
     const contentType = Object.hasOwn(FROM_SWAGGER_UI, name) ? FROM_SWAGGER_UI[name] : undefined;
     if (contentType === undefined) return null;
-    const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+    const folder = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')));
     return asset(contentType, readFileSync(join(folder, name)));
   }
 }

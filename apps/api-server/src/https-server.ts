@@ -43,12 +43,15 @@ export interface HttpsServer {
   close(): Promise<void>;
 }
 
+const Log = Symbol('Log');
+
 /** Every request is one for the pipeline, whatever its path: see `rewriteUrl` below. */
 @Controller()
 class ApiController {
   constructor(
     @Inject(RequestPipeline) private readonly pipeline: RequestPipeline,
     @Inject(Connections) private readonly connections: Connections,
+    @Inject(Log) private readonly logger: Logger,
   ) {}
 
   @All()
@@ -57,8 +60,14 @@ class ApiController {
     const raw: RawRequest = request.raw;
     const response: RawResponse = reply.raw;
     this.connections.begin(response);
-    const answer = await this.pipeline.handle(this.connections.requestOf(raw, response, request.originalUrl));
-    if (!response.destroyed) this.connections.send(raw, response, answer);
+    try {
+      const answer = await this.pipeline.handle(this.connections.requestOf(raw, response, request.originalUrl));
+      if (!response.destroyed) this.connections.send(raw, response, answer);
+    } catch (error) {
+      // Its connection broke in the middle; whatever it was, nobody can be answered on it.
+      this.logger.debug('a request could not be answered', { err: error });
+      response.destroy();
+    }
   }
 }
 
@@ -83,13 +92,14 @@ class StatusFilter implements ExceptionFilter {
 
 @Module({})
 class ApiModule {
-  static register(pipeline: RequestPipeline, connections: Connections): DynamicModule {
+  static register({ pipeline, connections, logger }: Pick<HttpsServerOptions, 'pipeline' | 'connections' | 'logger'>): DynamicModule {
     return {
       module: ApiModule,
       controllers: [ApiController],
       providers: [
         { provide: RequestPipeline, useValue: pipeline },
         { provide: Connections, useValue: connections },
+        { provide: Log, useValue: logger },
       ],
     };
   }
@@ -125,7 +135,7 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
     skipMiddie: true,
     logger: false,
   });
-  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.register(pipeline, connections), adapter, {
+  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.register({ pipeline, connections, logger }), adapter, {
     logger: new NestLogger(logger),
     abortOnError: false,
     bodyParser: false,

@@ -38,6 +38,12 @@ class Played implements Pick<KubeClient, 'create' | 'get'> {
     return this.get_() as unknown as T;
   }
 
+  isKnown = false;
+
+  knows(): boolean {
+    return this.isKnown;
+  }
+
   expect(name: string): ExpectedRequest {
     this.log.push(`expect ${name}`);
     const expected: Pick<ExpectedRequest, 'outcome' | 'close'> = {
@@ -117,6 +123,18 @@ describe('RegistrationHandler', () => {
       message: `registrations.${GROUP} "jane" already exists: another registration of this name is under way; use another name`,
     });
     expect(await refusal(register({ spec: null }))).toMatchObject({ code: 409 });
+  });
+
+  it('joins without a create a request that the watch has shown, and creates one when that is gone', async () => {
+    const { api, register } = setUp();
+    api.isKnown = true;
+    api.get_ = () => storedRequest('jane', 'u-7');
+    expect((await register()).status.uid).toBe('u-7');
+    expect(api.log).toEqual(['expect jane', 'get', 'waiting', 'close']);
+    api.get_ = () => {
+      throw statusError(404, 'NotFound');
+    };
+    expect((await register()).status.uid).toBe('u-1');
   });
 
   it('says why the one that is there has failed, or that it is going', async () => {

@@ -34,7 +34,7 @@ export interface RegistrationCall {
 
 export interface RegistrationHandlerOptions {
   readonly client: Pick<KubeClient, 'create' | 'get'>;
-  readonly waiter: Pick<RegistrationWaiter, 'expect'>;
+  readonly waiter: Pick<RegistrationWaiter, 'expect' | 'knows'>;
   /** Of calls that wait. */
   readonly seats: FairLimit;
   readonly clock?: Clock;
@@ -116,11 +116,12 @@ export class RegistrationHandler {
 
   async #storeOrJoin(call: RegistrationCall, name: string, mayJoin: boolean): Promise<RegistrationRequest> {
     for (let races = 1; ; races++) {
+      // Admission hashes the password of what is created before anybody finds that its name exists: a repeat need not cost that.
+      const isRepeat = mayJoin && races === 1 && this.#options.waiter.knows(name);
       try {
-        return await this.#store(call, name);
+        if (!isRepeat) return await this.#store(call, name);
       } catch (error) {
-        if (!(error instanceof NameExistsError)) throw error;
-        if (!mayJoin) throw error;
+        if (!(error instanceof NameExistsError) || !mayJoin) throw error;
       }
       const existing = await this.#read(call, name);
       if (existing !== null) return joined(existing, call);

@@ -66,6 +66,11 @@ export class RegistrationWaiter {
     return expected;
   }
 
+  /** Whether there is a request of this name, as far as the watch has told. */
+  knows(name: string): boolean {
+    return this.#options.requests.get(name) !== undefined;
+  }
+
   close(): void {
     this.#removeHandler();
   }

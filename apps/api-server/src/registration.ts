@@ -46,8 +46,8 @@ export interface AskedRegistration {
 /** Where `kubectl apply` and `create --save-config` repeat everything that was sent, the password with it. */
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 /** On the RegistrationRequest: who asked for it, and where the audit log of kube-apiserver has it. */
-export const REQUESTED_BY_ANNOTATION = `${GROUP}/requested-by`;
-export const AUDIT_ID_ANNOTATION = `${GROUP}/audit-id`;
+const REQUESTED_BY_ANNOTATION = `${GROUP}/requested-by`;
+const AUDIT_ID_ANNOTATION = `${GROUP}/audit-id`;
 
 const METADATA_FIELDS = [
   'annotations',
@@ -89,6 +89,7 @@ export function readRegistration(body: DecodedBody, pathName: string, options: C
   const faults: Fault[] = [];
   if (name === '' && generateName === '')
     faults.push({ field: 'metadata.name', reason: 'FieldValueRequired', message: 'Required value: name or generateName is required' });
+  // Admission takes a finalizer for the sign that it has seen the object before.
   for (const field of ['finalizers', 'ownerReferences']) {
     const value = metadata[field];
     if (value === undefined || value === null || (Array.isArray(value) && value.length === 0)) continue;

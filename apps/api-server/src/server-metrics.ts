@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from '@harikube/platform';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 
 const REQUEST_LABELS = ['verb', 'group', 'version', 'resource', 'subresource', 'scope'] as const;
 export type RequestLabels = Readonly<Record<(typeof REQUEST_LABELS)[number], string>>;

@@ -3,7 +3,7 @@ import { ConfigError, type Logger } from '@harikube/platform';
 import { NO_TRUST, parseTrust, type TrustConfig } from './trust-config.js';
 
 export const TRUST_NAMESPACE = 'kube-system';
-export const TRUST_CONFIG_MAP = 'extension-apiserver-authentication';
+const TRUST_CONFIG_MAP = 'extension-apiserver-authentication';
 
 export interface ConfigMap extends KubeObject {
   readonly data?: Readonly<Record<string, string>>;

@@ -8,6 +8,6 @@ export interface UserInfo {
 
 export const MASTERS = 'system:masters';
 export const AUTHENTICATED = 'system:authenticated';
-export const UNAUTHENTICATED = 'system:unauthenticated';
+const UNAUTHENTICATED = 'system:unauthenticated';
 export const ANONYMOUS_NAME = 'system:anonymous';
 export const ANONYMOUS: UserInfo = { name: ANONYMOUS_NAME, uid: '', groups: [UNAUTHENTICATED], extra: {} };
