@@ -521,6 +521,18 @@ describe('Http2Connection, abuse', () => {
     expect(ended).toBe(calls.length);
   });
 
+  it.each<readonly [string, (streamId: number) => Buffer]>([
+    ['window updates of 0', (streamId) => windowUpdate(streamId, 0)],
+    ['windows that are too large', (streamId) => windowUpdate(streamId, 0x7fffffff)],
+    ['trailers that do not end the stream', (streamId) => headers(streamId, headerBlock([['x', 'y']]))],
+  ])('so do resets that the client provokes by %s', async (_name, provoke) => {
+    await start({ resets: few });
+    const connection = await open();
+    for (let i = 0; i < 60; i++) connection.send(headers(2 * i + 1, STREAM), provoke(2 * i + 1));
+    expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(ended).toBe(calls.length);
+  });
+
   it('many streams given up at once are no rapid reset', async () => {
     await start();
     const connection = await open();

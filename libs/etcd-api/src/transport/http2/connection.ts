@@ -213,6 +213,9 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
 
   sendReset(streamId: number, code: ErrorCode): void {
     this.sendNumber(FrameType.RstStream, streamId, code);
+    // CVE-2025-8671: a client that makes us give up its calls gives them up itself.
+    const isTheirs = code !== ErrorCode.NoError && code !== ErrorCode.InternalError && code !== ErrorCode.RefusedStream;
+    if (isTheirs && this.isReading && !this.resets.spend(1, this.now)) this.fail(calm('too many calls are given up'));
   }
 
   sendNumber(type: number, streamId: number, number: number): void {
