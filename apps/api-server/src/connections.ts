@@ -51,9 +51,8 @@ export class Connections {
 
   requestOf(raw: RawRequest, response: RawResponse, target: string): ApiRequest {
     const gone = new AbortController();
-    response.once('close', () => {
-      if (!response.writableFinished) gone.abort();
-    });
+    // Whether it was answered before is nothing to go by: a stream of HTTP/2 that its client has reset counts as written.
+    response.once('close', () => gone.abort());
     return {
       method: raw.method ?? '',
       target,

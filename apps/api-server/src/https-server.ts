@@ -29,7 +29,7 @@ export interface HttpsServerOptions {
   readonly pair: TlsPair;
   /** Whose clients TLS checks, as PEM. */
   readonly authorities: readonly string[];
-  readonly pipeline: RequestPipeline;
+  readonly pipeline: Pick<RequestPipeline, 'handle'>;
   readonly connections: Connections;
   readonly logger: Logger;
 }
@@ -49,7 +49,7 @@ const Log = Symbol('Log');
 @Controller()
 class ApiController {
   constructor(
-    @Inject(RequestPipeline) private readonly pipeline: RequestPipeline,
+    @Inject(RequestPipeline) private readonly pipeline: Pick<RequestPipeline, 'handle'>,
     @Inject(Connections) private readonly connections: Connections,
     @Inject(Log) private readonly logger: Logger,
   ) {}
