@@ -45,7 +45,7 @@ async function start(config: AdmissionWebhookConfig, { logger, registry }: Servi
         bounds,
         hasher,
         // Before the first list it knows of none.
-        holderOf: (name) => claims.get(name)?.spec.requestName,
+        isClaimed: (name) => claims.get(name) !== undefined,
       }),
       Tenant: new TenantAdmission(accounts),
       User: new UserAdmission({ accounts, bounds }),

@@ -13,11 +13,8 @@ export interface RegistrationRequestAdmissionOptions {
   readonly accounts: PlatformAccounts;
   readonly bounds: HashBounds;
   readonly hasher: PasswordHasher;
-  /**
-   * The name of the registration that has the claim of this name; undefined where nothing is known: the claim itself, created by the controller, is
-   * what keeps an address unique.
-   */
-  readonly holderOf: (claimName: string) => string | undefined;
+  /** Whether a claim of this name is known. False where nothing is known: the claim itself, created by the controller, is what keeps an address unique. */
+  readonly isClaimed: (claimName: string) => boolean;
 }
 
 const PASSWORD = ['spec', 'password'];
@@ -72,9 +69,7 @@ export class RegistrationRequestAdmission {
     const password = textAt(object, PASSWORD);
     const email = textAt(object, ['spec', 'user', 'email']);
     if (causes.length > 0 || password === undefined || email === undefined) return invalid(request, causes);
-    const holder = this.#options.holderOf(claimName(email));
-    // Who repeats his own request is told by the API server that it exists, and can look how far it is.
-    if (holder !== undefined && holder !== request.name) return alreadyRegistered(request);
+    if (this.#options.isClaimed(claimName(email))) return alreadyRegistered(request);
     const isPlain = !isMeantAsHash(password);
     const hash = isPlain ? await this.#hash(password, signal) : password;
     if (typeof hash !== 'string') return hash;

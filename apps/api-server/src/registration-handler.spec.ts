@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { RegistrationRequest } from '@harikube/crds';
-import { type KubeClient, StatusError, type WriteOptions } from '@harikube/kube';
+import { type KubeClient, type StatusDetails, StatusError, type WriteOptions } from '@harikube/kube';
 import { FairLimit } from './fair-limit.js';
 import type { AskedRegistration, Registration } from './registration.js';
 import { type RegistrationCall, RegistrationHandler } from './registration-handler.js';
@@ -9,8 +9,8 @@ import { condition, PASSWORD, sampleSpec, storedRequest } from './spec/sample-re
 
 const GROUP = 'api.product.webshop.harikube.info';
 
-function statusError(code: number, reason: string, message = ''): StatusError {
-  return new StatusError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', reason, message, code });
+function statusError(code: number, reason: string, message = '', details: StatusDetails = {}): StatusError {
+  return new StatusError({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', reason, message, code, details });
 }
 
 /** What the API says, and what becomes of a request. */
@@ -135,6 +135,22 @@ describe('RegistrationHandler', () => {
       throw statusError(404, 'NotFound');
     };
     expect((await register()).status.uid).toBe('u-1');
+  });
+
+  it('joins when admission finds the address taken by the request itself, and repeats its answer when it is taken by another', async () => {
+    const { api, register } = setUp();
+    const causes = [{ reason: 'FieldValueDuplicate', field: 'spec.user.email' }];
+    api.create_ = () => {
+      throw statusError(409, 'Conflict', '', { causes });
+    };
+    api.get_ = () => storedRequest('jane', 'u-7');
+    expect((await register()).status.uid).toBe('u-7');
+    api.get_ = () => storedRequest('jane', 'u-8', condition('Failed', 'True', 'EmailTaken', 'the address is taken'));
+    expect(await refusal(register({ spec: sampleSpec('joe@example.com') }))).toMatchObject({ code: 409, reason: 'Conflict' });
+    api.get_ = () => {
+      throw statusError(404, 'NotFound');
+    };
+    expect(await refusal(register())).toMatchObject({ code: 409, reason: 'Conflict' });
   });
 
   it('says why the one that is there has failed, or that it is going', async () => {

@@ -40,6 +40,7 @@ export interface RegistrationHandlerOptions {
   readonly clock?: Clock;
 }
 
+const EMAIL_FIELD = 'spec.user.email';
 /** Without vowels and what looks like others: no words, no mistakes. */
 const NAME_CHARACTERS = 'bcdfghjklmnpqrstvwxz2456789';
 const NAME_CHARACTERS_COUNT = 5;
@@ -121,7 +122,12 @@ export class RegistrationHandler {
       try {
         if (!isRepeat) return await this.#store(call, name);
       } catch (error) {
-        if (!(error instanceof NameExistsError) || !mayJoin) throw error;
+        if (!mayJoin || !(error instanceof NameExistsError || isAddressTaken(error))) throw error;
+        if (isAddressTaken(error)) {
+          // Perhaps by this very request, which the watch has not shown: admission is asked before the store, which knows the name.
+          const own = await this.#read(call, name);
+          if (own === null || !isSamePerson(own, call)) throw error;
+        }
       }
       const existing = await this.#read(call, name);
       if (existing !== null) return joined(existing, call);
@@ -159,13 +165,23 @@ class NameExistsError extends Error {
 }
 
 /** The same person's request, repeated. The password is no part of the comparison: what is stored is its hash. */
-function joined(existing: RegistrationRequest, { asked }: RegistrationCall): RegistrationRequest {
+function joined(existing: RegistrationRequest, call: RegistrationCall): RegistrationRequest {
   const name = existing.metadata.name ?? '';
-  const isSamePerson = normalizeEmail(existing.spec.user.email) === normalizeEmail(emailOf(asked.spec));
-  if (!isSamePerson) throw nameTakenStatus(name);
+  if (!isSamePerson(existing, call)) throw nameTakenStatus(name);
   if (isFailed(existing)) throw failureStatus(existing, true);
   if (existing.metadata.deletionTimestamp !== undefined && !isComplete(existing)) throw goingStatus(name);
   return existing;
+}
+
+function isSamePerson(existing: RegistrationRequest, { asked }: RegistrationCall): boolean {
+  return normalizeEmail(existing.spec.user.email) === normalizeEmail(emailOf(asked.spec));
+}
+
+/** As admission says it, and the controller. */
+function isAddressTaken(error: unknown): boolean {
+  return (
+    error instanceof StatusError && error.code === 409 && error.status.details?.causes?.some(({ field }) => field === EMAIL_FIELD) === true
+  );
 }
 
 function resultOf(name: string, outcome: Outcome, waitedSeconds: number): Registration {

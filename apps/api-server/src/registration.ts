@@ -6,6 +6,7 @@ import {
   type ObjectMeta,
   RegistrationRequest,
   type RegistrationRequestSpec,
+  REQUESTED_BY_ANNOTATION,
   unknownFields,
 } from '@harikube/crds';
 import type { DecodedBody } from './body-decoder.js';
@@ -45,8 +46,7 @@ export interface AskedRegistration {
 
 /** Where `kubectl apply` and `create --save-config` repeat everything that was sent, the password with it. */
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-/** On the RegistrationRequest: who asked for it, and where the audit log of kube-apiserver has it. */
-const REQUESTED_BY_ANNOTATION = `${GROUP}/requested-by`;
+/** On the RegistrationRequest, beside who asked for it: where the audit log of kube-apiserver has it. */
 const AUDIT_ID_ANNOTATION = `${GROUP}/audit-id`;
 
 const METADATA_FIELDS = [

@@ -6,6 +6,7 @@ import {
   FAILED_REASONS,
   REGISTRATION_FINALIZER,
   REGISTRATION_REQUESTS,
+  REQUESTED_BY_ANNOTATION,
   type RegistrationRequest,
   type RegistrationRequestStatus,
   type Tenant,
@@ -64,6 +65,8 @@ export interface RegistrationReconcilerOptions {
   readonly failedTtlMs: number;
 }
 
+/** As long as somebody may wait for the answer. */
+const TOLD_TTL_MS = 60_000;
 /** More steps than any registration takes in one run: beyond it, two of them undo each other. */
 const MAX_STEPS = 40;
 /** The only wait without a watch of its own: a namespace that began to end after its Tenant said that it is ready. */
@@ -108,7 +111,7 @@ export class RegistrationReconciler implements Reconciler {
       email: null,
       refusal: claim === null ? specFailure(request) : null,
       now: this.#options.clock.now(),
-      failedTtlMs: this.#options.failedTtlMs,
+      failedTtlMs: ttlOf(request, this.#options.failedTtlMs),
     };
   }
 
@@ -367,6 +370,11 @@ export class RegistrationReconciler implements Reconciler {
     const written = await found(this.#client.patch(REGISTRATION_REQUESTS, name, undefined, patch, options));
     return written === null ? { end: {} } : { view: { ...view, request: written, fresh: view.fresh === 'all' ? 'all' : 'request' } };
   }
+}
+
+/** Who asked by the aggregated API was told, and so was everybody who joined: nothing is left for people to see, and the name is free again. */
+function ttlOf(request: RegistrationRequest, failedTtlMs: number): number {
+  return request.metadata.annotations?.[REQUESTED_BY_ANNOTATION] === undefined ? failedTtlMs : Math.min(failedTtlMs, TOLD_TTL_MS);
 }
 
 /** What validation finds wrong with a request that the API server let through. */

@@ -17,6 +17,8 @@ export const MANAGED_BY = 'harikube';
 
 /** On everything that is made for a registration; the value is the name of the RegistrationRequest. */
 export const REGISTRATION_ANNOTATION = `${GROUP}/registration`;
+/** On a RegistrationRequest that came by the aggregated API: who asked there, and waits for the result. */
+export const REQUESTED_BY_ANNOTATION = `${GROUP}/requested-by`;
 /** On a User: a password hash that the user-controller moves into the Secret of the User. */
 export const PASSWORD_ANNOTATION = `${GROUP}/password`;
 
