@@ -138,10 +138,11 @@ describe('the HTTPS server', () => {
     server.stopListening();
     connections.announceEnd();
     expect((await announced).slice(0, 2)).toEqual([0, 2 ** 31 - 1]);
-    await once(
-      connectTcp(server.port, '127.0.0.1').on('error', () => undefined),
-      'close',
-    );
+    const refused = new Promise((resolve) => {
+      const socket = connectTcp(server.port, '127.0.0.1', () => resolve(null));
+      socket.on('error', ({ message }) => resolve(message));
+    });
+    expect(await refused).toContain('ECONNREFUSED');
     const closed = once(client, 'close');
     connections.closeSessions();
     let isIdle = false;
@@ -149,7 +150,7 @@ describe('the HTTPS server', () => {
     expect([connections.active, isIdle]).toEqual([1, false]);
     go.resolve();
     expect(await slow).toEqual({ code: 200, text: '{"target":"/slow"}' });
-    await Promise.all([idle, closed]);
+    await Promise.all([idle, closed, connections.destroy(4000)]);
     expect(connections.isUsed).toBe(false);
   });
 
