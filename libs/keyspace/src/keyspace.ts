@@ -304,7 +304,7 @@ export class Keyspace implements Store {
 
   #slotFor(backend: Backend): Slot {
     const share = this.options.backends.length + 1;
-    const cache = new HeadCache(this.options.cacheBytes / share, this.#arena);
+    const cache = new HeadCache(this.options.cacheBytes / share);
     const ring = new EventRing(this.options.eventBytes / share, this.clock.current);
     this.clock.register(backend.name);
     const committer = new GroupCommitter({
