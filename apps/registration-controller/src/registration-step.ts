@@ -142,7 +142,7 @@ function nextUndo({ request, tenant, claim }: RegistrationView): Step | null {
 }
 
 /** Whether it was made for this request: it says so. */
-export function isOfRequest(object: Tenant | User, request: RegistrationRequest): boolean {
+function isOfRequest(object: Tenant | User, request: RegistrationRequest): boolean {
   return object.metadata.annotations?.[REGISTRATION_ANNOTATION] === request.metadata.name;
 }
 

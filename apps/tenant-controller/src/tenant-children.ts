@@ -13,8 +13,8 @@ import type { KubeObject } from '@harikube/kube';
 /** Who works in the namespaces of tenants with more than the rights that hold everywhere: the ClusterRole `harikube-<name>-tenant` is bound there. */
 export const BOUND_CONTROLLERS: readonly string[] = ['registration-controller', 'user-controller'];
 
-export const COMPONENT_LABEL = 'app.kubernetes.io/component';
-export const COMPONENT = 'tenant';
+const COMPONENT_LABEL = 'app.kubernetes.io/component';
+const COMPONENT = 'tenant';
 
 /** The labels by which the rights that belong to tenants are found again. */
 export const CHILDREN_SELECTOR = `${COMPONENT_LABEL}=${COMPONENT},${MANAGED_BY_LABEL}=${MANAGED_BY}`;

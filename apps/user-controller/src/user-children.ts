@@ -15,8 +15,8 @@ import type { Kinship } from './user-step.js';
 /** What every user may do in the namespace of the tenant; the same for all, so that no user needs rules of its own for it. */
 export const WEBSHOP_USER_ROLE = 'webshop-user';
 
-export const COMPONENT_LABEL = 'app.kubernetes.io/component';
-export const COMPONENT = 'user';
+const COMPONENT_LABEL = 'app.kubernetes.io/component';
+const COMPONENT = 'user';
 
 /** The labels by which account and rights of users are found again. */
 export const CHILDREN_SELECTOR = `${COMPONENT_LABEL}=${COMPONENT},${MANAGED_BY_LABEL}=${MANAGED_BY}`;
