@@ -65,10 +65,10 @@ async function hasProcessTests() {
 
 const tallies = [];
 try {
-  tallies.push(await runProject('unit', [`--maxWorkers=${os.availableParallelism()}`]));
+  tallies.push(await runProject('unit', [`--maxWorkers=${os.availableParallelism()}`, '--testTimeout=30000']));
   if (await hasProcessTests()) {
     const { code } = await node([path.join(root, 'scripts', 'prepare-binaries.mjs')]);
-    if (code === 0) tallies.push(await runProject('process', ['--runInBand']));
+    if (code === 0) tallies.push(await runProject('process', ['--runInBand', '--testTimeout=300000']));
     else {
       process.stderr.write('the tests in test/ did not run: they need the Kubernetes programs, see above\n');
       tallies.push({ passed: 0, failed: 1 });
