@@ -1,4 +1,5 @@
 import { EMAIL_CLAIMS, GROUP, MANAGED_BY, MANAGED_BY_LABEL, REGISTRATION_REQUESTS, TENANTS, USERS, VERSION } from '@harikube/crds';
+import { accountManifests } from '@harikube/kube';
 import { webhookPath } from './admission-handler.js';
 
 export interface AdmissionWebhookManifestsOptions {
@@ -10,7 +11,6 @@ export interface AdmissionWebhookManifestsOptions {
 }
 
 const NAME = 'admission-webhook';
-const RBAC = 'rbac.authorization.k8s.io';
 const PORT = 9443;
 const KINDS = [REGISTRATION_REQUESTS, TENANTS, USERS];
 
@@ -51,20 +51,12 @@ export function admissionWebhookManifests({ namespace, caBundle, url }: Admissio
     webhooks: webhooks(does),
   });
   return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: NAME, namespace, labels } },
-    {
-      apiVersion: `${RBAC}/v1`,
-      kind: 'ClusterRole',
-      metadata: { name, labels },
-      rules: [{ apiGroups: [GROUP], resources: [EMAIL_CLAIMS.plural], verbs: ['get', 'list', 'watch'] }],
-    },
-    {
-      apiVersion: `${RBAC}/v1`,
-      kind: 'ClusterRoleBinding',
-      metadata: { name, labels },
-      roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name },
-      subjects: [{ kind: 'ServiceAccount', name: NAME, namespace }],
-    },
+    ...accountManifests({
+      name: NAME,
+      namespace,
+      labels,
+      clusterRules: [{ apiGroups: [GROUP], resources: [EMAIL_CLAIMS.plural], verbs: ['get', 'list', 'watch'] }],
+    }),
     ...(url === undefined
       ? [
           {

@@ -1,4 +1,5 @@
 import { AGGREGATED_GROUP, GROUP, MANAGED_BY, MANAGED_BY_LABEL, VERSION } from '@harikube/crds';
+import { accountManifests } from '@harikube/kube';
 import { PLURAL } from './status-answer.js';
 import { TRUST_NAMESPACE } from './trust-source.js';
 
@@ -31,21 +32,18 @@ export function apiServerManifests({ namespace, caBundle, externalName, port = S
   const labels = { [MANAGED_BY_LABEL]: MANAGED_BY };
   const apiVersion = `${RBAC}/v1`;
   const subjects = [{ kind: 'ServiceAccount', name: NAME, namespace }];
-  const clusterRole = (name: string): object => ({ apiGroup: RBAC, kind: 'ClusterRole', name });
   return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: NAME, namespace, labels } },
-    {
-      apiVersion,
-      kind: 'ClusterRole',
-      metadata: { name: FULL_NAME, labels },
-      rules: [{ apiGroups: [GROUP], resources: ['registrationrequests'], verbs: ['create', 'get', 'list', 'watch'] }],
-    },
-    { apiVersion, kind: 'ClusterRoleBinding', metadata: { name: FULL_NAME, labels }, roleRef: clusterRole(FULL_NAME), subjects },
+    ...accountManifests({
+      name: NAME,
+      namespace,
+      labels,
+      clusterRules: [{ apiGroups: [GROUP], resources: ['registrationrequests'], verbs: ['create', 'get', 'list', 'watch'] }],
+    }),
     {
       apiVersion,
       kind: 'ClusterRoleBinding',
       metadata: { name: `${FULL_NAME}-auth-delegator`, labels },
-      roleRef: clusterRole('system:auth-delegator'),
+      roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name: 'system:auth-delegator' },
       subjects,
     },
     {

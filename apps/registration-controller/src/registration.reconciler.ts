@@ -16,7 +16,7 @@ import {
   validateSpec,
   RegistrationRequest as RegistrationRequestClass,
 } from '@harikube/crds';
-import { type Clock, type Informer, type KubeClient, SECRETS, StatusError } from '@harikube/kube';
+import { type Clock, createdOrFound, ifFound, type Informer, type KubeClient, SECRETS, StatusError } from '@harikube/kube';
 import { type EventRecorder, type Key, type ReconcileContext, type Reconciler, type Result, setCondition } from '@harikube/reconcilers';
 import {
   claimNameOf,
@@ -166,9 +166,9 @@ export class RegistrationReconciler implements Reconciler {
   async #read(view: RegistrationView, signal: AbortSignal): Promise<Outcome> {
     const { request } = view;
     const [current, claim, tenant] = await Promise.all([
-      found(this.#client.get(REGISTRATION_REQUESTS, String(request.metadata.name), undefined, { signal })),
-      found(this.#client.get(EMAIL_CLAIMS, claimNameOf(request), undefined, { signal })),
-      found(this.#client.get(TENANTS, registeredName(request), undefined, { signal })),
+      ifFound(this.#client.get(REGISTRATION_REQUESTS, String(request.metadata.name), undefined, { signal })),
+      ifFound(this.#client.get(EMAIL_CLAIMS, claimNameOf(request), undefined, { signal })),
+      ifFound(this.#client.get(TENANTS, registeredName(request), undefined, { signal })),
     ]);
     // Gone, or another one of the same name: its own event comes.
     if (current === null || current.metadata.uid !== request.metadata.uid) return { end: {} };
@@ -179,7 +179,7 @@ export class RegistrationReconciler implements Reconciler {
   /** The request first: the Tenant is there before its request goes, so that one of them is always seen of a registration that lives. */
   async #askHolder(view: RegistrationView, signal: AbortSignal): Promise<Outcome> {
     const { requestName, requestUid } = needed(view.claim).spec;
-    const request = await found(this.#client.get(REGISTRATION_REQUESTS, requestName, undefined, { signal }));
+    const request = await ifFound(this.#client.get(REGISTRATION_REQUESTS, requestName, undefined, { signal }));
     if (request !== null && request.metadata.uid === requestUid) {
       const isFailed = conditionOf(request.status, 'Failed')?.status === 'True';
       const isComplete = conditionOf(request.status, 'Complete')?.status === 'True';
@@ -188,14 +188,14 @@ export class RegistrationReconciler implements Reconciler {
         return { view: { ...view, holder } };
       }
     }
-    const tenant = await found(this.#client.get(TENANTS, requestUid, undefined, { signal }));
+    const tenant = await ifFound(this.#client.get(TENANTS, requestUid, undefined, { signal }));
     return { view: { ...view, holder: tenant === null ? 'gone' : isDeleting(tenant) ? 'leaving' : 'living' } };
   }
 
   async #setFinalizers(view: RegistrationView, finalizers: string[], signal: AbortSignal): Promise<Outcome> {
     const { name = '', uid, resourceVersion } = view.request.metadata;
     const patch = { metadata: { uid, resourceVersion, finalizers } };
-    const request = await found(this.#client.patch(REGISTRATION_REQUESTS, name, undefined, patch, { type: 'merge', signal }));
+    const request = await ifFound(this.#client.patch(REGISTRATION_REQUESTS, name, undefined, patch, { type: 'merge', signal }));
     return request === null ? { end: {} } : { view: { ...view, request, fresh: view.fresh === 'all' ? 'all' : 'request' } };
   }
 
@@ -267,11 +267,11 @@ export class RegistrationReconciler implements Reconciler {
     }
     const owner = secret.metadata.ownerReferences?.find(({ controller }) => controller === true);
     if (owner === undefined) return null;
-    const user = await found(this.#client.get(USERS, name, name, { signal }));
+    const user = await ifFound(this.#client.get(USERS, name, name, { signal }));
     if (user !== null && user.metadata.uid === owner.uid) return null;
     // Of a User that was deleted meanwhile: it would be collected, and the password with it.
     const { uid } = secret.metadata;
-    await found(this.#client.delete(SECRETS, name, name, { preconditions: { uid }, signal }));
+    await ifFound(this.#client.delete(SECRETS, name, name, { preconditions: { uid }, signal }));
     await createdOrFound(create(), get);
     return null;
   }
@@ -330,20 +330,20 @@ export class RegistrationReconciler implements Reconciler {
 
   async #deleteTenant(view: RegistrationView, signal: AbortSignal): Promise<Outcome> {
     const { name = '', uid } = needed(view.tenant).metadata;
-    await found(this.#client.delete(TENANTS, name, undefined, { preconditions: { uid }, signal }));
+    await ifFound(this.#client.delete(TENANTS, name, undefined, { preconditions: { uid }, signal }));
     return this.#read(view, signal);
   }
 
   async #freeClaim(view: RegistrationView, signal: AbortSignal): Promise<Outcome> {
     const { name = '', uid, resourceVersion } = needed(view.claim).metadata;
-    await found(this.#client.delete(EMAIL_CLAIMS, name, undefined, { preconditions: { uid, resourceVersion }, signal }));
+    await ifFound(this.#client.delete(EMAIL_CLAIMS, name, undefined, { preconditions: { uid, resourceVersion }, signal }));
     return this.#read(view, signal);
   }
 
   async #deleteRequest(view: RegistrationView, signal: AbortSignal): Promise<Outcome> {
     const { name = '', uid } = view.request.metadata;
     try {
-      await found(this.#client.delete(REGISTRATION_REQUESTS, name, undefined, { preconditions: { uid }, signal }));
+      await ifFound(this.#client.delete(REGISTRATION_REQUESTS, name, undefined, { preconditions: { uid }, signal }));
     } catch (error) {
       // Another one of the name by now.
       if (!(error instanceof StatusError && error.isConflict)) throw error;
@@ -367,7 +367,7 @@ export class RegistrationReconciler implements Reconciler {
     if (conditions === before && Object.keys(made).length === 0) return { view };
     const patch = { metadata: { uid, resourceVersion }, status: { ...made, conditions } };
     const options = { type: 'merge', subresource: 'status', signal } as const;
-    const written = await found(this.#client.patch(REGISTRATION_REQUESTS, name, undefined, patch, options));
+    const written = await ifFound(this.#client.patch(REGISTRATION_REQUESTS, name, undefined, patch, options));
     return written === null ? { end: {} } : { view: { ...view, request: written, fresh: view.fresh === 'all' ? 'all' : 'request' } };
   }
 }
@@ -396,25 +396,6 @@ function isRefusal(error: unknown): boolean {
 
 function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-async function found<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof StatusError && error.isNotFound) return null;
-    throw error;
-  }
-}
-
-/** What exists under the name, whoever made it: the caller looks whose it is. */
-async function createdOrFound<T>(created: Promise<T>, get: () => Promise<T>): Promise<T> {
-  try {
-    return await created;
-  } catch (error) {
-    if (error instanceof StatusError && error.isAlreadyExists) return await get();
-    throw error;
-  }
 }
 
 function needed<T>(value: T | null): T {

@@ -3,6 +3,7 @@ import {
   type Clock,
   CLUSTER_ROLE_BINDINGS,
   CLUSTER_ROLES,
+  ifFound,
   type Informer,
   type KubeClient,
   type KubeObject,
@@ -11,7 +12,15 @@ import {
   ROLE_BINDINGS,
   StatusError,
 } from '@harikube/kube';
-import { type EventRecorder, type Key, type ReconcileContext, type Reconciler, type Result, setCondition } from '@harikube/reconcilers';
+import {
+  type EventRecorder,
+  isPart,
+  type Key,
+  type ReconcileContext,
+  type Reconciler,
+  type Result,
+  setCondition,
+} from '@harikube/reconcilers';
 import { type Binding, type ClusterRole, isOwnedBy, type Namespace, namespaceOf, rightsOf } from './tenant-children.js';
 import { type NamespaceView, nextStep, type Ready, readyOf, type TenantStep, type TenantView } from './tenant-step.js';
 
@@ -135,14 +144,14 @@ export class TenantReconciler implements Reconciler {
 
   async #read(state: State, signal: AbortSignal): Promise<Outcome> {
     const name = String(state.tenant.metadata.name);
-    const namespace = await found(this.#client.get<Namespace>(NAMESPACES, name, undefined, { signal }));
+    const namespace = await ifFound(this.#client.get<Namespace>(NAMESPACES, name, undefined, { signal }));
     return { ...state, namespace, isFresh: true };
   }
 
   async #setFinalizers(state: State, finalizers: string[], signal: AbortSignal): Promise<Outcome> {
     const { name = '', uid, resourceVersion } = state.tenant.metadata;
     const patch = { metadata: { uid, resourceVersion, finalizers } };
-    const tenant = await found(this.#client.patch(TENANTS, name, undefined, patch, { type: 'merge', signal }));
+    const tenant = await ifFound(this.#client.patch(TENANTS, name, undefined, patch, { type: 'merge', signal }));
     return tenant === null ? null : { ...state, tenant };
   }
 
@@ -196,7 +205,7 @@ export class TenantReconciler implements Reconciler {
 
   async #deleteNamespace(state: State, signal: AbortSignal): Promise<Outcome> {
     const { name = '', uid } = state.namespace?.metadata ?? {};
-    await found(this.#client.delete(NAMESPACES, name, undefined, { preconditions: { uid }, signal }));
+    await ifFound(this.#client.delete(NAMESPACES, name, undefined, { preconditions: { uid }, signal }));
     return this.#read(state, signal);
   }
 
@@ -211,7 +220,7 @@ export class TenantReconciler implements Reconciler {
     if (conditions === before && isUpToDate) return null;
     const status = { conditions, ...(isReady ? { lastGeneration: generation, namespace: name } : {}) };
     const options = { type: 'merge', subresource: 'status', signal } as const;
-    await found(this.#client.patch(TENANTS, name, undefined, { metadata: { uid, resourceVersion }, status }, options));
+    await ifFound(this.#client.patch(TENANTS, name, undefined, { metadata: { uid, resourceVersion }, status }, options));
     if (readyOf(tenant)?.reason !== ready.reason) this.#tell(tenant, ready);
     return null;
   }
@@ -236,31 +245,10 @@ function namespaceView(namespace: Namespace, tenant: Tenant): NamespaceView {
 
 /** Missing, or without something that is wanted. What others added stays. */
 function isDrifted({ wanted, cached }: Child): boolean {
-  return cached === undefined || !includes(cached, wanted);
-}
-
-function includes(object: unknown, part: unknown): boolean {
-  if (Array.isArray(part)) {
-    return Array.isArray(object) && object.length === part.length && part.every((item, index) => includes(object[index], item));
-  }
-  if (typeof part === 'object' && part !== null) {
-    if (typeof object !== 'object' || object === null) return false;
-    const fields = object as Readonly<Record<string, unknown>>;
-    return Object.entries(part).every(([name, value]) => value === undefined || includes(fields[name], value));
-  }
-  return object === part;
+  return cached === undefined || !isPart(cached, wanted);
 }
 
 /** A binding is refused so while kube-apiserver's authorizer has not noticed the role that it names. */
 function isRoleUnseen(error: unknown): boolean {
   return error instanceof StatusError && error.isNotFound && error.status.details?.kind === 'clusterrolebindings';
-}
-
-async function found<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof StatusError && error.isNotFound) return null;
-    throw error;
-  }
 }

@@ -1,4 +1,5 @@
 import { GROUP, MANAGED_BY, MANAGED_BY_LABEL } from '@harikube/crds';
+import { accountManifests, leaseRules } from '@harikube/kube';
 import { WEBSHOP_USER_ROLE } from './user-children.js';
 
 const NAME = 'user-controller';
@@ -10,11 +11,24 @@ const RBAC = 'rbac.authorization.k8s.io';
  */
 export function userControllerManifests({ namespace }: { readonly namespace: string }): object[] {
   const labels = { [MANAGED_BY_LABEL]: MANAGED_BY };
-  const name = `harikube-${NAME}`;
-  const subjects = [{ kind: 'ServiceAccount', name: NAME, namespace }];
   const apiVersion = `${RBAC}/v1`;
   return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: NAME, namespace, labels } },
+    ...accountManifests({
+      name: NAME,
+      namespace,
+      labels,
+      clusterRules: [
+        // `update` is for giving it to each user of its own: nobody grants what he does not have.
+        { apiGroups: [GROUP], resources: ['users'], verbs: ['get', 'list', 'patch', 'update', 'watch'] },
+        { apiGroups: [GROUP], resources: ['users/status'], verbs: ['patch'] },
+        { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+        { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'] },
+        { apiGroups: [RBAC], resources: ['rolebindings', 'roles'], verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'] },
+        { apiGroups: [RBAC], resources: ['clusterroles'], resourceNames: [WEBSHOP_USER_ROLE], verbs: ['bind'] },
+        { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+      ],
+      namespaceRules: leaseRules(NAME),
+    }),
     {
       apiVersion,
       kind: 'ClusterRole',
@@ -28,40 +42,8 @@ export function userControllerManifests({ namespace }: { readonly namespace: str
     {
       apiVersion,
       kind: 'ClusterRole',
-      metadata: { name, labels },
-      rules: [
-        // `update` is for giving it to each user of its own: nobody grants what he does not have.
-        { apiGroups: [GROUP], resources: ['users'], verbs: ['get', 'list', 'patch', 'update', 'watch'] },
-        { apiGroups: [GROUP], resources: ['users/status'], verbs: ['patch'] },
-        { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
-        { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'] },
-        { apiGroups: [RBAC], resources: ['rolebindings', 'roles'], verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'] },
-        { apiGroups: [RBAC], resources: ['clusterroles'], resourceNames: [WEBSHOP_USER_ROLE], verbs: ['bind'] },
-        { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
-      ],
-    },
-    {
-      apiVersion,
-      kind: 'ClusterRole',
-      metadata: { name: `${name}-tenant`, labels },
+      metadata: { name: `harikube-${NAME}-tenant`, labels },
       rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['create', 'delete', 'get', 'patch'] }],
     },
-    {
-      apiVersion,
-      kind: 'ClusterRoleBinding',
-      metadata: { name, labels },
-      roleRef: { apiGroup: RBAC, kind: 'ClusterRole', name },
-      subjects,
-    },
-    {
-      apiVersion,
-      kind: 'Role',
-      metadata: { name, namespace, labels },
-      rules: [
-        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
-        { apiGroups: ['coordination.k8s.io'], resources: ['leases'], resourceNames: [NAME], verbs: ['get', 'patch', 'update'] },
-      ],
-    },
-    { apiVersion, kind: 'RoleBinding', metadata: { name, namespace, labels }, roleRef: { apiGroup: RBAC, kind: 'Role', name }, subjects },
   ];
 }

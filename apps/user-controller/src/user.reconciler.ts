@@ -1,6 +1,7 @@
 import { PASSWORD_ANNOTATION, READY, TENANT_LABEL, type User, USERS, type UserStatus } from '@harikube/crds';
 import {
   type Clock,
+  ifFound,
   type Informer,
   type KubeClient,
   type KubeObject,
@@ -11,7 +12,15 @@ import {
   SERVICE_ACCOUNTS,
   StatusError,
 } from '@harikube/kube';
-import { type EventRecorder, type Key, type ReconcileContext, type Reconciler, type Result, setCondition } from '@harikube/reconcilers';
+import {
+  type EventRecorder,
+  isPart,
+  type Key,
+  type ReconcileContext,
+  type Reconciler,
+  type Result,
+  setCondition,
+} from '@harikube/reconcilers';
 import {
   childrenOf,
   hashIn,
@@ -159,7 +168,7 @@ export class UserReconciler implements Reconciler {
     const kinship = kinshipOf(current, user);
     const { uid } = current.metadata;
     if (kinship === 'predecessor') {
-      await found(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
+      await ifFound(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
       await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
       return null;
     }
@@ -167,7 +176,7 @@ export class UserReconciler implements Reconciler {
     if (isPart(current, wanted)) return null;
     // What a binding refers to cannot be changed.
     if ('roleRef' in wanted && !isPart(current, { roleRef: wanted.roleRef })) {
-      await found(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
+      await ifFound(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
       await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
       return null;
     }
@@ -178,7 +187,7 @@ export class UserReconciler implements Reconciler {
 
   async #readSecret(state: State, signal: AbortSignal): Promise<Outcome> {
     const { name = '', namespace } = state.user.metadata;
-    return { ...state, secret: await found(this.#client.get<Secret>(SECRETS, name, namespace, { signal })) };
+    return { ...state, secret: await ifFound(this.#client.get<Secret>(SECRETS, name, namespace, { signal })) };
   }
 
   async #createSecret(state: State, hash: string, signal: AbortSignal): Promise<Outcome> {
@@ -189,7 +198,7 @@ export class UserReconciler implements Reconciler {
 
   async #removeSecret(state: State, signal: AbortSignal): Promise<Outcome> {
     const { name = '', namespace, uid } = state.secret?.metadata ?? {};
-    await found(this.#client.delete(SECRETS, name, namespace, { preconditions: { uid }, signal }));
+    await ifFound(this.#client.delete(SECRETS, name, namespace, { preconditions: { uid }, signal }));
     return this.#readSecret(state, signal);
   }
 
@@ -232,7 +241,7 @@ export class UserReconciler implements Reconciler {
     const passwordRef = hasPassword ? { name } : null;
     if (isPart(before, wanted) && (before.passwordRef?.name ?? null) === (passwordRef?.name ?? null)) return null;
     const patch = { metadata: { uid, resourceVersion }, status: { ...wanted, passwordRef } };
-    await found(this.#client.patch(USERS, name, namespace, patch, { type: 'merge', subresource: 'status', signal }));
+    await ifFound(this.#client.patch(USERS, name, namespace, patch, { type: 'merge', subresource: 'status', signal }));
     if (before.conditions?.find(({ type }) => type === READY)?.reason !== ready.reason) this.#tell(user, ready);
     return null;
   }
@@ -275,28 +284,7 @@ function isDrifted({ wanted, cached }: Child, user: User): boolean {
   return cached === undefined || kinshipOf(cached, user) !== 'own' || !isPart(cached, wanted);
 }
 
-function isPart(object: unknown, part: unknown): boolean {
-  if (Array.isArray(part)) {
-    return Array.isArray(object) && object.length === part.length && part.every((item, index) => isPart(object[index], item));
-  }
-  if (typeof part === 'object' && part !== null) {
-    if (typeof object !== 'object' || object === null) return false;
-    const fields = object as Readonly<Record<string, unknown>>;
-    return Object.entries(part).every(([name, value]) => value === undefined || isPart(fields[name], value));
-  }
-  return object === part;
-}
-
 /** A binding is refused so while kube-apiserver's authorizer has not noticed the role that it names. */
 function isRoleUnseen(error: unknown): boolean {
   return error instanceof StatusError && error.isNotFound && error.status.details?.kind === 'rolebindings';
-}
-
-async function found<T>(answer: Promise<T>): Promise<T | null> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof StatusError && error.isNotFound) return null;
-    throw error;
-  }
 }

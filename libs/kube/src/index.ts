@@ -1,4 +1,6 @@
+export { accountManifests, leaseRules, type PolicyRule } from './account-manifests.js';
 export { type Clock, systemClock } from './clock.js';
+export { createdOrFound, ifFound } from './if-found.js';
 export * from './informer.js';
 export * from './informer-factory.js';
 export * from './kube-client.js';
