@@ -108,13 +108,13 @@ export function prepareTogether(programs: readonly ServiceProgram[], argv: reado
 
 /** Each flag once; one that means something of its own to several programs says all of it. */
 function unionOfFlags(programs: readonly ServiceProgram[]): FlagDefinition[] {
-  const union = new Map<string, FlagDefinition>();
+  const union = new Map<string, { readonly flag: FlagDefinition; readonly helps: Set<string> }>();
   for (const flag of programs.flatMap(({ flags }) => flags)) {
-    const known = union.get(flag.name);
-    const isNews = known !== undefined && !known.help.split('; ').includes(flag.help);
-    union.set(flag.name, known === undefined ? flag : { ...known, help: isNews ? `${known.help}; ${flag.help}` : known.help });
+    const known = union.get(flag.name) ?? { flag, helps: new Set() };
+    known.helps.add(flag.help);
+    union.set(flag.name, known);
   }
-  return [...union.values()];
+  return [...union.values()].map(({ flag, helps }) => ({ ...flag, help: [...helps].join('; ') }));
 }
 
 async function prepareFromFile(argv: readonly string[], env: Env): Promise<PreparedService[]> {
