@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -11,8 +9,6 @@ import { admissionWebhookManifests } from '@harikube/admission-webhook';
 import {
   API_VERSION,
   claimName,
-  clusterRolesFile,
-  crdFiles,
   PASSWORD_ANNOTATION,
   REGISTRATION_FINALIZER,
   REGISTRATION_REQUESTS,
@@ -21,20 +17,13 @@ import {
   TENANT_LABEL,
 } from '@harikube/crds';
 import { KubeClient, StatusError } from '@harikube/kube';
-import {
-  Binaries,
-  type Certificates,
-  ControlPlane,
-  freePort,
-  loadCertificate,
-  loadCertificates,
-  PlainEtcd,
-  silent,
-  writeKubeconfig,
-} from '@harikube/local-cluster';
-import { type Env, readEnv } from '@harikube/platform';
+import { freePort, loadCertificate } from '@harikube/local-cluster';
 import { EtcdClient } from '@harikube/testing';
-import { AdmissionProcess } from './admission-process.js';
+import type { Answer } from './answer.js';
+import { eventually } from './eventually.js';
+import type { Kubectl } from './kubectl.js';
+import { ProgramProcess } from './program-process.js';
+import { RunningCluster } from './running-cluster.js';
 
 const MINUTES = 60_000;
 const PLATFORM = 'harikube-system';
@@ -44,46 +33,15 @@ const PHC = /\$argon2id\$v=19\$m=65536,t=1,p=2\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]
 const PARALLEL = 2;
 const FLOOD = 200;
 
-let folder: string;
-let env: Env;
-let kubectlProgram: string;
-let controlPlane: ControlPlane;
-let certificates: Certificates;
-let etcdUrl: string;
+let cluster: RunningCluster;
+let kubectl: Kubectl;
 let client: KubeClient;
-let webhook: AdmissionProcess;
+let webhook: ProgramProcess;
 let webhookFlags: string[];
 let webhookPort: number;
 let adminPort: number;
-const stops: (() => Promise<unknown> | void)[] = [];
 
-interface Answer {
-  readonly code: number;
-  readonly text: string;
-}
-
-/** What kubectl says, whether it succeeds or not. */
-function kubectl(args: readonly string[], input?: object): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(kubectlProgram, [...args], { env, timeout: 30_000, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      if (error !== null && typeof error.code !== 'number') reject(new Error(`kubectl ${args.join(' ')}: ${error.message}`));
-      else resolve({ code: Number(error?.code ?? 0), text: (stdout + stderr).trim() });
-    });
-    child.stdin?.end(input === undefined ? '' : JSON.stringify(input));
-  });
-}
-
-async function succeed(args: readonly string[], input?: object): Promise<string> {
-  const { code, text } = await kubectl(args, input);
-  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${text}`);
-  return text;
-}
-
-async function refuse(args: readonly string[], input?: object): Promise<string> {
-  const { code, text } = await kubectl(args, input);
-  if (code === 0) throw new Error(`kubectl ${args.join(' ')} was not refused: ${text}`);
-  return text;
-}
+const isRefused = ({ code }: Answer): boolean => code !== 0;
 
 /** How the API refuses it. */
 async function refusal(answer: Promise<unknown>): Promise<StatusError> {
@@ -145,7 +103,7 @@ function servedSerial(): Promise<string> {
 /** Everything that is kept or said anywhere: each place with its text. */
 async function everywhere(): Promise<Map<string, string>> {
   const places = new Map<string, string>();
-  const etcd = new EtcdClient(etcdUrl);
+  const etcd = new EtcdClient(cluster.storeUrl);
   try {
     const { kvs } = await etcd.list('/registry/');
     places.set('etcd', kvs.map(({ value }) => Buffer.from(value).toString('latin1')).join('\n'));
@@ -153,21 +111,30 @@ async function everywhere(): Promise<Map<string, string>> {
     etcd.close();
   }
   for (const kind of ['registrationrequests', 'tenants', 'users', 'events', 'events.events.k8s.io'])
-    places.set(kind, await succeed(['get', kind, '-A', ...shown]));
+    places.set(kind, await kubectl.succeed(['get', kind, '-A', ...shown]));
   places.set('metrics of the webhook', await page('/metrics'));
-  places.set('metrics of kube-apiserver', await succeed(['get', '--raw', '/metrics']));
-  const logs = await readdir(join(folder, 'logs'));
-  for (const name of logs) places.set(name, readFileSync(join(folder, 'logs', name), 'latin1'));
+  places.set('metrics of kube-apiserver', await kubectl.succeed(['get', '--raw', '/metrics']));
+  const logs = await readdir(join(cluster.folder, 'logs'));
+  for (const name of logs) places.set(name, readFileSync(join(cluster.folder, 'logs', name), 'latin1'));
   return places;
 }
 
-function startWebhook(): Promise<AdmissionProcess> {
-  return AdmissionProcess.start(webhookFlags, join(folder, 'logs', 'admission-webhook.log'));
+function startWebhook(): Promise<ProgramProcess> {
+  return ProgramProcess.start({ name: 'admission', args: webhookFlags, logFile: join(cluster.folder, 'logs', 'admission-webhook.log') });
+}
+
+/** The most memory that the webhook had so far. */
+async function peakKib(): Promise<number> {
+  const answer = (await webhook.ask('memory')) as { readonly peakKib: number };
+  return answer.peakKib;
 }
 
 /** A webhook that runs after ours and changes every object, so that kube-apiserver asks ours again. */
 async function startLabeller(): Promise<void> {
-  const pair = { cert: readFileSync(join(folder, 'webhook', 'tls.crt')), key: readFileSync(join(folder, 'webhook', 'tls.key')) };
+  const pair = {
+    cert: readFileSync(join(cluster.folder, 'webhook', 'tls.crt')),
+    key: readFileSync(join(cluster.folder, 'webhook', 'tls.key')),
+  };
   const server: Server = createServer(pair, (request, response) => {
     let body = '';
     request.on('data', (chunk: Buffer) => (body += chunk.toString()));
@@ -182,12 +149,12 @@ async function startLabeller(): Promise<void> {
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
   });
-  stops.unshift(() => {
+  cluster.beforeStop(() => {
     server.closeAllConnections();
     server.close();
   });
   const { port } = server.address() as AddressInfo;
-  await succeed(create, {
+  await kubectl.succeed(create, {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'MutatingWebhookConfiguration',
     metadata: { name: 'labeller' },
@@ -196,7 +163,7 @@ async function startLabeller(): Promise<void> {
         name: 'labeller.example.com',
         clientConfig: {
           url: `https://127.0.0.1:${port}/`,
-          caBundle: Buffer.from(certificates.authority.certificate).toString('base64'),
+          caBundle: Buffer.from(cluster.certificates.authority.certificate).toString('base64'),
         },
         rules: [{ apiGroups: ['*'], apiVersions: ['*'], operations: ['CREATE'], resources: ['registrationrequests'] }],
         objectSelector: { matchLabels: { again: 'yes' } },
@@ -207,58 +174,20 @@ async function startLabeller(): Promise<void> {
   });
 }
 
-/** Asks until kube-apiserver has taken up what was configured. */
-async function eventually(holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await holds())) if (performance.now() > deadline) throw new Error('it did not come to be in time');
-}
-
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'harikube-admission-'));
-  const own = readEnv();
-  const binaries = await new Binaries({ env: own, progress: silent }).find([
-    'kube-apiserver',
-    'kube-controller-manager',
-    'kubectl',
-    'etcd',
-  ]);
-  kubectlProgram = binaries.kubectl.path;
-  const etcd = new PlainEtcd({ dataDir: folder, program: binaries.etcd.path, env: own });
-  stops.unshift(() => etcd.stop());
-  await etcd.start();
-  etcdUrl = etcd.url;
-  controlPlane = new ControlPlane({
-    dataDir: folder,
-    programs: { 'kube-apiserver': binaries['kube-apiserver'].path, 'kube-controller-manager': binaries['kube-controller-manager'].path },
-    port: 0,
-    etcdServers: [etcd.url],
-    env: own,
-    controllerManager: false,
-  });
-  stops.unshift(() => controlPlane.stop());
-  await controlPlane.start();
-  env = { ...own, KUBECONFIG: controlPlane.kubeconfigFile };
-  client = KubeClient.fromConfig({ kubeconfig: controlPlane.kubeconfigFile, userAgent: 'admission-spec' });
-  stops.unshift(() => client.close());
-  await succeed(['apply', '--server-side', ...[...crdFiles(), clusterRolesFile()].flatMap((file) => ['-f', file])]);
-  await succeed(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=30s']);
-  await succeed(['create', 'namespace', PLATFORM]);
+  cluster = await RunningCluster.start({ name: 'admission', store: 'etcd', controllerManager: false });
+  kubectl = cluster.kubectl;
+  client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'admission-spec' });
+  cluster.beforeStop(() => client.close());
+  await cluster.installCrds();
+  await kubectl.succeed(['create', 'namespace', PLATFORM]);
 
-  certificates = await loadCertificates(join(folder, 'pki'));
+  const { folder, certificates } = cluster;
   await loadCertificate(join(folder, 'webhook'), certificates, { file: 'tls', commonName: 'admission-webhook', use: 'server' });
-  const account = `system:serviceaccount:${PLATFORM}:admission-webhook`;
-  const pair = await loadCertificate(join(folder, 'accounts'), certificates, {
-    file: 'admission-webhook',
-    commonName: account,
-    organizations: ['system:serviceaccounts', `system:serviceaccounts:${PLATFORM}`, 'system:authenticated'],
-    use: 'client',
-  });
-  const kubeconfig = join(folder, 'admission-webhook.kubeconfig');
-  writeKubeconfig(kubeconfig, { server: controlPlane.url, authority: certificates.authority, user: account, client: pair });
   webhookPort = await freePort();
   adminPort = await freePort();
   webhookFlags = [
-    `--kubeconfig=${kubeconfig}`,
+    `--kubeconfig=${await cluster.accountKubeconfig(PLATFORM, 'admission-webhook')}`,
     `--namespace=${PLATFORM}`,
     `--webhook-bind-address=127.0.0.1:${webhookPort}`,
     `--webhook-cert-path=${join(folder, 'webhook')}`,
@@ -272,30 +201,30 @@ beforeAll(async () => {
   ];
   const caBundle = certificates.authority.certificate;
   const manifests = admissionWebhookManifests({ namespace: PLATFORM, caBundle, url: `https://127.0.0.1:${webhookPort}` });
-  await succeed(['apply', '--server-side', '-f', '-'], { apiVersion: 'v1', kind: 'List', items: manifests });
+  await kubectl.succeed(['apply', '--server-side', '-f', '-'], { apiVersion: 'v1', kind: 'List', items: manifests });
   webhook = await startWebhook();
-  stops.unshift(() => webhook.stop());
-  await eventually(async () => (await kubectl([...create, '--dry-run=server', '-o', 'name'], registration('first', 'weak'))).code !== 0);
+  cluster.beforeStop(() => webhook.stop());
+  // kube-apiserver takes up what is configured a little later.
+  await eventually(() => kubectl.run([...create, '--dry-run=server', '-o', 'name'], registration('first', 'weak')), isRefused);
 }, 3 * MINUTES);
 
 afterAll(async () => {
-  for (const stop of stops) await stop();
-  await rm(folder, { recursive: true, force: true });
+  await cluster?.stop();
 }, MINUTES);
 
 describe('the admission webhook on a real kube-apiserver', () => {
   it('stores the hash of a password, however the object is sent', async () => {
     const answers = [
-      await succeed([...create, ...shown], registration('created')),
-      await succeed([...create, '--save-config', ...shown], registration('saved')),
-      await succeed([...apply, ...shown], registration('applied')),
-      await succeed([...serverSide, ...shown], registration('serverside')),
-      await succeed([...create, ...shown], registration('generated', CANARY, { generateName: 'generated-' })),
+      await kubectl.succeed([...create, ...shown], registration('created')),
+      await kubectl.succeed([...create, '--save-config', ...shown], registration('saved')),
+      await kubectl.succeed([...apply, ...shown], registration('applied')),
+      await kubectl.succeed([...serverSide, ...shown], registration('serverside')),
+      await kubectl.succeed([...create, ...shown], registration('generated', CANARY, { generateName: 'generated-' })),
     ];
     const dry = [
-      await succeed([...create, '--dry-run=server', ...shown], registration('dry')),
-      await succeed([...apply, '--dry-run=server', ...shown], registration('dry')),
-      await succeed([...serverSide, '--dry-run=server', ...shown], registration('dry')),
+      await kubectl.succeed([...create, '--dry-run=server', ...shown], registration('dry')),
+      await kubectl.succeed([...apply, '--dry-run=server', ...shown], registration('dry')),
+      await kubectl.succeed([...serverSide, '--dry-run=server', ...shown], registration('dry')),
     ];
     for (const answer of [...answers, ...dry]) {
       expect(answer).toMatch(PHC);
@@ -330,30 +259,30 @@ describe('the admission webhook on a real kube-apiserver', () => {
       }
     }
     // kubectl shows the patch that it made of the file; the server's part of the message has nothing of it.
-    await refuse(apply, registration('applied'));
-    await refuse(['replace', '-f', '-'], registration(name));
-    await refuse(merge('registrationrequest', name, plain, '--dry-run=server'));
-    await succeed(['apply', 'set-last-applied', '--create-annotation', '-f', '-'], registration(name));
-    await succeed(['annotate', 'registrationrequest', name, 'note=x']);
+    await kubectl.refuse(apply, registration('applied'));
+    await kubectl.refuse(['replace', '-f', '-'], registration(name));
+    await kubectl.refuse(merge('registrationrequest', name, plain, '--dry-run=server'));
+    await kubectl.succeed(['apply', 'set-last-applied', '--create-annotation', '-f', '-'], registration(name));
+    await kubectl.succeed(['annotate', 'registrationrequest', name, 'note=x']);
     expect((await client.get(REGISTRATION_REQUESTS, name)).spec).toEqual(current.spec);
   });
 
   it('takes an object again that was hashed already', async () => {
     const hashed = registration('restored', HASH);
-    await succeed(apply, hashed);
-    expect(await succeed(apply, hashed)).toContain('unchanged');
+    await kubectl.succeed(apply, hashed);
+    expect(await kubectl.succeed(apply, hashed)).toContain('unchanged');
     expect((await client.get(REGISTRATION_REQUESTS, 'restored')).spec.password).toBe(HASH);
-    expect(await refuse(create, registration('costly', HASH.replace('m=65536', 'm=9999999')))).toContain('m from 19456 to 131072');
+    expect(await kubectl.refuse(create, registration('costly', HASH.replace('m=65536', 'm=9999999')))).toContain('m from 19456 to 131072');
   });
 
   it('keeps its word when it is asked again', async () => {
     await startLabeller();
     const labelled = (name: string): RegistrationRequest => registration(name, CANARY, { name, labels: { again: 'yes' } });
-    const dry = async (): Promise<string> => succeed([...create, '--dry-run=server', '-o', 'json'], labelled('again'));
-    await eventually(async () => (await dry()).includes('"late": "yes"'));
+    const dry = async (): Promise<string> => kubectl.succeed([...create, '--dry-run=server', '-o', 'json'], labelled('again'));
+    await eventually(dry, (said) => said.includes('"late": "yes"'));
     const total = 'controller_runtime_webhook_requests_total{webhook="/mutate-product-webshop-harikube-info-v1-registrationrequest"';
     const before = count(await page('/metrics'), total);
-    const answer = await succeed([...create, '-o', 'json'], labelled('again'));
+    const answer = await kubectl.succeed([...create, '-o', 'json'], labelled('again'));
     expect(answer).toMatch(PHC);
     expect(count(await page('/metrics'), total)).toBe(before + 2);
   });
@@ -363,7 +292,7 @@ describe('the admission webhook on a real kube-apiserver', () => {
       ...registration('weak', 'canary'),
       spec: { user: userSpec('x'), password: 'canary', tenant: { ...tenantSpec, country: 'hu' } },
     };
-    const said = await refuse(create, weak);
+    const said = await kubectl.refuse(create, weak);
     expect(said).toContain('The RegistrationRequest "weak" is invalid');
     expect(said).toContain('* spec.password: Invalid value: "string": must have 8 to 64 characters');
     expect(said).toContain('it is too short and lacks a capital letter, a digit and a special character');
@@ -374,66 +303,73 @@ describe('the admission webhook on a real kube-apiserver', () => {
 
   it('says early that an address is taken', async () => {
     const name = claimName('taken@example.com');
-    await succeed(create, object('EmailClaim', { name }, { requestName: 'other', requestUid: 'u-1' }));
+    await kubectl.succeed(create, object('EmailClaim', { name }, { requestName: 'other', requestUid: 'u-1' }));
     const taken = registration('taken');
     taken.spec.user.email = 'Taken@Example.com';
-    await eventually(async () => (await kubectl([...create, '--dry-run=server'], taken)).code !== 0);
+    await eventually(() => kubectl.run([...create, '--dry-run=server'], taken), isRefused);
     const { code, isConflict, status } = await refusal(client.create(REGISTRATION_REQUESTS, taken));
     expect([code, isConflict]).toEqual([409, true]);
     expect(status.details?.causes).toEqual([expect.objectContaining({ field: 'spec.user.email' })]);
     expect(JSON.stringify(status)).not.toMatch(/other|u-1|@/);
-    expect(await refuse(create, taken)).toContain('a registration with this e-mail address exists already');
+    expect(await kubectl.refuse(create, taken)).toContain('a registration with this e-mail address exists already');
   });
 
   it('keeps the finalizer of a Tenant while it lives, and lets it go afterwards', async () => {
     const metadata = { name: 'acme' };
-    expect(await succeed([...create, '-o', 'jsonpath={.metadata.finalizers}'], object('Tenant', metadata, tenantSpec))).toContain(
+    expect(await kubectl.succeed([...create, '-o', 'jsonpath={.metadata.finalizers}'], object('Tenant', metadata, tenantSpec))).toContain(
       TENANT_FINALIZER,
     );
     const without = merge('tenant', 'acme', { metadata: { finalizers: null } });
-    expect(await succeed(without)).toContain('it was put back');
-    expect(await succeed(['get', 'tenant', 'acme', '-o', 'jsonpath={.metadata.finalizers}'])).toContain(TENANT_FINALIZER);
-    await succeed(['replace', '-f', '-'], object('Tenant', metadata, { ...tenantSpec, city: 'Győr' }));
-    await succeed(['delete', 'tenant', 'acme', '--wait=false']);
-    await succeed(without);
-    expect(await refuse(['get', 'tenant', 'acme'])).toContain('NotFound');
+    expect(await kubectl.succeed(without)).toContain('it was put back');
+    expect(await kubectl.succeed(['get', 'tenant', 'acme', '-o', 'jsonpath={.metadata.finalizers}'])).toContain(TENANT_FINALIZER);
+    await kubectl.succeed(['replace', '-f', '-'], object('Tenant', metadata, { ...tenantSpec, city: 'Győr' }));
+    await kubectl.succeed(['delete', 'tenant', 'acme', '--wait=false']);
+    await kubectl.succeed(without);
+    expect(await kubectl.refuse(['get', 'tenant', 'acme'])).toContain('NotFound');
   });
 
   it('deletes a registration when its finalizer is gone', async () => {
-    await succeed(['delete', 'registrationrequest', 'restored', '--wait=false']);
-    await succeed(merge('registrationrequest', 'restored', { metadata: { finalizers: null } }));
-    expect(await refuse(['get', 'registrationrequest', 'restored'])).toContain('NotFound');
+    await kubectl.succeed(['delete', 'registrationrequest', 'restored', '--wait=false']);
+    await kubectl.succeed(merge('registrationrequest', 'restored', { metadata: { finalizers: null } }));
+    expect(await kubectl.refuse(['get', 'registrationrequest', 'restored'])).toContain('NotFound');
   });
 
   it('lets only the registration-controller say which registration an object is of, whoever asks', async () => {
     const marked = object('Tenant', { name: 'marked', labels: { [TENANT_LABEL]: 'marked' } }, tenantSpec);
-    expect(await refuse(create, marked)).toContain('Forbidden: only the registration-controller sets it');
+    expect(await kubectl.refuse(create, marked)).toContain('Forbidden: only the registration-controller sets it');
     const account = `system:serviceaccount:${PLATFORM}:registration-controller`;
-    await succeed(['create', 'clusterrolebinding', 'registration', '--clusterrole=cluster-admin', `--user=${account}`]);
-    await eventually(async () => (await kubectl(['get', 'tenants', `--as=${account}`])).code === 0);
-    await succeed([...create, `--as=${account}`], marked);
+    await kubectl.succeed(['create', 'clusterrolebinding', 'registration', '--clusterrole=cluster-admin', `--user=${account}`]);
+    await eventually(
+      () => kubectl.run(['get', 'tenants', `--as=${account}`]),
+      (answer) => !isRefused(answer),
+    );
+    await kubectl.succeed([...create, `--as=${account}`], marked);
     const change = merge('tenant', 'marked', { metadata: { labels: { [TENANT_LABEL]: 'other' } } });
-    expect(await refuse(change)).toContain('Forbidden: it cannot be changed');
-    expect(await refuse([...change, `--as=${account}`])).toContain('Forbidden: it cannot be changed');
-    await succeed(merge('tenant', 'marked', { metadata: { labels: { team: 'a' } } }));
+    expect(await kubectl.refuse(change)).toContain('Forbidden: it cannot be changed');
+    expect(await kubectl.refuse([...change, `--as=${account}`])).toContain('Forbidden: it cannot be changed');
+    await kubectl.succeed(merge('tenant', 'marked', { metadata: { labels: { team: 'a' } } }));
   });
 
   it('takes a hash for the password of a User, and shows it nowhere twice', async () => {
     const user = (password: string): object =>
       object('User', { name: 'jane', annotations: { [PASSWORD_ANNOTATION]: password } }, userSpec('jane@example.com'));
-    const said = await refuse(create, user(CANARY));
+    const said = await kubectl.refuse(create, user(CANARY));
     expect(said).toContain('must be an argon2id hash in PHC form, never the password itself');
     expect(said).not.toContain(CANARY);
-    const applied = await succeed([...apply, '-o', 'json'], user(HASH));
+    const applied = await kubectl.succeed([...apply, '-o', 'json'], user(HASH));
     expect(applied.split(HASH)).toHaveLength(2);
     const plain = { metadata: { annotations: { [PASSWORD_ANNOTATION]: CANARY } } };
-    expect(await refuse(merge('user', 'jane', plain))).toContain('never the password itself');
-    await succeed(['apply', 'set-last-applied', '-f', '-'], user(CANARY));
+    expect(await kubectl.refuse(merge('user', 'jane', plain))).toContain('never the password itself');
+    await kubectl.succeed(['apply', 'set-last-applied', '-f', '-'], user(CANARY));
   });
 
   it('is asked while its certificate is replaced, without a failure', async () => {
     const before = await servedSerial();
-    await loadCertificate(join(folder, 'next'), certificates, { file: 'tls', commonName: 'admission-webhook', use: 'server' });
+    await loadCertificate(join(cluster.folder, 'next'), cluster.certificates, {
+      file: 'tls',
+      commonName: 'admission-webhook',
+      use: 'server',
+    });
     let isReplaced = false;
     const load = async (name: string): Promise<number> => {
       let asked = 0;
@@ -444,22 +380,22 @@ describe('the admission webhook on a real kube-apiserver', () => {
       return asked;
     };
     const loads = ['rotate-a', 'rotate-b', 'rotate-c', 'rotate-d'].map(load);
-    mkdirSync(join(folder, 'webhook'), { recursive: true });
+    mkdirSync(join(cluster.folder, 'webhook'), { recursive: true });
     for (const name of ['tls.key', 'tls.crt']) {
-      cpSync(join(folder, 'next', name), join(folder, 'webhook', `${name}.next`));
-      renameSync(join(folder, 'webhook', `${name}.next`), join(folder, 'webhook', name));
+      cpSync(join(cluster.folder, 'next', name), join(cluster.folder, 'webhook', `${name}.next`));
+      renameSync(join(cluster.folder, 'webhook', `${name}.next`), join(cluster.folder, 'webhook', name));
     }
     try {
-      await eventually(async () => (await servedSerial()) !== before);
+      await eventually(servedSerial, (serial) => serial !== before);
     } finally {
       isReplaced = true;
     }
     for (const asked of await Promise.all(loads)) expect(asked).toBeGreaterThan(0);
-    await succeed([...create, '--dry-run=server'], object('Tenant', { name: 'after' }, tenantSpec));
+    await kubectl.succeed([...create, '--dry-run=server'], object('Tenant', { name: 'after' }, tenantSpec));
   });
 
   it('hashes few passwords at once when many register, and turns none of them away for good', async () => {
-    const before = await webhook.peakKib();
+    const before = await peakKib();
     const seen = { running: 0, waiting: 0 };
     const register = async (name: string): Promise<RegistrationRequest> => {
       const created = await client.create(REGISTRATION_REQUESTS, registration(name));
@@ -479,18 +415,18 @@ describe('the admission webhook on a real kube-apiserver', () => {
     expect(seen.running).toBeLessThanOrEqual(PARALLEL);
     expect(seen.waiting).toBeLessThanOrEqual(100);
     // Two hundred hashes at once would be 12 800 MiB.
-    expect((await webhook.peakKib()) - before).toBeLessThan((PARALLEL * 64 + 256) * 1024);
+    expect((await peakKib()) - before).toBeLessThan((PARALLEL * 64 + 256) * 1024);
   });
 
   it('is missed when it is away, and nothing is stored then', async () => {
     expect(await page('/readyz?verbose')).toContain('[+]admission-webhook ok');
     expect(await webhook.stop()).toBe(0);
-    const said = await refuse(create, registration('away'));
+    const said = await kubectl.refuse(create, registration('away'));
     expect(said).toContain('Internal error occurred: failed calling webhook "mutate.registrationrequests.product.webshop.harikube.info"');
     expect(said).not.toContain(CANARY);
-    expect(await refuse(['get', 'registrationrequest', 'away'])).toContain('NotFound');
+    expect(await kubectl.refuse(['get', 'registrationrequest', 'away'])).toContain('NotFound');
     webhook = await startWebhook();
-    await succeed(create, registration('away'));
+    await kubectl.succeed(create, registration('away'));
   });
 
   it('has left the password nowhere', async () => {

@@ -1,35 +1,23 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
 import { connect } from 'node:http2';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { admissionWebhookManifests } from '@harikube/admission-webhook';
 import { apiServerHostName, apiServerManifests } from '@harikube/api-server';
-import { AGGREGATED_API_VERSION, AGGREGATED_GROUP, API_VERSION, clusterRolesFile, crdFiles } from '@harikube/crds';
+import { AGGREGATED_API_VERSION, AGGREGATED_GROUP, API_VERSION } from '@harikube/crds';
 import { KubeClient, StatusError } from '@harikube/kube';
-import {
-  Binaries,
-  type Certificates,
-  ControlPlane,
-  freePort,
-  type KeyPair,
-  loadCertificate,
-  loadCertificates,
-  PlainEtcd,
-  silent,
-  writeKubeconfig,
-} from '@harikube/local-cluster';
-import { type Env, readEnv } from '@harikube/platform';
-import { AdmissionProcess } from './admission-process.js';
-import { ApiServerProcess } from './api-server-process.js';
+import { type Certificates, freePort, type KeyPair, loadCertificate, loadCertificates } from '@harikube/local-cluster';
 import { launchBrowser } from './browser.js';
+import { eventually } from './eventually.js';
 import { FakeRegistrationController } from './fake-registration-controller.js';
 import { type HttpsAnswer, httpsCall } from './https-call.js';
+import type { Kubectl } from './kubectl.js';
+import { ProgramProcess } from './program-process.js';
+import { RunningCluster } from './running-cluster.js';
 import { SharedAddress } from './shared-address.js';
 
 const MINUTES = 60_000;
@@ -41,46 +29,19 @@ const PASSWORD = 'Plain-Canary-1';
 const SHUTDOWN_DELAY_SECONDS = 1;
 
 let folder: string;
-let env: Env;
-let kubectlProgram: string;
-let controlPlane: ControlPlane;
+let cluster: RunningCluster;
+let kubectl: Kubectl;
 let certificates: Certificates;
 let client: KubeClient;
 let controller: FakeRegistrationController;
 let ports: [number, number];
 let flagsOf: (port: number) => string[];
-let server: ApiServerProcess;
-const stops: (() => Promise<unknown> | void)[] = [];
-
-interface Answer {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** What kubectl says, whether it succeeds or not. */
-function kubectl(args: readonly string[], input: string | object = ''): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(kubectlProgram, [...args], { env, timeout: 90_000, maxBuffer: 64 * 1024 * 1024 }, (error, out, err) => {
-      if (error !== null && typeof error.code !== 'number') reject(new Error(`kubectl ${args.join(' ')}: ${error.message}`));
-      else resolve({ code: Number(error?.code ?? 0), out: out.trim(), err: err.trim() });
-    });
-    child.stdin?.on('error', () => undefined); // It ended before it had read everything, and says why itself.
-    child.stdin?.end(typeof input === 'string' ? input : JSON.stringify(input));
-  });
-}
-
-async function succeed(args: readonly string[], input?: string | object): Promise<string> {
-  const { code, out, err } = await kubectl(args, input);
-  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${err}`);
-  return out;
-}
+let server: ProgramProcess;
 
 async function refuse(args: readonly string[], input?: string | object): Promise<string> {
-  const { code, out, err } = await kubectl(args, input);
-  if (code === 0) throw new Error(`kubectl ${args.join(' ')} was not refused: ${out}`);
-  expect(err).not.toContain(PASSWORD);
-  return err;
+  const said = await kubectl.refuse(args, input);
+  expect(said).not.toContain(PASSWORD);
+  return said;
 }
 
 const create = ['create', '-f', '-'];
@@ -99,19 +60,8 @@ function registration(name: string, email = `${name}@example.com`, more: object 
   };
 }
 
-/** Asks until it holds, for at most so long. */
-async function eventually<T>(ask: () => Promise<T>, holds: (value: T) => boolean, seconds: number): Promise<T> {
-  const deadline = performance.now() + seconds * 1000;
-  for (;;) {
-    const value = await ask();
-    if (holds(value)) return value;
-    if (performance.now() > deadline) throw new Error(`it did not become so within ${seconds} s: ${JSON.stringify(value)}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
-
 const isAvailable = (): Promise<string> =>
-  succeed([
+  kubectl.read([
     'get',
     'apiservice',
     API_SERVICE,
@@ -136,58 +86,32 @@ async function clientCertificate(
   return loadCertificate(
     join(folder, 'clients'),
     { authority },
-    { file: `${commonName.replaceAll(':', '-')}-${use}-${stops.length}-${certificateCount++}`, commonName, use },
+    { file: `${commonName.replaceAll(':', '-')}-${use}-${certificateCount++}`, commonName, use },
   );
 }
 
 let certificateCount = 0;
 
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'harikube-api-server-'));
-  const own = readEnv();
-  const binaries = await new Binaries({ env: own, progress: silent }).find([
-    'kube-apiserver',
-    'kube-controller-manager',
-    'kubectl',
-    'etcd',
-  ]);
-  kubectlProgram = binaries.kubectl.path;
-  const etcd = new PlainEtcd({ dataDir: folder, program: binaries.etcd.path, env: own });
-  stops.unshift(() => etcd.stop());
-  await etcd.start();
-  controlPlane = new ControlPlane({
-    dataDir: folder,
-    programs: { 'kube-apiserver': binaries['kube-apiserver'].path, 'kube-controller-manager': binaries['kube-controller-manager'].path },
-    port: 0,
-    etcdServers: [etcd.url],
-    env: own,
-  });
-  stops.unshift(() => controlPlane.stop());
-  await controlPlane.start();
-  env = { ...own, KUBECONFIG: controlPlane.kubeconfigFile, HOME: folder };
-  const pki = join(folder, 'pki');
-  certificates = await loadCertificates(pki);
-  const { authority } = certificates;
-  client = KubeClient.fromConfig({ kubeconfig: controlPlane.kubeconfigFile, userAgent: 'api-server-spec', deadlineMs: 70_000 });
-  stops.unshift(() => client.close());
-  await succeed(['create', 'namespace', PLATFORM]);
-  await succeed(['apply', '--server-side', ...[...crdFiles(), clusterRolesFile()].flatMap((file) => ['-f', file])]);
-  await succeed(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=30s']);
+function startServer(port: number, log = 'server.log'): Promise<ProgramProcess> {
+  return ProgramProcess.start({ name: 'api-server', args: flagsOf(port), logFile: join(folder, log) });
+}
 
-  const accountConfig = async (name: string): Promise<string> => {
-    const file = join(folder, `${name}.kubeconfig`);
-    const organizations = ['system:serviceaccounts', `system:serviceaccounts:${PLATFORM}`, 'system:authenticated'];
-    const account = await loadCertificate(pki, certificates, {
-      file: `account-${name}`,
-      commonName: `system:serviceaccount:${PLATFORM}:${name}`,
-      organizations,
-      use: 'client',
-    });
-    writeKubeconfig(file, { server: controlPlane.url, authority, user: name, client: account });
-    return file;
-  };
+beforeAll(async () => {
+  cluster = await RunningCluster.start({ name: 'api-server', store: 'etcd' });
+  ({ folder, kubectl, certificates } = cluster);
+  const { authority } = certificates;
+  client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'api-server-spec', deadlineMs: 70_000 });
+  cluster.beforeStop(() => client.close());
+  await kubectl.succeed(['create', 'namespace', PLATFORM]);
+  await cluster.installCrds();
+
   const served = async (name: string, serverNames: string[]): Promise<string> => {
-    const pair = await loadCertificate(pki, certificates, { file: `served-${name}`, commonName: name, use: 'server', serverNames });
+    const pair = await loadCertificate(join(folder, 'pki'), certificates, {
+      file: `served-${name}`,
+      commonName: name,
+      use: 'server',
+      serverNames,
+    });
     const target = join(folder, `tls-${name}`);
     mkdirSync(target);
     copyFileSync(pair.certificateFile, join(target, 'tls.crt'));
@@ -197,19 +121,19 @@ beforeAll(async () => {
   const webhookPort = await freePort();
   ports = [await freePort(), await freePort()];
   const address = await SharedAddress.start(ports);
-  stops.unshift(() => address.close());
+  cluster.beforeStop(() => address.close());
   const items = [
     ...admissionWebhookManifests({ namespace: PLATFORM, caBundle: authority.certificate, url: `https://127.0.0.1:${webhookPort}` }),
     ...apiServerManifests({ namespace: PLATFORM, caBundle: authority.certificate, externalName: 'localhost', port: address.port }),
   ];
-  await succeed(['apply', '-f', '-'], { apiVersion: 'v1', kind: 'List', items });
+  await kubectl.succeed(['apply', '-f', '-'], { apiVersion: 'v1', kind: 'List', items });
   const webhookFlags = [
-    `--kubeconfig=${await accountConfig('admission-webhook')}`,
+    `--kubeconfig=${await cluster.accountKubeconfig(PLATFORM, 'admission-webhook')}`,
     `--webhook-bind-address=127.0.0.1:${webhookPort}`,
     `--webhook-cert-path=${await served('admission-webhook', [])}`,
     '--health-probe-bind-address=0',
   ];
-  const kubeconfig = await accountConfig('api-server');
+  const kubeconfig = await cluster.accountKubeconfig(PLATFORM, 'api-server');
   const certPath = await served('api-server', [apiServerHostName(PLATFORM)]);
   flagsOf = (port) => [
     `--kubeconfig=${kubeconfig}`,
@@ -222,44 +146,43 @@ beforeAll(async () => {
   ];
   controller = new FakeRegistrationController(client);
   await controller.start();
-  stops.unshift(() => controller.stop());
+  cluster.beforeStop(() => controller.stop());
   const [webhook, started] = await Promise.all([
-    AdmissionProcess.start(webhookFlags, join(folder, 'webhook.log')),
-    ApiServerProcess.start(flagsOf(ports[0]), join(folder, 'server.log')),
+    ProgramProcess.start({ name: 'admission', args: webhookFlags, logFile: join(folder, 'webhook.log') }),
+    startServer(ports[0]),
   ]);
-  stops.unshift(() => webhook.stop());
+  cluster.beforeStop(() => webhook.stop());
   server = started;
-  stops.unshift(() => server.stop());
+  cluster.beforeStop(() => server.stop());
   await eventually(isAvailable, (said) => said.startsWith('True'), 40);
-  await succeed(['create', 'clusterrolebinding', 'registrars', '--clusterrole=webshop-registrar', '--user=registrar']);
+  await kubectl.succeed(['create', 'clusterrolebinding', 'registrars', '--clusterrole=webshop-registrar', '--user=registrar']);
 }, 3 * MINUTES);
 
 afterAll(async () => {
-  for (const stop of stops) await stop();
-  await rm(folder, { recursive: true, force: true });
+  await cluster?.stop();
 }, MINUTES);
 
 describe('the aggregated API server behind a real kube-apiserver', () => {
   it('is available, discovered, explained, and part of a valid OpenAPI document', async () => {
     expect(await isAvailable()).toBe('True Passed');
-    expect(await succeed(['api-resources', `--api-group=${AGGREGATED_GROUP}`, '--no-headers', '-o', 'wide'])).toMatch(
+    expect(await kubectl.read(['api-resources', `--api-group=${AGGREGATED_GROUP}`, '--no-headers', '-o', 'wide'])).toMatch(
       new RegExp(`^registrations +${AGGREGATED_GROUP}/v1 +false +Registration +create$`),
     );
     // kube-apiserver asks for the document of its own accord.
     await eventually(
-      () => kubectl(['explain', 'registrations.spec.tenant.country']),
+      () => kubectl.run(['explain', 'registrations.spec.tenant.country']),
       ({ out }) => out.includes('Country'),
       60,
     );
-    const tree = await succeed(['explain', 'registrations', '--recursive']);
+    const tree = await kubectl.read(['explain', 'registrations', '--recursive']);
     for (const field of ['generateName', 'phoneNumber', 'companyName', 'password', 'namespace', 'uid']) expect(tree).toContain(field);
-    const v2 = JSON.parse(await succeed(['get', '--raw', '/openapi/v2'])) as { definitions: Record<string, object> };
+    const v2 = JSON.parse(await kubectl.read(['get', '--raw', '/openapi/v2'])) as { definitions: Record<string, object> };
     expect(Object.keys(v2.definitions)).toContain('info.harikube.webshop.product.api.v1.Registration');
     // Two schemas of one name that differ would be told apart by such an ending.
     expect(Object.keys(v2.definitions).filter((name) => /_v\d+$/.test(name))).toEqual([]);
-    const v3 = JSON.parse(await succeed(['get', '--raw', `/openapi/v3${GROUP_PATH}`])) as { paths: object };
+    const v3 = JSON.parse(await kubectl.read(['get', '--raw', `/openapi/v3${GROUP_PATH}`])) as { paths: object };
     expect(Object.keys(v3.paths)).toEqual([REGISTRATIONS, `${REGISTRATIONS}/{name}`]);
-    const discovered = JSON.parse(await succeed(['get', '--raw', GROUP_PATH])) as { resources: object[] };
+    const discovered = JSON.parse(await kubectl.read(['get', '--raw', GROUP_PATH])) as { resources: object[] };
     expect(discovered.resources).toEqual([
       { name: 'registrations', singularName: 'registration', namespaced: false, kind: 'Registration', verbs: ['create'] },
     ]);
@@ -267,22 +190,22 @@ describe('the aggregated API server behind a real kube-apiserver', () => {
 
   it('says as kubectl auth can-i says who may register', async () => {
     const can = async (user: string, verb: string, resource: string): Promise<string> =>
-      (await kubectl(['auth', 'can-i', verb, `${resource}.${AGGREGATED_GROUP}`, `--as=${user}`])).out;
+      (await kubectl.run(['auth', 'can-i', verb, `${resource}.${AGGREGATED_GROUP}`, `--as=${user}`])).out.trim();
     const path = (user: string): string[] => [...raw(`${REGISTRATIONS}/role-${user}`), `--as=${user}`];
     expect([await can('registrar', 'create', 'registrations'), await can('registrar', 'delete', 'registrations')]).toEqual(['yes', 'no']);
     expect(await can('nobody', 'create', 'registrations')).toBe('no');
-    await succeed(path('registrar'), registration('role-registrar'));
+    await kubectl.succeed(path('registrar'), registration('role-registrar'));
     expect(await refuse(path('nobody'), registration('role-nobody'))).toContain(
       `Error from server (Forbidden): registrations.${AGGREGATED_GROUP} "role-nobody" is forbidden: User "nobody" cannot create resource "registrations" in API group "${AGGREGATED_GROUP}" at the cluster scope`,
     );
     // kubectl leaves the fields to the server, so that a registrar needs no right to read CustomResourceDefinitions.
-    expect(await succeed([...create, '--as=registrar'], registration('role-created'))).toBe(
+    expect(await kubectl.read([...create, '--as=registrar'], registration('role-created'))).toBe(
       `registration.${AGGREGATED_GROUP}/role-created created`,
     );
   });
 
   it('creates by every way, in JSON and YAML, of both kinds, and answers with the result', async () => {
-    const made = JSON.parse(await succeed(raw(`${REGISTRATIONS}/raw-json`), registration('raw-json'))) as {
+    const made = JSON.parse(await kubectl.read(raw(`${REGISTRATIONS}/raw-json`), registration('raw-json'))) as {
       kind: string;
       metadata: Record<string, unknown>;
       spec: Record<string, unknown>;
@@ -307,21 +230,21 @@ spec:
   password: ${PASSWORD}
   tenant: { country: "NO", city: Oslo, address: Gata 1, postalCode: "0150" }
 `;
-    expect(JSON.parse(await succeed(raw(`${REGISTRATIONS}/raw-yaml`), yaml))).toMatchObject({
+    expect(JSON.parse(await kubectl.read(raw(`${REGISTRATIONS}/raw-yaml`), yaml))).toMatchObject({
       kind: 'Registration',
       spec: { tenant: { country: 'NO' } },
     });
-    expect(await succeed(create, registration('created'))).toBe(`registration.${AGGREGATED_GROUP}/created created`);
-    const generated = await succeed([...create, '-o', 'yaml'], {
+    expect(await kubectl.read(create, registration('created'))).toBe(`registration.${AGGREGATED_GROUP}/created created`);
+    const generated = await kubectl.read([...create, '-o', 'yaml'], {
       ...registration('x', 'generated@example.com'),
       metadata: { generateName: 'made-' },
     });
     expect(generated).toMatch(/name: made-[bcdfghjklmnpqrstvwxz2456789]{5}\n/);
     expect(generated).not.toContain(PASSWORD);
-    expect(await succeed([...create, '--dry-run=server'], registration('dry'))).toBe(
+    expect(await kubectl.read([...create, '--dry-run=server'], registration('dry'))).toBe(
       `registration.${AGGREGATED_GROUP}/dry created (server dry run)`,
     );
-    expect((await kubectl(['get', 'registrationrequest', 'dry'])).err).toContain('NotFound');
+    expect((await kubectl.run(['get', 'registrationrequest', 'dry'])).err).toContain('NotFound');
   });
 
   it('misses no flow, however quick it is', async () => {
@@ -365,7 +288,7 @@ spec:
     expect(await refuse(raw(path), registration('slow-1', 'other@example.com'))).toContain(
       'another registration of this name is under way',
     );
-    const joined = [succeed(raw(path), registration('slow-1')), succeed(create, registration('slow-1', 'SLOW-1@Example.com'))];
+    const joined = [kubectl.read(raw(path), registration('slow-1')), kubectl.read(create, registration('slow-1', 'SLOW-1@Example.com'))];
     await controller.hasBegun('slow-1');
     controller.letGo('slow-1');
     const [answer = '', created] = await Promise.all(joined);
@@ -376,7 +299,7 @@ spec:
   it('is deleted by hand while somebody waits', async () => {
     const waiting = refuse(raw(`${REGISTRATIONS}/slow-2`), registration('slow-2'));
     await controller.hasBegun('slow-2');
-    await succeed(['delete', 'registrationrequest', 'slow-2']);
+    await kubectl.succeed(['delete', 'registrationrequest', 'slow-2']);
     expect(await waiting).toContain('the registration was deleted before it was complete');
     controller.letGo('slow-2');
   });
@@ -387,8 +310,8 @@ spec:
     expect(await refuse(raw(`${path}?fieldValidation=Strict`), unknown)).toBe(
       'Error from server (BadRequest): Registration in version "v1" cannot be handled as a Registration: strict decoding error: unknown field "spec.user.age", unknown field "extra"',
     );
-    const warned = await kubectl(raw(`${path}?dryRun=All`), unknown);
-    expect(warned.err.split('\n')).toEqual(['Warning: unknown field "spec.user.age"', 'Warning: unknown field "extra"']);
+    const warned = await kubectl.run(raw(`${path}?dryRun=All`), unknown);
+    expect(warned.err.trim().split('\n')).toEqual(['Warning: unknown field "spec.user.age"', 'Warning: unknown field "extra"']);
     expect(await refuse(create, unknown)).toMatch(/strict decoding error: .*unknown field "spec.user.age"/);
     expect(await refuse(raw(path), { ...registration('refused'), kind: 'Tenant' })).toContain(
       '(BadRequest): the kind in the data (Tenant)',
@@ -449,8 +372,8 @@ spec:
   });
 
   it('knows tokens and client certificates of its own, and impersonates nobody', async () => {
-    await succeed(['create', 'serviceaccount', 'shop', '-n', PLATFORM]);
-    const token = await succeed(['create', 'token', 'shop', '-n', PLATFORM]);
+    await kubectl.succeed(['create', 'serviceaccount', 'shop', '-n', PLATFORM]);
+    const token = await kubectl.read(['create', 'token', 'shop', '-n', PLATFORM]);
     const withToken = { headers: { authorization: `Bearer ${token}` } };
     expect((await direct(GROUP_PATH, withToken)).code).toBe(200);
     expect((await direct(GROUP_PATH, { headers: { authorization: 'Bearer wrong' } })).code).toBe(401);
@@ -503,8 +426,8 @@ spec:
   });
 
   it('shows a page for people, itself and behind kubectl proxy', async () => {
-    const proxy = spawn(kubectlProgram, ['proxy', '--port=0'], { env, stdio: ['ignore', 'pipe', 'inherit'] });
-    const browser = await launchBrowser(env);
+    const proxy = spawn(kubectl.program, ['proxy', '--port=0'], { env: kubectl.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const browser = await launchBrowser(kubectl.env);
     try {
       const origin = `http://${await proxyAddress(proxy)}`;
       const wrong: string[] = [];
@@ -520,8 +443,14 @@ spec:
         `[...document.querySelectorAll('.opblock-summary-path')].map(({ textContent }) => textContent.replaceAll('\u200b', ''))`,
       );
       expect(paths).toEqual([REGISTRATIONS, `${REGISTRATIONS}/{name}`]);
-      const token = await succeed(['create', 'token', 'shop', '-n', PLATFORM]);
-      await succeed(['create', 'clusterrolebinding', 'shops', '--clusterrole=webshop-registrar', `--serviceaccount=${PLATFORM}:shop`]);
+      const token = await kubectl.read(['create', 'token', 'shop', '-n', PLATFORM]);
+      await kubectl.succeed([
+        'create',
+        'clusterrolebinding',
+        'shops',
+        '--clusterrole=webshop-registrar',
+        `--serviceaccount=${PLATFORM}:shop`,
+      ]);
       const own = await browser.newPage();
       await (await own.createCDPSession()).send('Security.setIgnoreCertificateErrors', { ignore: true });
       await own.setExtraHTTPHeaders({ authorization: `Bearer ${token}` });
@@ -539,8 +468,8 @@ spec:
   });
 
   it('is one of two: a restart of one refuses nothing and delays nothing', async () => {
-    const second = await ApiServerProcess.start(flagsOf(ports[1]), join(folder, 'second.log'));
-    stops.unshift(() => second.stop());
+    const second = await startServer(ports[1], 'second.log');
+    cluster.beforeStop(() => second.stop());
     const isOver = new AbortController();
     const times: number[] = [];
     const load = async (worker: number): Promise<void> => {
@@ -564,7 +493,7 @@ spec:
       controller.letGo('slow-3');
       expect(await waiting).toMatchObject({ metadata: { name: 'slow-3' } });
       expect(await stopped).toBe(0);
-      server = await ApiServerProcess.start(flagsOf(ports[0]), join(folder, 'server.log'));
+      server = await startServer(ports[0]);
     } finally {
       isOver.abort();
     }
@@ -576,17 +505,17 @@ spec:
   });
 
   it('does not keep a namespace from being deleted for longer than it is away', async () => {
-    await succeed(['create', 'namespace', 'doomed']);
+    await kubectl.succeed(['create', 'namespace', 'doomed']);
     await server.stop();
-    await succeed(['delete', 'namespace', 'doomed', '--wait=false']);
+    await kubectl.succeed(['delete', 'namespace', 'doomed', '--wait=false']);
     await eventually(isAvailable, (said) => said.startsWith('False'), 40);
     const refusal = await client.raw('GET', GROUP_PATH).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(StatusError);
     expect(refusal).toMatchObject({ code: 503 });
-    server = await ApiServerProcess.start(flagsOf(ports[0]), join(folder, 'server.log'));
+    server = await startServer(ports[0]);
     await eventually(isAvailable, (said) => said === 'True Passed', 31);
     await eventually(
-      () => kubectl(['get', 'namespace', 'doomed']),
+      () => kubectl.run(['get', 'namespace', 'doomed']),
       ({ err }) => err.includes('NotFound'),
       60,
     );
@@ -612,7 +541,7 @@ spec:
     copyFileSync(next.certificateFile, join(folder, 'tls-api-server', 'tls.crt'));
     copyFileSync(next.keyFile, join(folder, 'tls-api-server', 'tls.key'));
     await eventually(serial, (served) => served !== before, 20);
-    expect(await succeed(create, registration('renewed'))).toContain('created');
+    expect(await kubectl.read(create, registration('renewed'))).toContain('created');
   });
 
   it('writes down who asked for what, and never a password', async () => {

@@ -1,5 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
@@ -33,14 +32,12 @@ import {
   SECRETS,
   SERVICE_ACCOUNTS,
 } from '@harikube/kube';
-import { Binaries, ControlPlane, silent } from '@harikube/local-cluster';
-import { readEnv } from '@harikube/platform';
 import { registrationControllerManifests } from '@harikube/registration-controller';
 import { tenantControllerManifests } from '@harikube/tenant-controller';
 import { userControllerManifests } from '@harikube/user-controller';
-import { RouterProcess } from '../fault/router-process.js';
-import { runProgram } from '../run-program.js';
-import { type ControllerFlags, ControllersProcess } from './controllers-process.js';
+import type { Kubectl } from './kubectl.js';
+import { ProgramProcess } from './program-process.js';
+import { RunningCluster } from './running-cluster.js';
 import { expectWhole, isReady, ownerUid, removeTenants } from './whole-registrations.js';
 import { until } from './until.js';
 
@@ -48,20 +45,20 @@ const SECONDS = 1000;
 const PLATFORM = 'harikube-system';
 const HASH = '$argon2id$v=19$m=65536,t=3,p=2$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNo';
 
-let folder: string;
-let router: RouterProcess;
-let controlPlane: ControlPlane;
-let kubectlProgram: string;
+let cluster: RunningCluster;
+let kubectl: Kubectl;
 let client: KubeClient;
-let flags: ControllerFlags;
-let controllers: ControllersProcess;
+/** Of each controller by its name. */
+let flags: Readonly<Record<string, readonly string[]>>;
+let controllers: ProgramProcess;
 
-function startControllers(): ControllersProcess {
-  return ControllersProcess.start(flags, join(folder, 'controllers.log'));
-}
-
-function kubectl(...args: string[]): Promise<string> {
-  return runProgram(kubectlProgram, [`--kubeconfig=${controlPlane.kubeconfigFile}`, ...args]);
+/** They may not have begun when it returns, and nothing is synced then. */
+function startControllers(): ProgramProcess {
+  return ProgramProcess.launch({
+    name: 'controllers',
+    args: [JSON.stringify(flags)],
+    logFile: join(cluster.folder, 'controllers.log'),
+  });
 }
 
 /** The states that requests went through, from a watch. */
@@ -182,32 +179,21 @@ function lifetime(milliseconds: number): Promise<void> {
 
 /** Flags with which a controller has the rights of its own account and no others. */
 async function ownAccount(name: string): Promise<string[]> {
-  const token = (await kubectl('create', 'token', name, '-n', PLATFORM, '--duration=1h')).trim();
-  const config = JSON.parse(await kubectl('config', 'view', '--raw', '-o', 'json')) as { users: { name: string; user: object }[] };
+  const token = await kubectl.read(['create', 'token', name, '-n', PLATFORM, '--duration=1h']);
+  const config = JSON.parse(await kubectl.read(['config', 'view', '--raw', '-o', 'json'])) as { users: { name: string; user: object }[] };
   for (const user of config.users) user.user = { token };
-  const file = join(folder, `${name}.kubeconfig`);
+  const file = join(cluster.folder, `${name}.kubeconfig`);
   await writeFile(file, JSON.stringify(config), { mode: 0o600 });
   return [`--kubeconfig=${file}`, `--namespace=${PLATFORM}`, '--health-probe-bind-address=0', '--log-format=json'];
 }
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'harikube-controllers-'));
-  const env = { ...readEnv(), NODE_OPTIONS: '' };
-  const binaries = await new Binaries({ env, progress: silent }).find(['kube-apiserver', 'kube-controller-manager', 'kubectl']);
-  kubectlProgram = binaries.kubectl.path;
-  router = await RouterProcess.start({ database: join(folder, 'main.db') });
-  controlPlane = new ControlPlane({
-    dataDir: folder,
-    programs: { 'kube-apiserver': binaries['kube-apiserver'].path, 'kube-controller-manager': binaries['kube-controller-manager'].path },
-    port: 0,
-    etcdServers: [router.address],
-    env,
-  });
-  await controlPlane.start();
-  client = KubeClient.fromConfig({ kubeconfig: controlPlane.kubeconfigFile, userAgent: 'controllers-spec' });
-  await kubectl('create', 'namespace', PLATFORM);
-  await kubectl('apply', '--server-side', ...crdFiles().flatMap((file) => ['-f', file]));
-  await kubectl('wait', '--for=condition=Established', '--timeout=60s', ...crdFiles().flatMap((file) => ['-f', file]));
+  cluster = await RunningCluster.start({ name: 'controllers', store: 'router' });
+  kubectl = cluster.kubectl;
+  client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'controllers-spec' });
+  await kubectl.succeed(['create', 'namespace', PLATFORM]);
+  await kubectl.succeed(['apply', '--server-side', ...crdFiles().flatMap((file) => ['-f', file])]);
+  await kubectl.succeed(['wait', '--for=condition=Established', '--timeout=60s', ...crdFiles().flatMap((file) => ['-f', file])]);
   await client.create(EMAIL_TEMPLATES, {
     apiVersion: API_VERSION,
     kind: 'EmailTemplate',
@@ -222,21 +208,18 @@ beforeAll(async () => {
   });
   const manifests = [registrationControllerManifests, tenantControllerManifests, userControllerManifests];
   const items = manifests.flatMap((make) => make({ namespace: PLATFORM }));
-  await writeFile(join(folder, 'manifests.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
-  await kubectl('apply', '--server-side', '-f', join(folder, 'manifests.json'));
+  await kubectl.succeed(['apply', '--server-side', '-f', '-'], { apiVersion: 'v1', kind: 'List', items });
   flags = {
     'registration-controller': [...(await ownAccount('registration-controller')), '--failed-ttl=3s'],
     'tenant-controller': await ownAccount('tenant-controller'),
     'user-controller': await ownAccount('user-controller'),
   };
   controllers = startControllers();
+  cluster.beforeStop(() => controllers.kill());
 }, 180 * SECONDS);
 
 afterAll(async () => {
-  await controllers.kill();
-  await controlPlane.stop();
-  await router.kill();
-  await rm(folder, { recursive: true });
+  await cluster?.stop();
 });
 
 describe('the controllers', () => {
@@ -325,8 +308,8 @@ describe('the controllers', () => {
   }, 60_000);
 
   it('never adopt a namespace that somebody else made', async () => {
-    await kubectl('create', 'namespace', 'legacy');
-    await kubectl('create', 'configmap', 'precious', '-n', 'legacy');
+    await kubectl.succeed(['create', 'namespace', 'legacy']);
+    await kubectl.succeed(['create', 'configmap', 'precious', '-n', 'legacy']);
     const legacy: Tenant = {
       apiVersion: API_VERSION,
       kind: 'Tenant',
@@ -336,7 +319,7 @@ describe('the controllers', () => {
     await client.create(TENANTS, legacy);
     const reasonOf = (tenants: ReadonlyMap<string, Tenant>): string | undefined => tenants.get('legacy')?.status?.conditions?.[0]?.reason;
     await until(client, TENANTS, (tenants) => reasonOf(tenants) === 'NamespaceConflict');
-    await kubectl('delete', 'tenant', 'legacy', '--timeout=30s');
+    await kubectl.succeed(['delete', 'tenant', 'legacy', '--timeout=30s']);
     const { metadata } = await client.get(NAMESPACES, 'legacy');
     expect(metadata).not.toHaveProperty('deletionTimestamp');
     expect(metadata).not.toHaveProperty('ownerReferences');
@@ -345,16 +328,16 @@ describe('the controllers', () => {
     // A Tenant that waits for the name has it as soon as it is free, and has its namespace again when somebody deletes it.
     await client.create(TENANTS, legacy);
     await until(client, TENANTS, (tenants) => reasonOf(tenants) === 'NamespaceConflict');
-    await kubectl('delete', 'namespace', 'legacy', '--timeout=60s');
+    await kubectl.succeed(['delete', 'namespace', 'legacy', '--timeout=60s']);
     await until(client, TENANTS, (tenants) => isReady(tenants.get('legacy')));
     const made = await client.get(NAMESPACES, 'legacy');
-    await kubectl('delete', 'namespace', 'legacy', '--wait=false');
+    await kubectl.succeed(['delete', 'namespace', 'legacy', '--wait=false']);
     await until(client, NAMESPACES, (namespaces) => {
       const current = namespaces.get('legacy')?.metadata;
       return current !== undefined && current.uid !== made.metadata.uid;
     });
     await until(client, TENANTS, (tenants) => isReady(tenants.get('legacy')));
-    await kubectl('delete', 'tenant', 'legacy', '--timeout=60s');
+    await kubectl.succeed(['delete', 'tenant', 'legacy', '--timeout=60s']);
     await until(client, NAMESPACES, (namespaces) => !namespaces.has('legacy'));
   }, 120_000);
 
@@ -382,7 +365,7 @@ describe('the controllers', () => {
     await client.patch(USERS, 'second', namespace, { metadata: { annotations: { [PASSWORD_ANNOTATION]: other } } }, { type: 'merge' });
     await until(client, USERS, settled, { namespace });
     expect(await hash()).toBe(other);
-    await kubectl('delete', 'user', 'second', '-n', namespace);
+    await kubectl.succeed(['delete', 'user', 'second', '-n', namespace]);
     for (const resource of [SECRETS, SERVICE_ACCOUNTS, ROLES, ROLE_BINDINGS] as Resource<KubeObject>[]) {
       await until(client, resource, (objects) => ![...objects.keys()].some((key) => key.includes('/second')), { namespace });
     }
@@ -394,7 +377,7 @@ describe('the controllers', () => {
     const requests = await RequestWatch.start();
     // This one finds its namespace taken.
     const blocked = await register('blocked');
-    await kubectl('create', 'namespace', blocked);
+    await kubectl.succeed(['create', 'namespace', blocked]);
     const names = Array.from({ length: 30 }, (_, index) => `killed-${index}`);
     const uids = await Promise.all(names.map((name) => register(name)));
     const deleted = new Set(names.slice(0, 6));
@@ -406,7 +389,7 @@ describe('the controllers', () => {
       // Each life ends in the middle of something else.
       await Promise.race([allGone, lifetime(1300 + ((kills * 137) % 700))]);
       const victim = [...deleted][kills];
-      if (victim !== undefined) await kubectl('delete', 'registrationrequest', victim, '--wait=false', '--ignore-not-found');
+      if (victim !== undefined) await kubectl.succeed(['delete', 'registrationrequest', victim, '--wait=false', '--ignore-not-found']);
       await controllers.kill();
     }
     controllers = startControllers();

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
@@ -13,10 +12,10 @@ import {
   SECRETS,
   StatusError,
 } from '@harikube/kube';
-import { Binaries, ControlPlane, silent } from '@harikube/local-cluster';
-import { createLogger, type Logger, readEnv } from '@harikube/platform';
-import { RouterProcess } from '../fault/router-process.js';
-import { LeaderProcess } from './leader-process.js';
+import { createLogger, type Logger } from '@harikube/platform';
+import type { LeaderProgramArguments } from './leader-program.js';
+import { ProgramProcess } from './program-process.js';
+import { RunningCluster } from './running-cluster.js';
 import { TcpProxy } from './tcp-proxy.js';
 
 const SECONDS = 1000;
@@ -25,9 +24,7 @@ const OBJECTS_PER_WRITER = 8;
 const WRITES = 2000;
 const LEASE_TIMES = { leaseDurationMs: 3000, renewDeadlineMs: 2000, retryPeriodMs: 500 };
 
-let folder: string;
-let router: RouterProcess;
-let controlPlane: ControlPlane;
+let cluster: RunningCluster;
 let proxy: TcpProxy;
 /** Straight to the server. */
 let client: KubeClient;
@@ -35,27 +32,19 @@ let proxiedKubeconfig: string;
 let proxied: KubeClient;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'harikube-informer-'));
-  const env = readEnv();
-  const binaries = await new Binaries({ env, progress: silent }).find(['kube-apiserver', 'kube-controller-manager']);
-  router = await RouterProcess.start({ database: join(folder, 'main.db') });
-  controlPlane = new ControlPlane({
-    dataDir: folder,
-    programs: { 'kube-apiserver': binaries['kube-apiserver'].path, 'kube-controller-manager': binaries['kube-controller-manager'].path },
-    port: 0,
-    etcdServers: [router.address],
-    env,
+  cluster = await RunningCluster.start({
+    name: 'informer',
+    store: 'router',
     controllerManager: false,
     // Watches of ConfigMaps are served from the store, which forgets; those of Secrets from the cache of kube-apiserver, which remembers a while.
     extraApiServerArgs: ['--etcd-compaction-interval=1s', '--watch-cache-sizes=configmaps#0', '--max-mutating-requests-inflight=1000'],
   });
-  await controlPlane.start();
-  const { port } = new URL(controlPlane.url);
+  const { port } = new URL(cluster.url);
   proxy = await TcpProxy.start(Number(port));
-  proxiedKubeconfig = join(folder, 'proxied.kubeconfig');
-  const kubeconfig = await readFile(controlPlane.kubeconfigFile, 'utf8');
+  proxiedKubeconfig = join(cluster.folder, 'proxied.kubeconfig');
+  const kubeconfig = await readFile(cluster.kubeconfigFile, 'utf8');
   await writeFile(proxiedKubeconfig, kubeconfig.replaceAll(`127.0.0.1:${port}`, `127.0.0.1:${proxy.port}`), { mode: 0o600 });
-  client = KubeClient.fromConfig({ kubeconfig: controlPlane.kubeconfigFile, userAgent: 'informer-spec' });
+  client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'informer-spec' });
   proxied = KubeClient.fromConfig({ kubeconfig: proxiedKubeconfig, userAgent: 'informer-spec-proxied' });
 }, 120 * SECONDS);
 
@@ -63,9 +52,7 @@ afterAll(async () => {
   await proxied?.close();
   await client?.close();
   await proxy?.close();
-  await controlPlane?.stop();
-  await router?.kill();
-  await rm(folder, { recursive: true, force: true });
+  await cluster?.stop();
 }, 60 * SECONDS);
 
 function recordingLogger(): { readonly logger: Logger; readonly messages: string[] } {
@@ -216,8 +203,8 @@ describe('an informer on a real kube-apiserver whose history is compacted each s
 
 describe('KubeClient on a real kube-apiserver', () => {
   const config = async (change: (text: string) => string): Promise<KubeClient> => {
-    const kubeconfig = join(folder, 'changed.kubeconfig');
-    await writeFile(kubeconfig, change(await readFile(controlPlane.kubeconfigFile, 'utf8')), { mode: 0o600 });
+    const kubeconfig = join(cluster.folder, 'changed.kubeconfig');
+    await writeFile(kubeconfig, change(await readFile(cluster.kubeconfigFile, 'utf8')), { mode: 0o600 });
     return KubeClient.fromConfig({ kubeconfig, userAgent: 'informer-spec' });
   };
 
@@ -281,7 +268,9 @@ describe('two LeaderElectors on a real kube-apiserver', () => {
     const load = (): Promise<KubeObject> => client.get(CONFIG_MAPS, 'written', 'default');
     let last = await client.create(CONFIG_MAPS, { metadata: { name: 'written', namespace: 'default' } });
     const first = last;
-    const process = new LeaderProcess({ kubeconfig: proxiedKubeconfig, lease: 'stopped', configMap: 'written', ...LEASE_TIMES });
+    const args: LeaderProgramArguments = { kubeconfig: proxiedKubeconfig, lease: 'stopped', configMap: 'written', ...LEASE_TIMES };
+    const logFile = join(cluster.folder, 'leader.log');
+    const process = ProgramProcess.launch({ name: 'leader', args: [JSON.stringify(args)], logFile });
     try {
       while (versionOf((last = await load())) === versionOf(first));
       // It waits for the answer to a write, and would send the next one as soon as that comes.
@@ -291,7 +280,7 @@ describe('two LeaderElectors on a real kube-apiserver', () => {
         if (versionOf(object) !== versionOf(last)) same = 0;
         last = object;
       }
-      process.stop();
+      process.pause();
       proxy.release();
       const other = elect('stopped', 'other');
       await other.leading;

@@ -1,7 +1,16 @@
 /** Leads, and writes all the time while it does, for tests that stop its process. Its argument is a JSON object. Exits with 7 when it has lost the lease. */
 import { CONFIG_MAPS, KubeClient, LeaderElector } from '@harikube/kube';
 import { createLogger } from '@harikube/platform';
-import type { LeaderProgramArguments } from './leader-process.js';
+
+export interface LeaderProgramArguments {
+  readonly kubeconfig: string;
+  /** Names in the namespace default. */
+  readonly lease: string;
+  readonly configMap: string;
+  readonly leaseDurationMs: number;
+  readonly renewDeadlineMs: number;
+  readonly retryPeriodMs: number;
+}
 
 const { kubeconfig, lease, configMap, ...times } = JSON.parse(process.argv[2] ?? '') as LeaderProgramArguments;
 const client = KubeClient.fromConfig({ kubeconfig, userAgent: 'leader-program' });

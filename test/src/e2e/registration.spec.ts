@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -16,7 +15,10 @@ import {
 } from '@harikube/crds';
 import { ConnectionError, KubeClient, StatusError } from '@harikube/kube';
 import { Binaries, freePort, isRunning, parseIdentity, silent } from '@harikube/local-cluster';
-import { type Env, readEnv } from '@harikube/platform';
+import { readEnv } from '@harikube/platform';
+import { answerOf } from './answer.js';
+import { eventually } from './eventually.js';
+import { Kubectl } from './kubectl.js';
 import { UpProcess } from './up-process.js';
 import { expectWhole, removeTenants } from './whole-registrations.js';
 import { until } from './until.js';
@@ -29,42 +31,9 @@ const BIN = fileURLToPath(new URL('../../../apps/cli/bin', import.meta.url));
 
 let folder: string;
 let data: string;
-let env: Env;
+let kubectl: Kubectl;
 let up: UpProcess;
 let client: KubeClient;
-
-interface Answer {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** What kubectl says, whether it succeeds or not. */
-function kubectl(args: readonly string[], input = ''): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('kubectl', [...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
-    child.once('error', reject);
-    child.once('close', (code) => resolve({ code: code ?? 1, out, err }));
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(input);
-  });
-}
-
-async function succeed(args: readonly string[], input = ''): Promise<string> {
-  const { code, out, err } = await kubectl(args, input);
-  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${err}`);
-  return out;
-}
-
-async function refuse(args: readonly string[], input = ''): Promise<string> {
-  const { code, out, err } = await kubectl(args, input);
-  if (code === 0) throw new Error(`kubectl ${args.join(' ')} was not refused: ${out}`);
-  return err;
-}
 
 interface Registration {
   readonly kind: string;
@@ -127,21 +96,12 @@ async function processes(): Promise<Map<string, number>> {
 
 /** Resolves when `harikube status` finds every part ready. */
 async function everythingReady(): Promise<void> {
-  const deadline = performance.now() + 90 * SECONDS;
-  for (;;) {
-    const { code, out } = await new Promise<{ code: number | null; out: string }>((resolve, reject) => {
-      const child = spawn(process.execPath, [join(BIN, 'harikube.js'), 'status', '--data', data], {
-        env,
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      let text = '';
-      child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      child.once('error', reject);
-      child.once('close', (status) => resolve({ code: status, out: text }));
-    });
-    if (code === 0) return;
-    if (performance.now() > deadline) throw new Error(`not everything became ready:\n${out}`);
-  }
+  const args = [join(BIN, 'harikube.js'), 'status', '--data', data];
+  await eventually(
+    () => answerOf(process.execPath, args, { env: kubectl.env }),
+    ({ code }) => code === 0,
+    90,
+  );
 }
 
 beforeAll(async () => {
@@ -149,7 +109,9 @@ beforeAll(async () => {
   data = join(folder, 'data');
   const found = await new Binaries({ env: readEnv(), progress: silent }).find(['kubectl']);
   const path = [BIN, dirname(found.kubectl.path), dirname(process.execPath), readEnv()['PATH'] ?? ''].join(delimiter);
-  env = { ...readEnv(), KUBECONFIG: join(data, 'kubeconfig'), NODE_OPTIONS: '', PATH: path };
+  const env = { ...readEnv(), KUBECONFIG: join(data, 'kubeconfig'), NODE_OPTIONS: '', PATH: path };
+  // By way of PATH, on which it looks for its plugin.
+  kubectl = new Kubectl('kubectl', env);
   up = await UpProcess.start(data, await freePort(), env, '--separate');
   client = KubeClient.fromConfig({ kubeconfig: join(data, 'kubeconfig'), userAgent: 'harikube-test', deadlineMs: 70 * SECONDS });
 }, 15 * MINUTES);
@@ -165,7 +127,7 @@ describe('a registration', () => {
     'is answered with its result in each of its forms, and puts each kind into its database',
     async () => {
       const plugin = JSON.parse(
-        await succeed(
+        await kubectl.read(
           [
             ...['create', 'registrationrequest', 'jane', '--first-name=Jane', '--last-name=Doe', '--email=Jane@Example.com'],
             ...['--phone-number=+15551234567', '--company=Acme', '--country=HU', '--city=Budapest', '--address=Main street 1'],
@@ -176,9 +138,9 @@ describe('a registration', () => {
       ) as Registration;
       const file = join(folder, 'john.json');
       await writeFile(file, JSON.stringify(registration('john')));
-      const raw = JSON.parse(await succeed(['create', '--raw', `${REGISTRATIONS}/john`, '-f', file])) as Registration;
+      const raw = JSON.parse(await kubectl.read(['create', '--raw', `${REGISTRATIONS}/john`, '-f', file])) as Registration;
       const third = JSON.parse(
-        await succeed(['create', '-f', '-', '-o', 'json'], JSON.stringify({ ...registration('x'), metadata: { generateName: 'jim-' } })),
+        await kubectl.read(['create', '-f', '-', '-o', 'json'], { ...registration('x'), metadata: { generateName: 'jim-' } }),
       ) as Registration;
       const answers = [plugin, raw, third];
       expect(answers.map(({ kind }) => kind)).toEqual(['Registration', 'Registration', 'Registration']);
@@ -190,7 +152,7 @@ describe('a registration', () => {
 
       // The request itself runs the same flow.
       const direct = { ...registration('direct'), apiVersion: API_VERSION, kind: 'RegistrationRequest' };
-      await succeed(['create', '-f', '-'], JSON.stringify(direct));
+      await kubectl.succeed(['create', '-f', '-'], direct);
       await until(client, REGISTRATION_REQUESTS, (requests) => requests.size === 0);
       const tenants = (await client.list(TENANTS, {})).items;
       const names = tenants.map(({ metadata }) => String(metadata.name));
@@ -219,9 +181,9 @@ describe('a registration', () => {
         'user.db': { ...none, users: 4 },
         'email.db': { ...none, emails: 4 },
       });
-      const [header = ''] = (await succeed(['get', 'users', '-A'])).split('\n');
+      const [header = ''] = (await kubectl.read(['get', 'users', '-A'])).split('\n');
       expect(header.split(/\s+/)).toEqual(['NAMESPACE', 'NAME', 'FIRSTNAME', 'LASTNAME', 'EMAIL', 'PHASE', 'READY', 'AGE']);
-      expect(await succeed(['get', 'tenants,users,emails', '-A'])).toMatch(/Acme[^]*Jane +Doe +Jane@Example\.com +Pending +True/);
+      expect(await kubectl.read(['get', 'tenants,users,emails', '-A'])).toMatch(/Acme[^]*Jane +Doe +Jane@Example\.com +Pending +True/);
     },
     2 * MINUTES,
   );
@@ -229,11 +191,11 @@ describe('a registration', () => {
   it(
     'that cannot succeed is answered with its cause, in words that kubectl shows',
     async () => {
-      const sent = (name: string, more: object, email?: string): string => JSON.stringify(registration(name, email, more));
-      expect(await refuse(['create', '-f', '-'], sent('weak', { password: 'weak' }))).toMatch(/spec\.password/);
-      expect(await refuse(['create', '-f', '-'], sent('odd', { nickname: 'J' }))).toMatch(/unknown field "spec\.nickname"/);
-      expect(await refuse(['create', '-f', '-'], sent('again', {}, 'JANE@example.com'))).toMatch(/e-mail address/);
-      expect(await refuse(['create', '-f', '-', '--as=nobody'], sent('nobody', {}))).toMatch(/User "nobody" cannot create/);
+      const sent = (name: string, more: object, email?: string): object => registration(name, email, more);
+      expect(await kubectl.refuse(['create', '-f', '-'], sent('weak', { password: 'weak' }))).toMatch(/spec\.password/);
+      expect(await kubectl.refuse(['create', '-f', '-'], sent('odd', { nickname: 'J' }))).toMatch(/unknown field "spec\.nickname"/);
+      expect(await kubectl.refuse(['create', '-f', '-'], sent('again', {}, 'JANE@example.com'))).toMatch(/e-mail address/);
+      expect(await kubectl.refuse(['create', '-f', '-', '--as=nobody'], sent('nobody', {}))).toMatch(/User "nobody" cannot create/);
       expect((await client.list(REGISTRATION_REQUESTS, {})).items).toEqual([]);
       // Nothing that anybody can look at has the password of anybody.
       for (const file of await readdir(join(data, 'logs')))

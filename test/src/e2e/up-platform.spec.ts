@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -8,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { GROUP, REGISTRATION_EMAIL_TEMPLATE } from '@harikube/crds';
 import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { type Env, readEnv } from '@harikube/platform';
+import { type Answer, answerOf } from './answer.js';
+import { Kubectl } from './kubectl.js';
 import { UpProcess } from './up-process.js';
 
 const MINUTES = 60_000;
@@ -19,40 +20,18 @@ const PASSWORD = 'Plain-Canary-1';
 let data: string;
 let port: number;
 let env: Env;
+let kubectl: Kubectl;
 let up: UpProcess;
-
-interface Answer {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** What a program says, whether it succeeds or not. */
-function run(program: string, args: readonly string[], input = ''): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(program, [...args], { env, timeout: 60_000 }, (error, out, err) => {
-      if (error !== null && typeof error.code !== 'number') reject(new Error(`${program} ${args.join(' ')}: ${error.message}`));
-      else resolve({ code: Number(error?.code ?? 0), out, err });
-    });
-    child.stdin?.end(input);
-  });
-}
-
-async function kubectl(...args: string[]): Promise<string> {
-  const { code, out, err } = await run('kubectl', args);
-  if (code !== 0) throw new Error(`kubectl ${args.join(' ')} ended with ${code}: ${err}`);
-  return out;
-}
 
 /** `kubectl create registrationrequest` by way of kubectl itself, which looks for its plugin on PATH. */
 function register(name: string, ...flags: string[]): Promise<Answer> {
   const person = ['--first-name=Jane', '--last-name=Doe', `--email=${name}@example.com`, '--phone-number=+36301234567'];
   const company = ['--country=HU', '--city=Budapest', '--address=Example street 1', '--postal-code=1011'];
-  return run('kubectl', ['create', 'registrationrequest', name, '--password-stdin', ...person, ...company, ...flags], PASSWORD);
+  return kubectl.run(['create', 'registrationrequest', name, '--password-stdin', ...person, ...company, ...flags], PASSWORD);
 }
 
 function status(): Promise<Answer> {
-  return run(process.execPath, [LAUNCHER, 'status', '--data', data]);
+  return answerOf(process.execPath, [LAUNCHER, 'status', '--data', data], { env });
 }
 
 /** Live keys below a prefix in each database file, read while the router runs. */
@@ -72,7 +51,7 @@ function keysByFile(prefix: string): Record<string, number> {
 async function userOf(name: string): Promise<{ readonly namespace: string; readonly user: string }> {
   const selector = `spec.email=${name}@example.com`;
   const format = 'jsonpath={.items[*].metadata.namespace} {.items[*].metadata.name}';
-  const [namespace = '', user = ''] = (await kubectl('get', 'users', '-A', '--field-selector', selector, '-o', format)).split(' ');
+  const [namespace = '', user = ''] = (await kubectl.read(['get', 'users', '-A', '--field-selector', selector, '-o', format])).split(' ');
   return { namespace, user };
 }
 
@@ -88,6 +67,7 @@ beforeAll(async () => {
   const { kubectl: found } = await new Binaries({ env: own, progress: silent }).find(['kubectl']);
   const PATH = [dirname(found.path), own['PATH'], PLUGINS].join(delimiter);
   env = { ...own, PATH, KUBECONFIG: join(data, 'kubeconfig'), NODE_OPTIONS: '' };
+  kubectl = new Kubectl('kubectl', env);
   up = await UpProcess.start(data, port, env);
 }, 15 * MINUTES);
 
@@ -121,10 +101,10 @@ describe('the platform on a laptop', () => {
       for (const kind of ['serviceaccounts', 'rolebindings', 'roles']) {
         expect(Object.keys(keysByFile(`${kind}/${namespace}/`))).toEqual(['main.db']);
       }
-      expect(await kubectl('get', 'user', user, '-n', namespace, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')).toBe(
-        'True',
-      );
-      expect(await kubectl('get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.body}')).toContain('Dear Jane Doe');
+      expect(
+        await kubectl.read(['get', 'user', user, '-n', namespace, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}']),
+      ).toBe('True');
+      expect(await kubectl.read(['get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.body}'])).toContain('Dear Jane Doe');
     },
     2 * MINUTES,
   );
@@ -156,14 +136,14 @@ describe('the platform on a laptop', () => {
       const taken = await register('other', '--email=jane@example.com');
       expect([taken.code, taken.out]).toEqual([1, '']);
       expect(taken.err).toMatch(/e-mail|exists/i);
-      await kubectl('create', 'clusterrolebinding', 'desk', '--clusterrole=webshop-registrar', '--user=desk');
+      await kubectl.succeed(['create', 'clusterrolebinding', 'desk', '--clusterrole=webshop-registrar', '--user=desk']);
       expect(await register('joe', '--dry-run=server', '--as=desk')).toMatchObject({ code: 0 });
       const nobody = await register('joe', '--as=nobody');
       expect(nobody.code).toBe(1);
       expect(nobody.err).toContain(`User "nobody" cannot create resource "registrations" in API group "api.${GROUP}"`);
       // kubectl completes plugins of its first level only; a shell can ask this program itself.
       const complete = join(PLUGINS, 'kubectl_complete-create-registrationrequest');
-      expect((await run(complete, ['joe', '--first'])).out).toContain('--first-name');
+      expect((await answerOf(complete, ['joe', '--first'], { env })).out).toContain('--first-name');
     },
     2 * MINUTES,
   );
@@ -188,7 +168,7 @@ describe('the platform on a laptop', () => {
       process.kill(pid, 'SIGKILL');
       await up.says('platform runs again');
       expect(await platformPid()).not.toBe(pid);
-      await kubectl('wait', '--for=condition=Available', `apiservice/v1.api.${GROUP}`, '--timeout=60s');
+      await kubectl.succeed(['wait', '--for=condition=Available', `apiservice/v1.api.${GROUP}`, '--timeout=60s']);
       expect(await register('ann')).toMatchObject({ code: 0 });
       expect(await status()).toMatchObject({ code: 0, out: expect.stringContaining('tenants: 2, users: 2, emails: 2;') });
     },
@@ -199,15 +179,15 @@ describe('the platform on a laptop', () => {
     'has everything again after a stop, and leaves what people changed',
     async () => {
       const template = ['emailtemplate', REGISTRATION_EMAIL_TEMPLATE, '-n', 'harikube-system'];
-      await kubectl('patch', ...template, '--type=merge', '-p', '{"spec":{"subject":"Changed by hand"}}');
-      const before = await kubectl('get', 'tenants,users,emails', '-A', '-o', 'name');
+      await kubectl.succeed(['patch', ...template, '--type=merge', '-p', '{"spec":{"subject":"Changed by hand"}}']);
+      const before = await kubectl.read(['get', 'tenants,users,emails', '-A', '-o', 'name']);
       expect(await up.stop()).toBe(0);
       up = await UpProcess.start(data, port, env);
-      expect(await kubectl('get', 'tenants,users,emails', '-A', '-o', 'name')).toBe(before);
-      expect(await kubectl('get', ...template, '-o', 'jsonpath={.spec.subject}')).toBe('Changed by hand');
+      expect(await kubectl.read(['get', 'tenants,users,emails', '-A', '-o', 'name'])).toBe(before);
+      expect(await kubectl.read(['get', ...template, '-o', 'jsonpath={.spec.subject}'])).toBe('Changed by hand');
       expect(await register('eve')).toMatchObject({ code: 0 });
       const { namespace } = await userOf('eve');
-      expect(await kubectl('get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.subject}')).toBe('Changed by hand');
+      expect(await kubectl.read(['get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.subject}'])).toBe('Changed by hand');
     },
     5 * MINUTES,
   );
@@ -234,9 +214,9 @@ describe('the platform on a laptop', () => {
     async () => {
       expect(await up.stop()).toBe(0);
       up = await UpProcess.start(data, port, env, '--bare', '--topology', TOPOLOGY);
-      expect(await kubectl('get', 'mutatingwebhookconfigurations,validatingwebhookconfigurations', '-o', 'name')).toBe('');
-      expect((await run('kubectl', ['get', 'apiservice', `v1.api.${GROUP}`])).err).toContain('NotFound');
-      await kubectl('patch', 'tenant', '--type=merge', '-p', '{"spec":{"city":"Pécs"}}', (await userOf('jane')).namespace);
+      expect(await kubectl.read(['get', 'mutatingwebhookconfigurations,validatingwebhookconfigurations', '-o', 'name'])).toBe('');
+      expect((await kubectl.run(['get', 'apiservice', `v1.api.${GROUP}`])).err).toContain('NotFound');
+      await kubectl.succeed(['patch', 'tenant', '--type=merge', '-p', '{"spec":{"city":"Pécs"}}', (await userOf('jane')).namespace]);
     },
     5 * MINUTES,
   );
