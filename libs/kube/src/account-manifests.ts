@@ -45,12 +45,17 @@ export function accountManifests({ name, namespace, labels, clusterRules, namesp
   ];
 }
 
-/** To hold the Lease of this name, and no other one. */
-export function leaseRules(name: string): PolicyRule[] {
+/** The Lease by which the replicas of a program agree which one of them works. */
+export function leaseNameOf(program: string): string {
+  return `${program}.harikube.info`;
+}
+
+/** To hold the Lease of this program, and no other one. */
+export function leaseRules(program: string): PolicyRule[] {
   const lease = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] };
   return [
     // Kubernetes knows no name at a create.
     { ...lease, verbs: ['create'] },
-    { ...lease, resourceNames: [name], verbs: ['get', 'patch', 'update'] },
+    { ...lease, resourceNames: [leaseNameOf(program)], verbs: ['get', 'patch', 'update'] },
   ];
 }

@@ -1,4 +1,4 @@
-export { accountManifests, leaseRules, type PolicyRule } from './account-manifests.js';
+export { accountManifests, leaseNameOf, leaseRules, type PolicyRule } from './account-manifests.js';
 export { type Clock, systemClock } from './clock.js';
 export { createdOrFound, ifFound } from './if-found.js';
 export * from './informer.js';

@@ -1,4 +1,4 @@
-import { InformerFactory, KubeClient } from '@harikube/kube';
+import { InformerFactory, KubeClient, leaseNameOf } from '@harikube/kube';
 import { type FlagDefinition, serviceProgram, type ServiceProgram, type ServiceSettings, type Settings } from '@harikube/platform';
 import type { ControllerOptions } from './controller.js';
 import { ControllerManager, type Managed } from './controller-manager.js';
@@ -17,7 +17,7 @@ export interface ControllerParts {
 }
 
 export interface ControllerProgramOptions<Config> {
-  /** The command, the name of the lease, and who reports events. */
+  /** The command; the lease and who reports events are called after it. */
   readonly name: string;
   /** One line for the usage text. */
   readonly summary: string;
@@ -53,8 +53,8 @@ export function controllerProgram<Config>(options: ControllerProgramOptions<Conf
     start: async ({ kubeconfig, namespace, leaderElect, own, workers }, { logger, registry }) => {
       const client = KubeClient.fromConfig({ kubeconfig: kubeconfig ?? undefined, userAgent: `harikube-${name}`, registry });
       const informers = new InformerFactory(client, { logger, registry });
-      const events = new EventRecorder({ client, reportingController: name, logger });
-      const leaderElection = leaderElect ? { client, namespace, name } : undefined;
+      const events = new EventRecorder({ client, reportingController: `harikube.info/${name}`, logger });
+      const leaderElection = leaderElect ? { client, namespace, name: leaseNameOf(name) } : undefined;
       const manager = new ControllerManager({ informers, logger, registry, leaderElection });
       const common = { name, concurrency: workers, longestRetryMs: LONGEST_RETRY_MS, logger, registry };
       manager.add(options.setUp(own, { client, informers, events, namespace, common }));

@@ -25,6 +25,7 @@ import {
   CONFIG_MAPS,
   KubeClient,
   type KubeObject,
+  LEASES,
   NAMESPACES,
   type Resource,
   ROLE_BINDINGS,
@@ -35,6 +36,7 @@ import {
 import { registrationControllerManifests } from '@harikube/registration-controller';
 import { tenantControllerManifests } from '@harikube/tenant-controller';
 import { userControllerManifests } from '@harikube/user-controller';
+import { eventually } from './eventually.js';
 import type { Kubectl } from './kubectl.js';
 import { ProgramProcess } from './program-process.js';
 import { RunningCluster } from './running-cluster.js';
@@ -53,10 +55,11 @@ let flags: Readonly<Record<string, readonly string[]>>;
 let controllers: ProgramProcess;
 
 /** They may not have begun when it returns, and nothing is synced then. */
-function startControllers(): ProgramProcess {
+function startControllers(...more: string[]): ProgramProcess {
+  const all = Object.fromEntries(Object.entries(flags).map(([name, own]) => [name, [...own, ...more]]));
   return ProgramProcess.launch({
     name: 'controllers',
-    args: [JSON.stringify(flags)],
+    args: [JSON.stringify(all)],
     logFile: join(cluster.folder, 'controllers.log'),
   });
 }
@@ -172,6 +175,10 @@ async function isAllowed(
   return status.allowed;
 }
 
+interface Lease extends KubeObject {
+  readonly spec?: { readonly holderIdentity?: string };
+}
+
 /** How long a process lives that is killed then, wherever it is. */
 function lifetime(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
@@ -272,6 +279,22 @@ describe('the controllers', () => {
     expect(await can('get', 'tenants', { name: uid })).toBe(true);
     expect(await can('list', 'tenants', {})).toBe(false);
   }, 60_000);
+
+  it('tell people what they do: in events that kubectl describes, and in a condition that it waits for', async () => {
+    const { items } = await client.list(TENANTS, {});
+    const name = String(items[0]?.metadata.name);
+    await kubectl.succeed(['wait', '--for=condition=Ready', `tenant/${name}`, '--timeout=20s']);
+    await kubectl.succeed(['wait', '--for=condition=Ready', `user/${name}`, '-n', name, '--timeout=20s']);
+    const described = (kind: string, ...more: string[]): Promise<string> => kubectl.read(['describe', kind, name, ...more]);
+    await eventually(
+      () => described('tenant'),
+      (said) => /Normal +NamespaceActive +\S+ +harikube\.info\/tenant-controller +the namespace is active/.test(said),
+    );
+    await eventually(
+      () => described('user', '-n', name),
+      (said) => /Normal +AccountReady +\S+ +harikube\.info\/user-controller/.test(said),
+    );
+  });
 
   it('register fifty at once, and write nothing when there is nothing to do', async () => {
     const requests = await RequestWatch.start();
@@ -407,4 +430,26 @@ describe('the controllers', () => {
     expect((await client.list(TENANTS, {})).items.length).toBeGreaterThan(20);
     await removeTenants(client);
   }, 120_000);
+
+  it('stand by while others hold their leases, and take over as soon as those end', async () => {
+    await controllers.kill();
+    const holders = async (): Promise<string[]> => {
+      const { items } = await client.list<Lease>(LEASES, { namespace: PLATFORM });
+      return items.map(({ spec }) => spec?.holderIdentity ?? '');
+    };
+    const requests = await RequestWatch.start();
+    controllers = startControllers('--leader-elect');
+    await register('led');
+    await requests.until(() => requests.gone.has('led'));
+    const first = await holders();
+    expect(new Set(first).size).toBe(3);
+    const standby = startControllers('--leader-elect');
+    expect(await controllers.stop()).toBe(0);
+    controllers = standby;
+    await register('taken-over');
+    await requests.until(() => requests.gone.has('taken-over'), 20);
+    await requests.close();
+    expect((await holders()).filter((holder) => first.includes(holder))).toEqual([]);
+    expect(requests.stateOf('taken-over')).toBe('Complete');
+  }, 90_000);
 });
