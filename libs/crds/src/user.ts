@@ -75,6 +75,13 @@ export class UserStatus {
       jsonPath: '.status.conditions[?(@.type=="Ready")].status',
       description: 'Whether the account can be used',
     },
+    {
+      name: 'Reason',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
+      description: 'Why it can be used or not',
+      priority: 1,
+    },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since it was made' },
   ],
   selectable: ['spec.firstName', 'spec.lastName', 'spec.email'],
