@@ -65,6 +65,7 @@ async function start(config: RouterConfig, logger: Logger, steps: ShutdownStep[]
   compactor?.start();
   logger.info(`Backends registered: [${topology.registeredNames().join(' ')}]`);
   logger.info('serving the etcd API', { addresses: server.addresses, startupMs: Math.round(performance.now() - started) });
+  void server.warmUp();
   if (config.metricsListen !== null) {
     const { startAdminServer } = await import('@harikube/platform/http-admin');
     const admin = await startAdminServer({ ...config.metricsListen, registry: metrics.registry, checks: healthChecks(keyspace), logger });

@@ -109,6 +109,27 @@ export function* recordsOf(block: Buffer): Generator<KeyValueBytes, void, void> 
   }
 }
 
+/** The last record of a block, as a slice of it; those before it are only stepped over. */
+export function lastRecordOf(block: Buffer): KeyValueBytes {
+  let start = 0;
+  let end = 0;
+  while (end < block.length) {
+    if (block[end] !== RANGE_KVS) throw new Error(`malformed block: no record at byte ${end}`);
+    let length = 0;
+    let scale = 1;
+    let byte: number;
+    start = end + 1;
+    do {
+      byte = block[start++] ?? 0;
+      length += (byte & 0x7f) * scale;
+      scale *= 0x80;
+    } while (byte >= 0x80);
+    end = start + length;
+  }
+  if (end > block.length) throw new Error(`a block of ${block.length} bytes ends inside its last record`);
+  return block.subarray(start, end);
+}
+
 /** The key of a record, as a slice of it. */
 export function keyOf(record: KeyValueBytes): Buffer {
   if (record[0] !== KEY) return NO_BYTES;

@@ -7,7 +7,7 @@ import { EventRing, type StoreEvent } from './event-ring.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
 import { singleKey } from './key-range.js';
-import { decodeKeyValue, encodeKeyValue, frameRecord, keyOf, recordsOf } from './key-value.js';
+import { decodeKeyValue, encodeKeyValue, frameRecord, keyOf, lastRecordOf } from './key-value.js';
 import { Lessor } from './lessor.js';
 import { mergeAnswers } from './merge-answers.js';
 import type {
@@ -676,9 +676,7 @@ function notingLastKey(blocks: BlockStream, done: (last: Buffer) => void): Block
 }
 
 function lastKeyOf(block: Buffer): Buffer {
-  let last = NO_BYTES;
-  for (const record of recordsOf(block)) last = record;
-  return Buffer.from(keyOf(last));
+  return Buffer.from(keyOf(lastRecordOf(block)));
 }
 
 function acrossBackends(what: string, names: readonly string[]): UnsupportedError {

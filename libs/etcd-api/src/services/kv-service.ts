@@ -40,9 +40,8 @@ export class KvService {
     };
   }
 
-  private async range(message: Buffer): Promise<Reply> {
-    const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
-    return encodeRangeResponse(this.header(), await this.store.range(request));
+  private range(message: Buffer): Promise<Reply> {
+    return answerRange(message, this.header, this.store);
   }
 
   private async put(message: Buffer): Promise<Reply> {
@@ -104,6 +103,12 @@ export class KvService {
     call.send(encodeRangeStreamEnd(this.header(), result, last.records, last.bytes));
     call.end();
   }
+}
+
+/** One Range over a store, or over what stands for one. */
+export async function answerRange(message: Buffer, header: () => ResponseHeaderWriter, store: Pick<Store, 'range'>): Promise<Reply> {
+  const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
+  return encodeRangeResponse(header(), await store.range(request));
 }
 
 function checkSize(message: Buffer): void {

@@ -10,7 +10,7 @@ class CreateTables1700000000000 implements MigrationInterface {
   readonly name = 'CreateTables1700000000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of STATEMENTS) await runner.query(statement);
+    for (const statement of TABLES) await runner.query(statement);
   }
 
   async down(): Promise<void> {
@@ -18,7 +18,8 @@ class CreateTables1700000000000 implements MigrationInterface {
   }
 }
 
-const STATEMENTS = [
+/** The tables of an empty backend, by the first migration. */
+export const TABLES = [
   // id = revision << 20 | position in the txn; value_from counts from 1, as substr does.
   `CREATE TABLE log (
     id INTEGER PRIMARY KEY,

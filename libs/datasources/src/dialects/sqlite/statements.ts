@@ -74,12 +74,6 @@ const END = 'AND key < @end';
 export const LATEST_RANGE = { bounded: latest(END), unbounded: latest('') };
 export const RANGE_AT = { bounded: at(END), unbounded: at('') };
 
-/** Records of 1.5 kB that are nowhere; parameter: @limit. */
-export const WARM_UP = {
-  records: 'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < @limit) SELECT zeroblob(1500) FROM n',
-  keys: 'SELECT NULL WHERE false',
-};
-
 /** The log in order of ids; the key index would need a sort. Parameters: @after, @through, @start, @end. */
 export const SELECT_CHANGES = `SELECT l.id, l.tombstone, l.record, p.record
   FROM log l NOT INDEXED LEFT JOIN log p ON p.id = l.prev_id

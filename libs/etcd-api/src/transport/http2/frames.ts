@@ -91,7 +91,8 @@ export function numberFrame(type: number, streamId: number, number: number): Buf
   return frame(type, Flag.None, streamId, payload);
 }
 
-function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
+/** A whole frame. */
+export function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const bytes = Buffer.allocUnsafe(FRAME_HEADER + payload.length);
   bytes.set(payload, writeFrameHeader(bytes, 0, payload.length, type, flags, streamId));
   return bytes;
