@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -27,6 +27,8 @@ const SECONDS = 1000;
 const MINUTES = 60 * SECONDS;
 const REGISTRATIONS = `/apis/${AGGREGATED_API_VERSION}/registrations`;
 const PASSWORD = 'Canary-Passw0rd';
+/** Of a user called John. */
+const EXAMPLE = fileURLToPath(new URL('../../../examples/registration.yaml', import.meta.url));
 const BIN = fileURLToPath(new URL('../../../apps/cli/bin', import.meta.url));
 
 let folder: string;
@@ -136,9 +138,7 @@ describe('a registration', () => {
           `${PASSWORD}\n`,
         ),
       ) as Registration;
-      const file = join(folder, 'john.json');
-      await writeFile(file, JSON.stringify(registration('john')));
-      const raw = JSON.parse(await kubectl.read(['create', '--raw', `${REGISTRATIONS}/john`, '-f', file])) as Registration;
+      const raw = JSON.parse(await kubectl.read(['create', '--raw', `${REGISTRATIONS}/john`, '-f', EXAMPLE])) as Registration;
       const third = JSON.parse(
         await kubectl.read(['create', '-f', '-', '-o', 'json'], { ...registration('x'), metadata: { generateName: 'jim-' } }),
       ) as Registration;
