@@ -38,6 +38,8 @@ const SHARE_WAITING = 0.9;
 const QUEUE = 500;
 const QUEUE_PER_USER = 50;
 const QUEUE_MS = 10_000;
+/** More at once would only wait for the hashes of each other in admission, which has less patience than who registers. */
+const CREATES = { limit: 8, perUser: 6, queue: 1000, queuePerUser: 900, queueMs: 40_000 };
 /** How long a client may take to hear that its connection ends. */
 const NOTICE_MS = 1000;
 /** For the answers to those who are sent away at the end. */
@@ -54,7 +56,12 @@ async function startApiServer(config: ApiServerConfig, { logger, registry }: Ser
   running.catch((err: unknown) => logger.error('the caches have stopped', { err }));
   const connections = new Connections();
   const waiter = new RegistrationWaiter({ requests, read: (name, signal) => client.get(REQUESTS, name, undefined, { signal }) });
-  const registrations = new RegistrationHandler({ client, waiter, seats: fairLimit(config.maxWaiting, SHARE_WAITING) });
+  const registrations = new RegistrationHandler({
+    client,
+    waiter,
+    seats: fairLimit(config.maxWaiting, SHARE_WAITING),
+    creates: new FairLimit(CREATES),
+  });
   let isDraining = false;
   const checks: HealthChecks = {
     live: () => [],

@@ -17,6 +17,8 @@ function statusError(code: number, reason: string, message = '', details: Status
 class Played implements Pick<KubeClient, 'create' | 'get'> {
   readonly created: { readonly name: string | undefined; readonly options: WriteOptions | undefined }[] = [];
   readonly log: string[] = [];
+  /** Creates are answered when it resolves. */
+  gate = Promise.resolve();
   create_: (request: RegistrationRequest) => RegistrationRequest = (request) => storedRequest(request.metadata.name ?? '', 'u-1');
   get_: () => RegistrationRequest = () => {
     throw statusError(404, 'NotFound');
@@ -30,6 +32,7 @@ class Played implements Pick<KubeClient, 'create' | 'get'> {
     const request = object as unknown as RegistrationRequest;
     this.created.push({ name: request.metadata.name, options });
     this.log.push('create');
+    await this.gate;
     return this.create_(request) as unknown as T;
   }
 
@@ -61,7 +64,8 @@ function setUp(): {
 } {
   const api = new Played();
   const seats = new FairLimit({ limit: 10, perUser: 10, queue: 0, queuePerUser: 0, queueMs: 0 });
-  const handler = new RegistrationHandler({ client: api, waiter: api, seats });
+  const creates = new FairLimit({ limit: 2, perUser: 2, queue: 10, queuePerUser: 10, queueMs: 1000 });
+  const handler = new RegistrationHandler({ client: api, waiter: api, seats, creates });
   const register = (asked: Partial<AskedRegistration> = {}, call: Partial<RegistrationCall> = {}): Promise<Registration> =>
     handler.create({
       asked: { name: 'jane', generateName: '', labels: {}, annotations: {}, spec: sampleSpec('jane@example.com'), warnings: [], ...asked },
@@ -95,6 +99,18 @@ describe('RegistrationHandler', () => {
     });
     expect(api.log).toEqual(['expect jane', 'create', 'waiting', 'close']);
     expect(api.created[0]?.options).toEqual({ fieldManager: 'kubectl', fieldValidation: 'Ignore', dryRun: false });
+  });
+
+  it('creates few at once, and the others in their turn', async () => {
+    const { api, register } = setUp();
+    const gate = Promise.withResolvers<void>();
+    api.gate = gate.promise;
+    const answers = ['a', 'b', 'c'].map((name) => register({ name }));
+    await new Promise(setImmediate);
+    expect(api.created.map(({ name }) => name)).toEqual(['a', 'b']);
+    gate.resolve();
+    await Promise.all(answers);
+    expect(api.created.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
   });
 
   it('passes a dry run on and waits for nothing', async () => {

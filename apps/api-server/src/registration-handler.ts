@@ -37,6 +37,8 @@ export interface RegistrationHandlerOptions {
   readonly waiter: Pick<RegistrationWaiter, 'expect' | 'knows'>;
   /** Of calls that wait. */
   readonly seats: FairLimit;
+  /** Of creates under way: each costs a hash of a password in admission, which answers within ten seconds or not at all. */
+  readonly creates: FairLimit;
   readonly clock?: Clock;
 }
 
@@ -136,7 +138,8 @@ export class RegistrationHandler {
   }
 
   async #store(call: RegistrationCall, name: string): Promise<RegistrationRequest> {
-    const { asked, options, user, auditId } = call;
+    const { asked, options, user, auditId, signal } = call;
+    const leave = await this.#options.creates.enter(user.name, signal);
     try {
       return await this.#options.client.create(REGISTRATION_REQUESTS, requestOf(asked, name, { user: user.name, auditId }), {
         fieldManager: options.fieldManager,
@@ -147,6 +150,8 @@ export class RegistrationHandler {
     } catch (error) {
       if (error instanceof StatusError && error.isAlreadyExists) throw options.isDryRun ? alreadyExists(name) : new NameExistsError();
       throw ofOwnKind(error, passwordOf(asked.spec));
+    } finally {
+      leave();
     }
   }
 

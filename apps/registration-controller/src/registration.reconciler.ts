@@ -389,9 +389,12 @@ function refused(view: RegistrationView, error: unknown): Outcome {
   return { view: { ...view, refusal: { reason: FAILED_REASONS.invalidSpec, message: textOf(error) } } };
 }
 
-/** The API server will say the same next time. */
+/** The API server will say the same next time, whoever asks: what is forbidden to this account is no fault of the registration. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof StatusError && (error.isInvalid || error.code === 400);
+  if (!(error instanceof StatusError)) return false;
+  const { causes = [] } = error.status.details ?? {};
+  const isOfAccount = causes.length > 0 && causes.every(({ reason }) => reason === 'FieldValueForbidden');
+  return (error.isInvalid && !isOfAccount) || error.code === 400;
 }
 
 function textOf(error: unknown): string {
