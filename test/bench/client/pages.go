@@ -100,8 +100,8 @@ func (w pages) walk(ctx context.Context, kv pb.KVClient, record *samples) error 
 	return nil
 }
 
-// warmUp takes some pages from a server of its own. A client that has never taken one spends 3 to 10 ms on its first, on memory
-// that the system has to give it: that is nothing of the store's (etcd's first page, without this, takes up to four times its median).
+// warmUp takes some pages from a server of its own. A client that has never taken one spends some milliseconds on its first,
+// on memory that the system has to give it: that is nothing of the store's (etcd's first page took 2.1 to 4.5 times its median).
 func (w pages) warmUp(ctx context.Context) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
