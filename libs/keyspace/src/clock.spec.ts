@@ -68,6 +68,19 @@ describe('Clock', () => {
     expect(isWhole).toBe(true);
   });
 
+  it('lets wait for what is pending also when it never comes to be', async () => {
+    const clock = clockOf('a');
+    await clock.whenSettled('a');
+    clock.handOut('a', 2);
+    let isSettled = false;
+    const settled = clock.whenSettled('a').then(() => (isSettled = true));
+    await Promise.resolve();
+    expect(isSettled).toBe(false);
+    clock.takeBack('a');
+    await settled;
+    expect(clock.current).toBe(10n);
+  });
+
   it('never tells less than it told', () => {
     const clock = clockOf('a');
     clock.observe(15n);

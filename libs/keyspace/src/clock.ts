@@ -6,12 +6,7 @@ interface Place {
   pending: Revision | null;
   /** Not null while the backend is out of reach: everything up to here is known of it, nothing more. */
   stalled: Revision | null;
-  waiters: Waiter[];
-}
-
-interface Waiter {
-  readonly revision: Revision;
-  readonly resolve: () => void;
+  waiters: (() => void)[];
 }
 
 /**
@@ -118,11 +113,18 @@ export class Clock {
     return this.#wait(backends, revision);
   }
 
+  /** Resolves when what the backend has pending at this moment is settled, whatever becomes of it. */
+  async whenSettled(backend: string): Promise<void> {
+    const place = this.#place(backend);
+    if (place.pending === null) return;
+    await new Promise<void>((resolve) => place.waiters.push(resolve));
+  }
+
   async #wait(backends: readonly string[], revision: Revision): Promise<void> {
     for (const backend of backends) {
       const place = this.#place(backend);
       while (this.horizon(backend) < revision) {
-        await new Promise<void>((resolve) => place.waiters.push({ revision, resolve }));
+        await new Promise<void>((resolve) => place.waiters.push(resolve));
       }
     }
   }
@@ -131,7 +133,7 @@ export class Clock {
     if (place.waiters.length === 0) return;
     const waiters = place.waiters;
     place.waiters = [];
-    for (const waiter of waiters) waiter.resolve();
+    for (const resolve of waiters) resolve();
   }
 
   #place(backend: string): Place {

@@ -591,7 +591,7 @@ export class Keyspace implements Store {
   async #removeKeysFrom(slot: Slot, lease: bigint): Promise<void> {
     if (!slot.isReady) throw new UnavailableError(slot.backend.name, slot.problem);
     // A put that was let in before the lease began to end may still be on its way to the database.
-    await this.clock.whenWhole([slot.backend.name], this.clock.current);
+    await this.clock.whenSettled(slot.backend.name);
     for (;;) {
       const keys = await slot.backend.keysOfLease(lease, LEASE_KEYS_PER_TXN);
       if (keys.length === 0) break;
