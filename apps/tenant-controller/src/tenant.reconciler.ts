@@ -1,4 +1,4 @@
-import { EMAILS, GROUP, READY, type Tenant, TENANT_FINALIZER, TENANTS, type User, USERS, VERSION } from '@harikube/crds';
+import { EMAILS, READY, type Tenant, TENANT_FINALIZER, TENANTS, type User, USERS } from '@harikube/crds';
 import {
   type Clock,
   CLUSTER_ROLE_BINDINGS,
@@ -6,19 +6,22 @@ import {
   ifFound,
   type Informer,
   type KubeClient,
-  type KubeObject,
   NAMESPACES,
-  type Resource,
   ROLE_BINDINGS,
   StatusError,
 } from '@harikube/kube';
 import {
+  applyChild,
+  type Child,
+  childOf,
   type EventRecorder,
-  isPart,
+  isDrifted,
+  isRoleUnseen,
   type Key,
   type ReconcileContext,
   type Reconciler,
   type Result,
+  rolesFirst,
   setCondition,
 } from '@harikube/reconcilers';
 import { type Binding, type ClusterRole, isOwnedBy, type Namespace, namespaceOf, rightsOf } from './tenant-children.js';
@@ -45,13 +48,6 @@ export interface TenantReconcilerOptions {
   readonly clock: Clock;
   /** The namespace of the platform. */
   readonly namespace: string;
-}
-
-/** A thing that belongs to a Tenant, where it is found, and how it is now. */
-interface Child {
-  readonly resource: Resource<KubeObject>;
-  readonly wanted: KubeObject;
-  readonly cached: KubeObject | undefined;
 }
 
 interface State {
@@ -106,14 +102,10 @@ export class TenantReconciler implements Reconciler {
 
   #rights(tenant: Tenant): Child[] {
     const { roleBindings, clusterRole, clusterRoleBinding } = rightsOf(tenant, this.#options.namespace);
-    const child = (resource: Resource<KubeObject>, cache: Informer<KubeObject>, wanted: KubeObject): Child => {
-      const { name = '', namespace } = wanted.metadata;
-      return { resource, wanted, cached: cache.get(name, namespace) };
-    };
     return [
-      ...roleBindings.map((wanted) => child(ROLE_BINDINGS, this.#caches.roleBindings, wanted)),
-      child(CLUSTER_ROLES, this.#caches.clusterRoles, clusterRole),
-      child(CLUSTER_ROLE_BINDINGS, this.#caches.clusterRoleBindings, clusterRoleBinding),
+      ...roleBindings.map((wanted) => childOf(ROLE_BINDINGS, this.#caches.roleBindings, wanted)),
+      childOf(CLUSTER_ROLES, this.#caches.clusterRoles, clusterRole),
+      childOf(CLUSTER_ROLE_BINDINGS, this.#caches.clusterRoleBindings, clusterRoleBinding),
     ];
   }
 
@@ -180,26 +172,20 @@ export class TenantReconciler implements Reconciler {
     return { ...state, namespace };
   }
 
+  /** Their names have a colon, which are ours alone, so that an apply takes nothing from anybody. */
   async #applyRights(state: State, signal: AbortSignal): Promise<Outcome> {
     const drifted = this.#rights(state.tenant).filter(isDrifted);
-    const isOfOwnRole = ({ resource }: Child): boolean => resource === CLUSTER_ROLE_BINDINGS;
-    const first = drifted.some(({ resource }) => resource === CLUSTER_ROLES) ? drifted.filter((child) => !isOfOwnRole(child)) : drifted;
-    await Promise.all(first.map((child) => this.#applyRight(child, signal)));
-    // kube-apiserver refuses a binding until it has noticed the role. What tells it tells the watch of the roles, which goes on here.
+    const first = rolesFirst(drifted);
+    const options = { client: this.#client, fieldManager: FIELD_MANAGER, signal };
+    await Promise.all(first.map((child) => applyChild(child, child.cached, options)));
     return first.length < drifted.length ? null : { ...state, hasRights: true };
-  }
-
-  /** Names with a colon in them are ours alone, so that an apply takes nothing from anybody. */
-  async #applyRight({ resource, wanted }: Child, signal: AbortSignal): Promise<void> {
-    await this.#client.apply(resource, wanted, { fieldManager: FIELD_MANAGER, force: true, signal });
   }
 
   /** Mails before the users whose they are. */
   async #deleteUsers(state: State, signal: AbortSignal): Promise<Outcome> {
-    const namespace = encodeURIComponent(String(state.tenant.metadata.name));
-    for (const { plural } of [EMAILS, USERS]) {
-      await this.#client.raw('DELETE', `/apis/${GROUP}/${VERSION}/namespaces/${namespace}/${plural}`, undefined, undefined, { signal });
-    }
+    const namespace = String(state.tenant.metadata.name);
+    await this.#client.deleteCollection(EMAILS, namespace, { signal });
+    await this.#client.deleteCollection(USERS, namespace, { signal });
     return this.#say(state, { status: 'False', reason: 'Terminating', message: 'the users are being deleted' }, signal);
   }
 
@@ -241,14 +227,4 @@ function namespaceView(namespace: Namespace, tenant: Tenant): NamespaceView {
     isDrifted: wanted.some(([name, value]) => namespace.metadata.labels?.[name] !== value),
     remains: reasons.length === 0 ? null : reasons.map(({ message }) => message ?? '').join('; '),
   };
-}
-
-/** Missing, or without something that is wanted. What others added stays. */
-function isDrifted({ wanted, cached }: Child): boolean {
-  return cached === undefined || !isPart(cached, wanted);
-}
-
-/** A binding is refused so while kube-apiserver's authorizer has not noticed the role that it names. */
-function isRoleUnseen(error: unknown): boolean {
-  return error instanceof StatusError && error.isNotFound && error.status.details?.kind === 'clusterrolebindings';
 }

@@ -13,12 +13,19 @@ import {
   StatusError,
 } from '@harikube/kube';
 import {
+  applyChild,
+  type Child,
+  childOf,
   type EventRecorder,
+  isDrifted,
   isPart,
+  isRoleUnseen,
   type Key,
   type ReconcileContext,
   type Reconciler,
+  replaceChild,
   type Result,
+  rolesFirst,
   setCondition,
 } from '@harikube/reconcilers';
 import {
@@ -50,12 +57,6 @@ export interface UserReconcilerOptions {
   readonly caches: UserCaches;
   readonly events: EventRecorder;
   readonly clock: Clock;
-}
-
-interface Child {
-  readonly resource: Resource<KubeObject>;
-  readonly wanted: KubeObject;
-  readonly cached: KubeObject | undefined;
 }
 
 interface State {
@@ -103,7 +104,7 @@ export class UserReconciler implements Reconciler {
     return {
       user,
       namespace: namespace === undefined ? null : { isTerminating: namespace.metadata.deletionTimestamp !== undefined, tenant },
-      missingChildren: hasChildren || tenant === null ? 0 : this.#children(user, tenant).filter((child) => isDrifted(child, user)).length,
+      missingChildren: hasChildren || tenant === null ? 0 : this.#children(user, tenant).filter((child) => isMissing(child, user)).length,
       conflicts,
       secret: secret === undefined || secret === null ? secret : { kinship: kinshipOf(secret, user), hash: hashIn(secret) },
     };
@@ -111,14 +112,10 @@ export class UserReconciler implements Reconciler {
 
   #children(user: User, tenant: string): Child[] {
     const { account, ownRole, bindings } = childrenOf(user, tenant);
-    const child = (resource: Resource<KubeObject>, cache: Informer<KubeObject>, wanted: KubeObject): Child => {
-      const { name = '', namespace } = wanted.metadata;
-      return { resource, wanted, cached: cache.get(name, namespace) };
-    };
     return [
-      child(SERVICE_ACCOUNTS, this.#caches.accounts, account),
-      child(ROLES, this.#caches.roles, ownRole),
-      ...bindings.map((binding) => child(ROLE_BINDINGS, this.#caches.roleBindings, binding)),
+      childOf(SERVICE_ACCOUNTS, this.#caches.accounts, account),
+      childOf(ROLES, this.#caches.roles, ownRole),
+      ...bindings.map((binding) => childOf(ROLE_BINDINGS, this.#caches.roleBindings, binding)),
     ];
   }
 
@@ -144,14 +141,12 @@ export class UserReconciler implements Reconciler {
   }
 
   async #applyChildren(state: State, signal: AbortSignal): Promise<Outcome> {
-    const drifted = this.#children(state.user, this.#tenantOf(state.user)).filter((child) => isDrifted(child, state.user));
-    const first = drifted.filter(({ wanted }) => !('roleRef' in wanted));
-    const wave = first.length > 0 ? first : drifted;
-    const conflicts = (await Promise.all(wave.map((child) => this.#ensure(child, state.user, signal)))).filter(
+    const drifted = this.#children(state.user, this.#tenantOf(state.user)).filter((child) => isMissing(child, state.user));
+    const first = rolesFirst(drifted);
+    const conflicts = (await Promise.all(first.map((child) => this.#ensure(child, state.user, signal)))).filter(
       (conflict) => conflict !== null,
     );
-    // kube-apiserver refuses a binding until it has noticed the role. What tells it tells the watch of the roles, which goes on here.
-    if (wave !== drifted && conflicts.length === 0) return null;
+    if (first.length < drifted.length && conflicts.length === 0) return null;
     return { ...state, hasChildren: true, conflicts };
   }
 
@@ -165,23 +160,11 @@ export class UserReconciler implements Reconciler {
       if (created) return null;
       current = await this.#client.get(resource, name, namespace, { signal });
     }
+    const options = { client: this.#client, fieldManager: FIELD_MANAGER, signal };
     const kinship = kinshipOf(current, user);
-    const { uid } = current.metadata;
-    if (kinship === 'predecessor') {
-      await ifFound(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
-      await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
-      return null;
-    }
-    if (kinship !== 'own') return `${resource.kind} ${name}`;
-    if (isPart(current, wanted)) return null;
-    // What a binding refers to cannot be changed.
-    if ('roleRef' in wanted && !isPart(current, { roleRef: wanted.roleRef })) {
-      await ifFound(this.#client.delete(resource, name, namespace, { preconditions: { uid }, signal }));
-      await this.#client.create(resource, wanted, { fieldManager: FIELD_MANAGER, signal });
-      return null;
-    }
-    const object = { ...wanted, metadata: { ...wanted.metadata, uid } };
-    await this.#client.apply(resource, object, { fieldManager: FIELD_MANAGER, force: true, signal });
+    if (kinship === 'predecessor') await replaceChild({ resource, wanted }, current, options);
+    else if (kinship !== 'own') return `${resource.kind} ${name}`;
+    else if (!isPart(current, wanted)) await applyChild({ resource, wanted }, current, options);
     return null;
   }
 
@@ -279,12 +262,7 @@ function tenantOf({ metadata }: KubeObject): string | null {
   return isOwned === true ? (metadata.labels?.[TENANT_LABEL] ?? null) : null;
 }
 
-/** Missing, of somebody else, or without something that is wanted. What others added stays. */
-function isDrifted({ wanted, cached }: Child, user: User): boolean {
-  return cached === undefined || kinshipOf(cached, user) !== 'own' || !isPart(cached, wanted);
-}
-
-/** A binding is refused so while kube-apiserver's authorizer has not noticed the role that it names. */
-function isRoleUnseen(error: unknown): boolean {
-  return error instanceof StatusError && error.isNotFound && error.status.details?.kind === 'rolebindings';
+/** Missing, of somebody else, or without something that is wanted. */
+function isMissing(child: Child, user: User): boolean {
+  return isDrifted(child) || child.cached === undefined || kinshipOf(child.cached, user) !== 'own';
 }

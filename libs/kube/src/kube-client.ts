@@ -249,6 +249,11 @@ export class KubeClient {
     await this.#send({ method: 'DELETE', path: objectPath(resource, name, namespace), body }, options);
   }
 
+  /** Deletes every object of the resource in a namespace, or marks it as deleted. */
+  async deleteCollection<T extends KubeObject>(resource: Resource<T>, namespace: string, options?: RequestOptions): Promise<void> {
+    await this.#send({ method: 'DELETE', path: resourcePath(resource, namespace) }, options);
+  }
+
   /** `path` is encoded by the caller. The answer is parsed when it is JSON; other answers are their text, and no body is undefined. */
   raw(method: string, path: string, query?: Query, body?: unknown, options: RawOptions = {}): Promise<unknown> {
     return this.#send({ method: method, path, query, body, headers: options.headers }, options);

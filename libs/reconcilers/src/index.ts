@@ -1,3 +1,4 @@
+export { applyChild, type Child, childOf, isDrifted, isRoleUnseen, replaceChild, rolesFirst } from './child.js';
 export { Controller, type ControllerOptions, type Source, type Sources } from './controller.js';
 export { ControllerManager, type ControllerManagerOptions, LeaderLostError } from './controller-manager.js';
 export { controllerProgram } from './controller-program.js';
