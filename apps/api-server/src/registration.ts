@@ -3,12 +3,12 @@ import {
   AGGREGATED_GROUP,
   API_VERSION,
   GROUP,
-  type ObjectMeta,
   RegistrationRequest,
   type RegistrationRequestSpec,
   REQUESTED_BY_ANNOTATION,
   unknownFields,
 } from '@harikube/crds';
+import type { ObjectMeta } from '@harikube/kube';
 import type { DecodedBody } from './body-decoder.js';
 import type { CreateOptions } from './create-options.js';
 import { badRequest, type Fault, invalid, KIND } from './status-answer.js';

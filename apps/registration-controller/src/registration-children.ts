@@ -6,8 +6,6 @@ import {
   type EmailSpec,
   MANAGED_BY,
   MANAGED_BY_LABEL,
-  type ObjectMeta,
-  type OwnerReference,
   PASSWORD_SECRET_KEY,
   REGISTRATION_ANNOTATION,
   type RegistrationRequest,
@@ -16,7 +14,7 @@ import {
   type User,
   type UserSpec,
 } from '@harikube/crds';
-import type { KubeObject } from '@harikube/kube';
+import type { KubeObject, ObjectMeta, OwnerReference } from '@harikube/kube';
 
 /** Code points. */
 const MAX_COMPANY_NAME = 250;

@@ -1,14 +1,5 @@
-import {
-  API_VERSION,
-  GROUP,
-  MANAGED_BY,
-  MANAGED_BY_LABEL,
-  type OwnerReference,
-  REGISTRATION_ANNOTATION,
-  type Tenant,
-  TENANT_LABEL,
-} from '@harikube/crds';
-import type { KubeObject } from '@harikube/kube';
+import { API_VERSION, GROUP, MANAGED_BY, MANAGED_BY_LABEL, REGISTRATION_ANNOTATION, type Tenant, TENANT_LABEL } from '@harikube/crds';
+import type { KubeObject, OwnerReference } from '@harikube/kube';
 
 /** Who works in the namespaces of tenants with more than the rights that hold everywhere: the ClusterRole `harikube-<name>-tenant` is bound there. */
 export const BOUND_CONTROLLERS: readonly string[] = ['registration-controller', 'user-controller'];

@@ -6,10 +6,9 @@ import {
   PASSWORD_SECRET_KEY,
   REGISTRATION_ANNOTATION,
   TENANT_LABEL,
-  type OwnerReference,
   type User,
 } from '@harikube/crds';
-import type { KubeObject } from '@harikube/kube';
+import type { KubeObject, OwnerReference } from '@harikube/kube';
 import type { Kinship } from './user-step.js';
 
 /** What every user may do in the namespace of the tenant; the same for all, so that no user needs rules of its own for it. */

@@ -1,5 +1,6 @@
 import { IsString, Matches } from 'class-validator';
-import { CustomObject, Kind, type Resource } from './kind.js';
+import type { Resource } from '@harikube/kube';
+import { CustomObject, Kind } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, Nested, ObjectRule, TextLength } from './schema-facts.js';
 import { OBJECT_NAME, UID } from './text-patterns.js';

@@ -1,7 +1,8 @@
 import { IsOptional, IsString, Matches } from 'class-validator';
+import type { Resource } from '@harikube/kube';
 import { MAX_BODY } from './email.js';
 import { IsEmailAddress } from './email-address.js';
-import { CustomObject, Kind, type Resource } from './kind.js';
+import { CustomObject, Kind } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, Nested, TextLength } from './schema-facts.js';
 import { SINGLE_LINE } from './text-patterns.js';

@@ -1,6 +1,7 @@
 import { IsInt, IsOptional, IsString, Matches, Min } from 'class-validator';
+import type { Resource } from '@harikube/kube';
 import { IsEmailAddress } from './email-address.js';
-import { CustomObject, Kind, type Resource } from './kind.js';
+import { CustomObject, Kind } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, IsTimestamp, Nested, ObjectRule, TextLength } from './schema-facts.js';
 import { SINGLE_LINE } from './text-patterns.js';

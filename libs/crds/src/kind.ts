@@ -1,4 +1,4 @@
-import type { ObjectMeta } from './object-meta.js';
+import type { ObjectMeta } from '@harikube/kube';
 
 /** What every object of these kinds has; the schema of these three is Kubernetes' own. */
 export abstract class CustomObject {
@@ -9,17 +9,6 @@ export abstract class CustomObject {
 
 /** A class of which a schema is derived. Its constructor takes nothing: validation makes instances of it. */
 export type SchemaClass<T extends object = object> = new () => T;
-
-/** Where the objects of a kind are found in the API; `T` is their type. */
-export interface Resource<T> {
-  readonly group: string;
-  readonly version: string;
-  readonly kind: string;
-  readonly plural: string;
-  readonly namespaced: boolean;
-  /** Carries the type only; never there. */
-  readonly object?: T;
-}
 
 export interface Column {
   readonly name: string;

@@ -1,7 +1,8 @@
+import type { Resource } from '@harikube/kube';
 import { Email, EMAILS } from './email.js';
 import { EmailClaim, EMAIL_CLAIMS } from './email-claim.js';
 import { EMAIL_TEMPLATES, EmailTemplate } from './email-template.js';
-import type { Resource, SchemaClass } from './kind.js';
+import type { SchemaClass } from './kind.js';
 import { REGISTRATION_REQUESTS, RegistrationRequest } from './registration-request.js';
 import { Tenant, TENANTS } from './tenant.js';
 import { User, USERS } from './user.js';

@@ -1,6 +1,7 @@
 import { ArrayMaxSize, IsOptional, IsString, Matches } from 'class-validator';
+import type { Resource } from '@harikube/kube';
 import { Condition, MAX_CONDITIONS } from './condition.js';
-import { CustomObject, Kind, type Resource } from './kind.js';
+import { CustomObject, Kind } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, FieldRule, List, Nested, NestedList, ObjectRule, Secret, TextLength } from './schema-facts.js';
 import { TenantSpec } from './tenant.js';

@@ -1,6 +1,7 @@
 import { ArrayMaxSize, IsInt, IsOptional, IsString, Matches, Min } from 'class-validator';
+import type { Resource } from '@harikube/kube';
 import { Condition, MAX_CONDITIONS } from './condition.js';
-import { CustomObject, Kind, type Resource } from './kind.js';
+import { CustomObject, Kind } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, List, Nested, NestedList, ObjectRule, TextLength } from './schema-facts.js';
 import { COUNTRY, OBJECT_NAME, SINGLE_LINE } from './text-patterns.js';

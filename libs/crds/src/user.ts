@@ -1,7 +1,8 @@
 import { ArrayMaxSize, IsIn, IsInt, IsOptional, IsString, Matches, Min } from 'class-validator';
+import type { Resource } from '@harikube/kube';
 import { Condition, MAX_CONDITIONS } from './condition.js';
 import { IsEmailAddress } from './email-address.js';
-import { CustomObject, Kind, type Resource } from './kind.js';
+import { CustomObject, Kind } from './kind.js';
 import { GROUP, VERSION } from './names.js';
 import { Default, Describe, List, Nested, NestedList, ObjectRule, TextLength } from './schema-facts.js';
 import { LocalReference } from './tenant.js';
