@@ -16,20 +16,18 @@ import {
   childOf,
   type EventRecorder,
   isDrifted,
-  isRoleUnseen,
   type Key,
   type ReconcileContext,
   type Reconciler,
   type Result,
   rolesFirst,
   setCondition,
+  takeSteps,
 } from '@harikube/reconcilers';
 import { type Binding, type ClusterRole, isOwnedBy, type Namespace, namespaceOf, rightsOf } from './tenant-children.js';
 import { type NamespaceView, nextStep, type Ready, readyOf, type TenantStep, type TenantView } from './tenant-step.js';
 
 const FIELD_MANAGER = 'harikube-tenant-controller';
-/** More steps than any Tenant takes in one run: beyond it, two of them undo each other. */
-const MAX_STEPS = 20;
 
 export interface TenantCaches {
   readonly tenants: Informer<Tenant>;
@@ -74,18 +72,8 @@ export class TenantReconciler implements Reconciler {
   async reconcile({ name }: Key, { signal }: ReconcileContext): Promise<Result> {
     const tenant = this.#caches.tenants.get(name);
     if (tenant === undefined) return {};
-    let state: State = { tenant, namespace: this.#caches.namespaces.get(name) ?? null, isFresh: false, hasRights: false };
-    for (let steps = 0; steps < MAX_STEPS; steps++) {
-      try {
-        const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
-        if (outcome === null) return {};
-        state = outcome;
-      } catch (error) {
-        if (isRoleUnseen(error)) return { requeueAfterMs: 0 };
-        throw error;
-      }
-    }
-    throw new Error(`the Tenant ${name} took ${MAX_STEPS} steps without coming to a rest`);
+    const start: State = { tenant, namespace: this.#caches.namespaces.get(name) ?? null, isFresh: false, hasRights: false };
+    return takeSteps(`Tenant ${name}`, start, (state) => this.#take(nextStep(this.#viewOf(state)), state, signal));
   }
 
   #viewOf({ tenant, namespace, isFresh, hasRights }: State): TenantView {

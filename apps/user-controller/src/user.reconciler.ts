@@ -19,7 +19,6 @@ import {
   type EventRecorder,
   isDrifted,
   isPart,
-  isRoleUnseen,
   type Key,
   type ReconcileContext,
   type Reconciler,
@@ -27,6 +26,7 @@ import {
   type Result,
   rolesFirst,
   setCondition,
+  takeSteps,
 } from '@harikube/reconcilers';
 import {
   childrenOf,
@@ -41,8 +41,6 @@ import {
 import { nextStep, type Ready, type UserStep, type UserView } from './user-step.js';
 
 const FIELD_MANAGER = 'harikube-user-controller';
-/** More steps than any User takes in one run: beyond it, two of them undo each other. */
-const MAX_STEPS = 20;
 
 export interface UserCaches {
   readonly users: Informer<User>;
@@ -84,18 +82,8 @@ export class UserReconciler implements Reconciler {
   async reconcile({ name, namespace }: Key, { signal }: ReconcileContext): Promise<Result> {
     const user = this.#caches.users.get(name, namespace);
     if (user === undefined) return {};
-    let state: State = { user, secret: undefined, hasChildren: false, conflicts: [] };
-    for (let steps = 0; steps < MAX_STEPS; steps++) {
-      try {
-        const outcome = await this.#take(nextStep(this.#viewOf(state)), state, signal);
-        if (outcome === null) return {};
-        state = outcome;
-      } catch (error) {
-        if (isRoleUnseen(error)) return { requeueAfterMs: 0 };
-        throw error;
-      }
-    }
-    throw new Error(`the User ${name} took ${MAX_STEPS} steps without coming to a rest`);
+    const start: State = { user, secret: undefined, hasChildren: false, conflicts: [] };
+    return takeSteps(`User ${name}`, start, (state) => this.#take(nextStep(this.#viewOf(state)), state, signal));
   }
 
   #viewOf({ user, secret, hasChildren, conflicts }: State): UserView {

@@ -1,4 +1,4 @@
-export { applyChild, type Child, childOf, isDrifted, isRoleUnseen, replaceChild, rolesFirst } from './child.js';
+export { applyChild, type Child, childOf, isDrifted, replaceChild, rolesFirst } from './child.js';
 export { Controller, type ControllerOptions, type Source, type Sources } from './controller.js';
 export { ControllerManager, type ControllerManagerOptions, LeaderLostError } from './controller-manager.js';
 export { controllerProgram } from './controller-program.js';
@@ -7,4 +7,5 @@ export { isPart } from './is-part.js';
 export type { Key } from './key.js';
 export { type ReconcileContext, type Reconciler, type Result, TerminalError } from './reconciler.js';
 export { setCondition } from './set-condition.js';
+export { takeSteps } from './take-steps.js';
 export { WorkQueue, type WorkQueueMetrics } from './work-queue.js';
