@@ -228,6 +228,7 @@ describe('a registration', () => {
   it(
     'is given to exactly one of twenty that ask for one address at once',
     async () => {
+      await removeTenants(client);
       const answers: string[] = [];
       await Promise.all(
         Array.from({ length: 20 }, async (_, index) => {
@@ -251,6 +252,7 @@ describe('a registration', () => {
   it(
     'ends in a right answer while one process after another is killed',
     async () => {
+      await removeTenants(client);
       const KILLS = 30;
       let kills = 0;
       let isOver = false;
