@@ -1,9 +1,10 @@
 // Walks the tree as Go's text/template/exec.go (1.26) does, with a bound on steps and on the output, so that no template holds up the process.
 
 import { printed } from './format.js';
-import { FunctionError, FUNCTIONS } from './functions.js';
+import { FUNCTIONS } from './functions.js';
 import { type Branch, type Command, type Identifier, type Operand, type Pipe, shownNode, type Statement } from './node.js';
 import { quoted } from './quote.js';
+import { FunctionError, type TemplateFunction } from './template-function.js';
 import { elementOf, entryOf, isDictionary, isList, isTrue, keysOf, sortedKeys, typeName, type Value, valueOf } from './value.js';
 
 const MAX_OUTPUT_BYTES = 1024 * 1024;
@@ -32,6 +33,7 @@ type Final = Value | typeof NONE;
 export class Executor {
   readonly #text: string;
   readonly #name: string;
+  readonly #functions: ReadonlyMap<string, TemplateFunction>;
   readonly #bindings: Binding[];
   readonly #root: Slot;
   readonly #output: string[] = [];
@@ -42,9 +44,15 @@ export class Executor {
   /** The one that an error is about. */
   #node: { readonly position: number; readonly shown: () => string };
 
-  constructor(options: { readonly text: string; readonly name: string; readonly data: unknown }) {
+  constructor(options: {
+    readonly text: string;
+    readonly name: string;
+    readonly functions: ReadonlyMap<string, TemplateFunction>;
+    readonly data: unknown;
+  }) {
     this.#text = options.text;
     this.#name = options.name;
+    this.#functions = options.functions;
     this.#node = { position: 0, shown: () => '' };
     this.#root = concrete(valueOf(options.data));
     this.#bindings = [{ name: '$', slot: this.#root }];
@@ -234,7 +242,7 @@ export class Executor {
       if (given === 0) this.#fail(`wrong number of args for ${name}: want at least 1 got 0`);
       return this.#andOr(dot, rest, { final, stopsAt: name === 'or' });
     }
-    const called = FUNCTIONS.get(name);
+    const called = FUNCTIONS.get(name) ?? this.#functions.get(name);
     if (called === undefined) return this.#fail(`${quoted(name)} is not a defined function`);
     if (called.isVariadic && given < called.takes)
       this.#fail(`wrong number of args for ${name}: want at least ${called.takes} got ${rest.length}`);

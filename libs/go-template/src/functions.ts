@@ -3,17 +3,8 @@
 import { formatProblem, printed, sprint, sprintf, sprintln } from './format.js';
 import type { FunctionName } from './function-names.js';
 import { isPrintable } from './quote.js';
+import { FunctionError, type TemplateFunction } from './template-function.js';
 import { compareTexts, elementOf, entryOf, isDictionary, isList, keysOf, isTrue, typeName, type Value } from './value.js';
-
-/** What a function says of its arguments. */
-export class FunctionError extends Error {}
-
-export interface TemplateFunction {
-  /** How many arguments it takes, or takes at least. */
-  readonly takes: number;
-  readonly isVariadic: boolean;
-  run(args: readonly Value[]): Value;
-}
 
 const ALL: Readonly<Record<Exclude<FunctionName, 'and' | 'or'>, TemplateFunction>> = {
   not: { takes: 1, isVariadic: false, run: ([value]) => !isTrue(value) },

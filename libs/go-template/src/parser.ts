@@ -18,6 +18,8 @@ const START: Token = { type: 'end of text', text: '', position: 0, line: 0 };
 
 export class Parser {
   readonly #name: string;
+  /** Those beside Go's own. */
+  readonly #functions: ReadonlyMap<string, unknown>;
   readonly #lexer: Lexer;
   /** Tokens read; the last `#ahead` of them wait to be read again. The first one names the line of an error. */
   readonly #tokens: [Token, Token, Token] = [START, START, START];
@@ -27,8 +29,9 @@ export class Parser {
   #ranges = 0;
   #depth = 0;
 
-  constructor(text: string, name: string) {
+  constructor(text: string, { name, functions }: { readonly name: string; readonly functions: ReadonlyMap<string, unknown> }) {
     this.#name = name;
+    this.#functions = functions;
     this.#lexer = new Lexer(text);
   }
 
@@ -310,7 +313,9 @@ export class Parser {
     const { type, text, position } = token;
     switch (type) {
       case 'identifier':
-        return isFunction(text) ? { type, position, name: text } : this.#fail(`function ${quoted(text)} not defined`);
+        return isFunction(text) || this.#functions.has(text)
+          ? { type, position, name: text }
+          : this.#fail(`function ${quoted(text)} not defined`);
       case 'dot':
       case 'nil':
         return { type, position };

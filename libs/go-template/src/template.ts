@@ -1,6 +1,8 @@
 import { Executor } from './executor.js';
 import type { Statement } from './node.js';
 import { Parser } from './parser.js';
+import { SPRIG_FUNCTIONS } from './sprig/index.js';
+import type { TemplateFunction } from './template-function.js';
 
 /**
  * A template in the language of Go's text/template, as far as one text without named parts needs it. What it does not have is refused when it is
@@ -9,17 +11,19 @@ import { Parser } from './parser.js';
 export class Template {
   readonly #text: string;
   readonly #name: string;
+  readonly #functions: ReadonlyMap<string, TemplateFunction>;
   readonly #statements: readonly Statement[];
 
-  private constructor(text: string, name: string, statements: readonly Statement[]) {
+  private constructor(text: string, { name, functions }: { name: string; functions: ReadonlyMap<string, TemplateFunction> }) {
     this.#text = text;
     this.#name = name;
-    this.#statements = statements;
+    this.#functions = functions;
+    this.#statements = new Parser(text, { name, functions }).parse();
   }
 
   /** Throws an Error in Go's words: `template: NAME:LINE: …`. */
-  static parse(text: string, { name }: { readonly name: string }): Template {
-    return new Template(text, name, new Parser(text, name).parse());
+  static parse(text: string, { name, functions = 'sprig' }: { readonly name: string; readonly functions?: 'go' | 'sprig' }): Template {
+    return new Template(text, { name, functions: functions === 'sprig' ? SPRIG_FUNCTIONS : new Map() });
   }
 
   /**
@@ -27,6 +31,6 @@ export class Template {
    * for what the values do not have, and for a text of more than 1 MiB or 200 000 steps.
    */
   execute(values: unknown): string {
-    return new Executor({ text: this.#text, name: this.#name, data: values }).run(this.#statements);
+    return new Executor({ text: this.#text, name: this.#name, functions: this.#functions, data: values }).run(this.#statements);
   }
 }

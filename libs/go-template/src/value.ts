@@ -1,11 +1,19 @@
 // What a template computes with: Go's map[string]any as JSON makes it. A number of the data is an integer when it is a whole one that is exact, else
 // a float, as Kubernetes reads its objects.
 
-/** Absent (Go's invalid value), nil, bool, string, int, float64, list or map. */
-export type Value = undefined | null | boolean | string | bigint | number | List | Dictionary;
+/** Absent (Go's invalid value), nil, bool, string, int64, float64, list, map or one of another type. */
+export type Value = undefined | null | boolean | string | bigint | number | List | Dictionary | TypedValue;
 export type List = readonly unknown[];
 export interface Dictionary {
   readonly [key: string]: unknown;
+}
+
+/** A value of a type of its own, which functions make: a complex number, a point in time. */
+export abstract class TypedValue {
+  /** The type's name in Go. */
+  abstract readonly type: string;
+  /** As `%v` shows it. */
+  abstract toString(): string;
 }
 
 /** What the data says at some place. Throws for what JSON cannot hold. */
@@ -19,7 +27,7 @@ export function valueOf(data: unknown): Value {
     case 'number':
       return Number.isSafeInteger(data) ? BigInt(data) : data;
     case 'object':
-      return data as List | Dictionary | null;
+      return data as List | Dictionary | TypedValue | null;
     default:
       throw new Error(`the data holds a ${typeof data}, which a template cannot use`);
   }
@@ -30,7 +38,7 @@ export function isList(value: Value): value is List {
 }
 
 export function isDictionary(value: Value): value is Dictionary {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof TypedValue);
 }
 
 /** Undefined: there is no such key. */
@@ -60,6 +68,7 @@ export function compareTexts(one: string, other: string): number {
 /** Everything but false, zero, empty and nil is true. */
 export function isTrue(value: Value): boolean {
   if (isList(value)) return value.length > 0;
+  if (value instanceof TypedValue) return true;
   if (isDictionary(value)) return keysOf(value).length > 0;
   return Boolean(value);
 }
@@ -78,6 +87,7 @@ export function typeName(value: Value): string {
     case 'number':
       return 'float64';
     default:
+      if (value instanceof TypedValue) return value.type;
       return value === null ? '<nil>' : isList(value) ? '[]interface {}' : 'map[string]interface {}';
   }
 }
