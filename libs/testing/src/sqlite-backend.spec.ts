@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { CommitUnknownError, keyRange } from '@harikube/keyspace';
 import { BatchWriter } from './batch-writer.js';
@@ -43,6 +44,34 @@ describe('SqliteBackend', () => {
       await expect(backend.begin()).rejects.toThrow(/cannot be the default database: .* of the store store/);
       expect(await backend.claim({ storeId: 'store', epoch: 2n })).toEqual({ lastRevision: 0n });
       await backend.close();
+    }));
+
+  it('tells what an older file held at an older revision, whose index was another one', () =>
+    inFolder(async (file) => {
+      const backend = await files.open('main', file);
+      const { storeId, epoch } = await backend.begin();
+      await backend.claim({ storeId, epoch });
+      const writer = new BatchWriter(backend);
+      for (const key of ['/changed', '/removed', '/same']) await writer.put(key, 'first');
+      const revision = writer.lastCommitted;
+      await writer.put('/changed', 'second');
+      await writer.delete('/removed');
+      await writer.put('/new', 'first');
+      await backend.close();
+      const older = new DatabaseSync(file);
+      older.exec(`DROP INDEX log_replacement; CREATE INDEX log_key ON log (key, id);
+        DELETE FROM harikube_migrations WHERE name LIKE 'IndexReplacements%'`);
+      older.close();
+      const reopened = await files.open('main', file);
+      const { count, blocks } = await reopened.range({ ...everything, revision });
+      await reopened.close();
+      const indexes = new DatabaseSync(file, { readOnly: true });
+      expect(indexes.prepare(`SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'log'`).all()).toMatchObject([
+        { name: 'log_replacement' },
+      ]);
+      indexes.close();
+      const text = Buffer.concat(blocks).toString('latin1');
+      expect([count, text.match(/first/g)?.length, text.includes('second'), text.includes('/new')]).toEqual([3, 3, false, false]);
     }));
 
   it('goes on after each of its threads was lost', () =>

@@ -10,7 +10,7 @@ class CreateTables1700000000000 implements MigrationInterface {
   readonly name = 'CreateTables1700000000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of TABLES) await runner.query(statement);
+    for (const statement of FIRST_TABLES) await runner.query(statement);
   }
 
   async down(): Promise<void> {
@@ -18,8 +18,26 @@ class CreateTables1700000000000 implements MigrationInterface {
   }
 }
 
-/** The tables of an empty backend, by the first migration. */
-export const TABLES = [
+/**
+ * What a key was at an older revision is told by the later row that replaced it: only those rows are indexed, and a creation, which replaces nothing,
+ * writes a third fewer pages.
+ */
+class IndexReplacements1764200000000 implements MigrationInterface {
+  readonly name = 'IndexReplacements1764200000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of REPLACEMENT_INDEX) await runner.query(statement);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    await runner.query('DROP INDEX log_replacement');
+    await runner.query('CREATE INDEX log_key ON log (key, id)');
+  }
+}
+
+const REPLACEMENT_INDEX = ['DROP INDEX log_key', 'CREATE INDEX log_replacement ON log (key, id, prev_id) WHERE prev_id > 0'];
+
+const FIRST_TABLES = [
   // id = revision << 20 | position in the txn; value_from counts from 1, as substr does.
   `CREATE TABLE log (
     id INTEGER PRIMARY KEY,
@@ -86,4 +104,7 @@ export const TABLES = [
     FROM log`,
 ];
 
-export const SQLITE_MIGRATIONS = [CreateTables1700000000000];
+/** The tables of an empty backend, by all migrations. */
+export const TABLES = [...FIRST_TABLES, ...REPLACEMENT_INDEX];
+
+export const SQLITE_MIGRATIONS = [CreateTables1700000000000, IndexReplacements1764200000000];

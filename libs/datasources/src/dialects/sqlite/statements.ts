@@ -54,18 +54,24 @@ function latest(end: string): RangeStatements {
 }
 
 /**
- * The newest row of each key below an id, unless it is a tombstone. Walks the index (key, id) in order and so stops at
- * the limit; grouping by key would read the whole range first (33 ms against 2 ms for 500 of 43 000 keys).
+ * What the latest rows of the keys were below an id: a key's head, where it is older than that; else what the first later row of the key replaced, of
+ * which there is one at most. A key that was created later has neither. Both parts come in the order of keys and are merged, so that a page stops at
+ * its limit; that a row replaces another is all that the index holds, so that a creation costs nothing there.
  */
 function at(end: string): RangeStatements {
-  const from = `FROM log l WHERE l.key >= @start ${end.replace('key', 'l.key')} AND l.id < @before
-    AND NOT EXISTS (SELECT 1 FROM log n WHERE n.key = l.key AND n.id > l.id AND n.id < @before) AND l.tombstone = 0`;
-  const page = `${from} ORDER BY l.key LIMIT @limit`;
+  const heads = `head h WHERE h.key >= @start ${end.replace('key', 'h.key')} AND h.id < @before`;
+  const replaced = `log r INDEXED BY log_replacement
+    WHERE r.prev_id > 0 AND r.key >= @start ${end.replace('key', 'r.key')} AND r.id >= @before AND r.prev_id < @before`;
+  const page = (
+    columns: string,
+  ): string => `SELECT h.key AS place, ${columns} FROM (SELECT h.key, h.id FROM ${heads}) h JOIN log l ON l.id = h.id
+    UNION ALL SELECT r.key, ${columns} FROM (SELECT r.key, r.prev_id FROM ${replaced}) r JOIN log l ON l.id = r.prev_id
+    ORDER BY place LIMIT @limit`;
   return {
-    records: `SELECT l.record ${page}`,
-    keys: `SELECT ${KEY} ${page}`,
-    sizes: `SELECT ${SIZE} ${page}`,
-    count: `SELECT count(*) ${from}`,
+    records: `SELECT record FROM (${page('l.record')})`,
+    keys: `SELECT key, id, create_revision, version, lease FROM (${page(KEY)})`,
+    sizes: `SELECT key, id, create_revision, version, lease, size FROM (${page(`${SIZE} AS size`)})`,
+    count: `SELECT (SELECT count(*) FROM ${heads}) + (SELECT count(*) FROM ${replaced})`,
   };
 }
 
@@ -74,9 +80,9 @@ const END = 'AND key < @end';
 export const LATEST_RANGE = { bounded: latest(END), unbounded: latest('') };
 export const RANGE_AT = { bounded: at(END), unbounded: at('') };
 
-/** The log in order of ids; the key index would need a sort. Parameters: @after, @through, @start, @end. */
+/** The log in order of ids. Parameters: @after, @through, @start, @end. */
 export const SELECT_CHANGES = `SELECT l.id, l.tombstone, l.record, p.record
-  FROM log l NOT INDEXED LEFT JOIN log p ON p.id = l.prev_id
+  FROM log l LEFT JOIN log p ON p.id = l.prev_id
   WHERE l.id > @after AND l.id <= @through AND l.key >= @start AND (@end IS NULL OR l.key < @end) ORDER BY l.id`;
 
 export const SELECT_KEYS_OF_LEASE = 'SELECT key FROM head WHERE lease = ? ORDER BY key LIMIT ?';
