@@ -16,6 +16,35 @@ export abstract class TypedValue {
   abstract toString(): string;
 }
 
+interface MadeType {
+  /** The type's name in Go. */
+  readonly type: string;
+  /** Go's nil slice or map, which is empty but no `[]` in JSON. */
+  readonly isNil: boolean;
+}
+
+const MADE = new WeakMap<object, MadeType>();
+
+/**
+ * Marks a list or map as made by a function: what it holds are values already, so that a whole number in it may be a float, and it may be of another
+ * type than those of the data are.
+ */
+export function made<T extends List | Dictionary>(
+  items: T,
+  { type, isNil = false }: { readonly type?: string; readonly isNil?: boolean } = {},
+): T {
+  MADE.set(items, { type: type ?? (Array.isArray(items) ? '[]interface {}' : 'map[string]interface {}'), isNil });
+  return items;
+}
+
+export function isMade(items: List | Dictionary): boolean {
+  return MADE.has(items);
+}
+
+export function isNilCollection(items: List | Dictionary): boolean {
+  return MADE.get(items)?.isNil ?? false;
+}
+
 /** What the data says at some place. Throws for what JSON cannot hold. */
 export function valueOf(data: unknown): Value {
   switch (typeof data) {
@@ -43,12 +72,13 @@ export function isDictionary(value: Value): value is Dictionary {
 
 /** Undefined: there is no such key. */
 export function entryOf(map: Dictionary, key: string): Value {
-  return Object.hasOwn(map, key) ? valueOf(map[key]) : undefined;
+  if (!Object.hasOwn(map, key)) return undefined;
+  return MADE.has(map) ? (map[key] as Value) : valueOf(map[key]);
 }
 
 /** Nil where the list holds nothing. */
 export function elementOf(list: List, index: number): Value {
-  return valueOf(list[index]) ?? null;
+  return (MADE.has(list) ? (list[index] as Value) : valueOf(list[index])) ?? null;
 }
 
 export function keysOf(map: Dictionary): string[] {
@@ -88,6 +118,7 @@ export function typeName(value: Value): string {
       return 'float64';
     default:
       if (value instanceof TypedValue) return value.type;
-      return value === null ? '<nil>' : isList(value) ? '[]interface {}' : 'map[string]interface {}';
+      if (value === null) return '<nil>';
+      return MADE.get(value)?.type ?? (isList(value) ? '[]interface {}' : 'map[string]interface {}');
   }
 }
