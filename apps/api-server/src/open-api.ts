@@ -137,13 +137,14 @@ function resultSchema({ tenant, namespace, user }: Partial<Record<string, OpenAp
 /** Without the rules that only the API server of the stored kind applies. */
 function plain(schema: OpenApiSchema | undefined): JsonSchema {
   if (schema === undefined) return {};
-  const { 'x-kubernetes-validations': _, properties, items, ...rest } = schema;
+  const { 'x-kubernetes-validations': _, properties, items, additionalProperties, ...rest } = schema;
   return {
     ...rest,
     ...(properties === undefined
       ? {}
       : { properties: Object.fromEntries(Object.entries(properties).map(([name, each]) => [name, plain(each)])) }),
     ...(items === undefined ? {} : { items: plain(items) }),
+    ...(additionalProperties === undefined ? {} : { additionalProperties: plain(additionalProperties) }),
   };
 }
 

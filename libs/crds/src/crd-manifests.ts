@@ -1,23 +1,27 @@
 import { type KindOptions, kindOptions, type SchemaClass } from './kind.js';
-import { GROUP, VERSION } from './names.js';
+import { VERSION } from './names.js';
 import { openApiSchema, type OpenApiSchema } from './open-api-schema.js';
-
-/** All kinds are in this category: `kubectl get webshop -A`. Not in `all`: some of them hold what not everyone is to see. */
-const CATEGORY = 'webshop';
 
 /** The CustomResourceDefinition of a kind. */
 export function crdManifest(target: SchemaClass): object {
-  const { plural, singular, namespaced, shortNames, columns, selectable } = optionsOf(target);
+  const { group, plural, singular, namespaced, shortNames, columns, selectable } = optionsOf(target);
   const schema = openApiSchema(target);
   for (const path of selectable) checkSelectable(target, schema, path);
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.${GROUP}` },
+    metadata: { name: `${plural}.${group.name}` },
     spec: {
-      group: GROUP,
+      group: group.name,
       scope: namespaced ? 'Namespaced' : 'Cluster',
-      names: { kind: target.name, listKind: `${target.name}List`, plural, singular, shortNames: [...shortNames], categories: [CATEGORY] },
+      names: {
+        kind: target.name,
+        listKind: `${target.name}List`,
+        plural,
+        singular,
+        shortNames: [...shortNames],
+        categories: [group.category],
+      },
       preserveUnknownFields: false,
       // One version: what is stored is what is served. Another one comes with `served` first, then a conversion, then `storage`.
       conversion: { strategy: 'None' },
@@ -44,18 +48,18 @@ export function crdManifest(target: SchemaClass): object {
 
 /** The ClusterRoles of a kind: for who administers it, who writes it, and who reads it. */
 export function clusterRoles(target: SchemaClass): object[] {
-  const { plural, singular, roles } = optionsOf(target);
+  const { group, plural, singular, roles } = optionsOf(target);
   const role = (level: 'admin' | 'edit' | 'view', suffix: string, isAggregated: boolean, rules: [string[], string[]][]): object => ({
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRole',
     metadata: {
-      name: `webshop-${singular}-${suffix}`,
+      name: `${group.rolePrefix}-${singular}-${suffix}`,
       labels: {
         'app.kubernetes.io/part-of': 'harikube',
         ...(isAggregated ? { [`rbac.authorization.k8s.io/aggregate-to-${level}`]: 'true' } : {}),
       },
     },
-    rules: rules.map(([resources, verbs]) => ({ apiGroups: [GROUP], resources, verbs })),
+    rules: rules.map(([resources, verbs]) => ({ apiGroups: [group.name], resources, verbs })),
   });
   const read = ['get', 'list', 'watch'];
   const write = ['create', 'delete', 'deletecollection', 'patch', 'update'];

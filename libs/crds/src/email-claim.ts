@@ -1,6 +1,7 @@
 import { IsString, Matches } from 'class-validator';
 import type { Resource } from '@harikube/kube';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, Nested, ObjectRule, TextLength } from './schema-facts.js';
 import { OBJECT_NAME, UID } from './text-patterns.js';
@@ -26,6 +27,7 @@ export class EmailClaimSpec {
 }
 
 @Kind({
+  group: WEBSHOP,
   plural: 'emailclaims',
   singular: 'emailclaim',
   namespaced: false,

@@ -3,6 +3,7 @@ import type { Resource } from '@harikube/kube';
 import { MAX_BODY } from './email.js';
 import { IsEmailAddress } from './email-address.js';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, Nested, TextLength } from './schema-facts.js';
 import { SINGLE_LINE } from './text-patterns.js';
@@ -45,6 +46,7 @@ export class EmailTemplateSpec {
 export class EmailTemplateStatus {}
 
 @Kind({
+  group: WEBSHOP,
   plural: 'emailtemplates',
   singular: 'emailtemplate',
   namespaced: true,

@@ -2,6 +2,7 @@ import { IsInt, IsOptional, IsString, Matches, Min } from 'class-validator';
 import type { Resource } from '@harikube/kube';
 import { IsEmailAddress } from './email-address.js';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, IsTimestamp, Nested, ObjectRule, TextLength } from './schema-facts.js';
 import { SINGLE_LINE } from './text-patterns.js';
@@ -70,6 +71,7 @@ export class EmailStatus {
 }
 
 @Kind({
+  group: WEBSHOP,
   plural: 'emails',
   singular: 'email',
   namespaced: true,

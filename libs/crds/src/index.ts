@@ -5,6 +5,31 @@ export { claimName, IsEmailAddress, normalizeEmail } from './email-address.js';
 export { EMAIL_CLAIMS, EmailClaim, EmailClaimSpec } from './email-claim.js';
 export { EMAIL_TEMPLATES, EmailTemplate, EmailTemplateSpec } from './email-template.js';
 export { clusterRolesFile, crdFiles } from './gen-files.js';
+export {
+  DeadLetter,
+  Delivery,
+  HTTP_TRIGGERS,
+  HTTPTrigger,
+  HTTPTriggerSpec,
+  RateLimit,
+  RetryPolicy,
+  WatchedResource,
+} from './http-trigger.js';
+export {
+  BasicAuth,
+  BearerAuth,
+  BodySignature,
+  HmacOptions,
+  SecretKeyReference,
+  ServiceUri,
+  TargetService,
+  TriggerAuth,
+  TriggerBody,
+  TriggerHeaders,
+  TriggerTls,
+  TriggerUrl,
+} from './http-trigger-request.js';
+export { DeliveryCounters, DeliveryError, HTTPTriggerStatus, TriggerCursor } from './http-trigger-status.js';
 export { CustomObject, type SchemaClass } from './kind.js';
 export { KIND_CLASSES, KINDS } from './kinds.js';
 export * from './names.js';

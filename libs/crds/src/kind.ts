@@ -1,4 +1,5 @@
 import type { ObjectMeta } from '@harikube/kube';
+import type { KindGroup } from './kind-group.js';
 
 /** What every object of these kinds has; the schema of these three is Kubernetes' own. */
 export abstract class CustomObject {
@@ -21,6 +22,7 @@ export interface Column {
 }
 
 export interface KindOptions {
+  readonly group: KindGroup;
   readonly plural: string;
   readonly singular: string;
   readonly namespaced: boolean;

@@ -7,6 +7,9 @@ export const API_VERSION = `${GROUP}/${VERSION}`;
 export const AGGREGATED_GROUP = `api.${GROUP}`;
 export const AGGREGATED_API_VERSION = `${AGGREGATED_GROUP}/${VERSION}`;
 
+/** The group of the kinds that send what happens to objects elsewhere. */
+export const TRIGGERS_GROUP = 'triggers.harikube.info';
+
 /** Namespace of the platform where nothing else names one. */
 export const PLATFORM_NAMESPACE = 'harikube-system';
 
@@ -57,3 +60,12 @@ export type FailedReason = (typeof FAILED_REASONS)[keyof typeof FAILED_REASONS];
 
 /** Reasons of the condition `EmailCreated` being False: the registration goes on without a mail. */
 export const EMAIL_REASONS = { templateNotFound: 'TemplateNotFound', templateInvalid: 'TemplateInvalid' } as const;
+
+/** Conditions of an HTTPTrigger. `Ready` is that both its watch and its deliveries are well. */
+export const TRIGGER_CONDITIONS = {
+  ready: READY,
+  watching: 'Watching',
+  delivering: 'Delivering',
+  gapDetected: 'GapDetected',
+  suspended: 'Suspended',
+} as const;

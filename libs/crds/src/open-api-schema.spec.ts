@@ -2,10 +2,26 @@ import { ArrayMaxSize, IsInt, IsOptional, IsString, Matches, Min, MinLength } fr
 import { describe, expect, it } from '@jest/globals';
 import { crdManifest } from './crd-manifests.js';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { KIND_CLASSES, KINDS } from './kinds.js';
+import { TRIGGERS_GROUP } from './names.js';
 import { openApiSchema, type OpenApiSchema } from './open-api-schema.js';
 import { RegistrationRequest } from './registration-request.js';
-import { Describe, FieldRule, List, NestedList, Nested, ObjectRule, Secret, TextLength } from './schema-facts.js';
+import {
+  Default,
+  Describe,
+  FieldRule,
+  IsDuration,
+  List,
+  NestedList,
+  NestedMap,
+  Nested,
+  ObjectRule,
+  Secret,
+  TextLength,
+  ValueList,
+  ValueMap,
+} from './schema-facts.js';
 import { User } from './user.js';
 
 @ObjectRule({ rule: 'self.size > 1', message: 'more than one' })
@@ -43,6 +59,7 @@ function below(schema: OpenApiSchema, path: string): [string, OpenApiSchema][] {
     [path, schema],
     ...Object.entries(schema.properties ?? {}).flatMap(([name, child]) => below(child, `${path}.${name}`)),
     ...(schema.items === undefined ? [] : below(schema.items, `${path}[]`)),
+    ...(schema.additionalProperties === undefined ? [] : below(schema.additionalProperties, `${path}[]`)),
   ];
 }
 
@@ -71,6 +88,55 @@ describe('openApiSchema', () => {
           'x-kubernetes-list-type': 'map',
           'x-kubernetes-list-map-keys': ['kind'],
           items: { type: 'object', required: ['size'], properties, 'x-kubernetes-validations': [rule] },
+        },
+      },
+    });
+  });
+
+  it('has words for lists and maps of values, maps of objects, and durations', () => {
+    class Settings {
+      @Describe('Codes.')
+      @ValueList(IsInt(), Min(400))
+      @ArrayMaxSize(3)
+      @List({ type: 'set' })
+      codes!: number[];
+
+      @Describe('Texts by name.')
+      @ValueMap(2, IsString(), TextLength(1, 9), Matches(/^x/u))
+      texts!: Record<string, string>;
+
+      @Describe('Parts by name.')
+      @IsOptional()
+      @NestedMap(4, () => Part)
+      parts?: Record<string, Part>;
+
+      @Describe('How long.')
+      @IsDuration('1s', '1m')
+      @Default('10s')
+      time!: string;
+    }
+    expect(openApiSchema(Settings)).toMatchObject({
+      required: ['codes', 'texts'],
+      properties: {
+        codes: {
+          type: 'array',
+          items: { type: 'integer', format: 'int64', minimum: 400 },
+          maxItems: 3,
+          'x-kubernetes-list-type': 'set',
+        },
+        texts: {
+          type: 'object',
+          additionalProperties: { type: 'string', minLength: 1, maxLength: 9, pattern: '^x' },
+          maxProperties: 2,
+        },
+        parts: { type: 'object', additionalProperties: { type: 'object', required: ['size'] }, maxProperties: 4 },
+        time: {
+          type: 'string',
+          maxLength: 16,
+          default: '10s',
+          'x-kubernetes-validations': [
+            { rule: "duration(self) >= duration('1s') && duration(self) <= duration('1m')", message: 'must be 1s to 1m' },
+          ],
         },
       },
     });
@@ -154,7 +220,11 @@ describe('crdManifest', () => {
         spec: {
           group: resource?.group,
           scope: resource?.namespaced === true ? 'Namespaced' : 'Cluster',
-          names: { kind: resource?.kind, plural: resource?.plural, categories: ['webshop'] },
+          names: {
+            kind: resource?.kind,
+            plural: resource?.plural,
+            categories: [resource?.group === TRIGGERS_GROUP ? 'triggers' : 'webshop'],
+          },
           versions: [{ name: resource?.version, served: true, storage: true }],
         },
       });
@@ -163,6 +233,7 @@ describe('crdManifest', () => {
 
   it('refuses a selectable field that is not in the schema', () => {
     @Kind({
+      group: WEBSHOP,
       plural: 'things',
       singular: 'thing',
       namespaced: true,

@@ -1,13 +1,13 @@
 import { getMetadataStorage } from 'class-validator';
 import { CustomObject, kindOptions, type SchemaClass } from './kind.js';
-import { type CelRule, factsOf, type FieldFacts } from './schema-facts.js';
+import { type CelRule, type DefaultValue, factsOf, type FieldFacts, isValueClass } from './schema-facts.js';
 
 /** A structural OpenAPI v3 schema, as a CustomResourceDefinition and an OpenAPI document take it. */
 export interface OpenApiSchema {
   type: 'object' | 'array' | 'string' | 'integer' | 'boolean';
   description?: string;
   format?: string;
-  default?: string | number | boolean;
+  default?: DefaultValue;
   enum?: string[];
   pattern?: string;
   minLength?: number;
@@ -16,9 +16,11 @@ export interface OpenApiSchema {
   maximum?: number;
   minItems?: number;
   maxItems?: number;
+  maxProperties?: number;
   required?: string[];
   properties?: Record<string, OpenApiSchema>;
   items?: OpenApiSchema;
+  additionalProperties?: OpenApiSchema;
   'x-kubernetes-list-type'?: 'map' | 'set' | 'atomic';
   'x-kubernetes-list-map-keys'?: string[];
   'x-kubernetes-validations'?: CelRule[];
@@ -41,7 +43,7 @@ export function openApiSchema(target: SchemaClass): OpenApiSchema {
   if (target.prototype instanceof CustomObject) Object.assign(properties, structuredClone(OBJECT_PROPERTIES));
   for (const field of validatedFields(target)) {
     properties[field.name] = fieldSchema(target, field);
-    if (!field.isOptional) required.push(field.name);
+    if (!field.isOptional && field.facts.defaultValue === undefined) required.push(field.name);
   }
   const rules = [...factsOf(target).rules, ...validatedFields(target).flatMap((field) => secretRules(target, field))];
   const description = kindOptions(target)?.description;
@@ -113,8 +115,11 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
   take('isObject');
   take('isArray');
   if (facts.nested !== undefined) {
-    const nested = openApiSchema(facts.nested());
-    if (isList) {
+    const nested = entrySchema(facts.nested());
+    if (facts.mapSize !== undefined) {
+      take('mapSize');
+      schema = { type: 'object', additionalProperties: nested, maxProperties: facts.mapSize };
+    } else if (isList) {
       schema = { type: 'array', items: nested };
       setDefined(schema, { minItems: takeNumber('arrayMinSize'), maxItems: takeNumber('arrayMaxSize') });
       if (schema.maxItems === undefined) refuse('is a list without @ArrayMaxSize');
@@ -142,6 +147,7 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
       else if (bounds[0] > 0) refuse('is secret, and its least length would be refused with the value: leave that to the pattern');
     }
     take('emailDomain');
+    take('duration');
   } else return refuse('has no validator that says its type');
 
   if (known.size > 0) refuse(`has validators that a schema has no word for: ${[...known.keys()].join(', ')}`);
@@ -157,6 +163,15 @@ function fieldSchema(target: SchemaClass, { name, facts, isList, validators }: V
   // A nested object has the rules of its class too.
   const all = [...rules.map((rule) => ({ ...rule })), ...(schema['x-kubernetes-validations'] ?? [])];
   if (all.length > 0) schema['x-kubernetes-validations'] = all;
+  return schema;
+}
+
+/** An entry of a list or a map is described where the list or map is. */
+function entrySchema(target: SchemaClass): OpenApiSchema {
+  if (!isValueClass(target)) return openApiSchema(target);
+  const [field] = validatedFields(target);
+  if (field === undefined) throw new SchemaError(target, 'value', 'is not there');
+  const { description: _, ...schema } = fieldSchema(target, field);
   return schema;
 }
 

@@ -2,6 +2,7 @@ import { ArrayMaxSize, IsOptional, IsString, Matches } from 'class-validator';
 import type { Resource } from '@harikube/kube';
 import { Condition, MAX_CONDITIONS } from './condition.js';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, FieldRule, List, Nested, NestedList, ObjectRule, Secret, TextLength } from './schema-facts.js';
 import { TenantSpec } from './tenant.js';
@@ -67,6 +68,7 @@ export class RegistrationRequestStatus {
 }
 
 @Kind({
+  group: WEBSHOP,
   plural: 'registrationrequests',
   singular: 'registrationrequest',
   namespaced: false,

@@ -1,5 +1,6 @@
-import { IsArray, IsObject, ValidateBy, ValidateNested } from 'class-validator';
+import { IsArray, IsObject, IsString, Matches, ValidateBy, ValidateNested } from 'class-validator';
 import type { SchemaClass } from './kind.js';
+import { GO_DURATION } from './text-patterns.js';
 
 /** A rule in CEL that the API server evaluates. With `oldSelf` in it, it is evaluated on updates only. */
 export interface CelRule {
@@ -11,13 +12,19 @@ export interface CelRule {
 
 export type ListType = { readonly type: 'map'; readonly keys: readonly string[] } | { readonly type: 'set' } | { readonly type: 'atomic' };
 
+/** `{}`: an object of which every field has its own default. */
+export type DefaultValue = string | number | boolean | readonly (string | number)[] | Readonly<Record<string, never>>;
+
 /** What class-validator has no word for, of one field. */
 export interface FieldFacts {
   description?: string;
   isSecret?: boolean;
-  defaultValue?: string | number | boolean;
+  defaultValue?: DefaultValue;
   listType?: ListType;
+  /** The class of the field's object, or of each entry of a list or a map. */
   nested?: () => SchemaClass;
+  /** Most entries of a map, whose keys are the writer's choice. */
+  mapSize?: number;
   rules: CelRule[];
 }
 
@@ -54,7 +61,8 @@ export function Secret(): PropertyDecorator {
   return fieldDecorator((field) => (field.isSecret = true));
 }
 
-export function Default(value: string | number | boolean): PropertyDecorator {
+/** What stands for an absent value. A field that has one is never required. */
+export function Default(value: DefaultValue): PropertyDecorator {
   return fieldDecorator((field) => (field.defaultValue = value));
 }
 
@@ -90,6 +98,79 @@ export function NestedList(nested: () => SchemaClass): PropertyDecorator {
     IsArray(),
     ValidateNested({ each: true }),
     fieldDecorator((field) => (field.nested = nested)),
+  );
+}
+
+/** A list of texts or numbers, each of which these validators are for. */
+export function ValueList(...validators: PropertyDecorator[]): PropertyDecorator {
+  return NestedList(valueClass(validators));
+}
+
+/** A map from texts of the writer's choice to texts, each of which these validators are for. */
+export function ValueMap(most: number, ...validators: PropertyDecorator[]): PropertyDecorator {
+  return NestedMap(most, valueClass(validators));
+}
+
+/** A map from texts of the writer's choice to objects of another class. */
+export function NestedMap(most: number, nested: () => SchemaClass): PropertyDecorator {
+  return composed(
+    IsObject(),
+    ValidateNested({ each: true }),
+    ValidateBy({
+      name: 'mapSize',
+      constraints: [most],
+      validator: { validate: (value) => !(value instanceof Map) || value.size <= most },
+    }),
+    fieldDecorator((field) => Object.assign(field, { nested, mapSize: most })),
+  );
+}
+
+/** The one field of a class that stands for a text or a number among others. */
+export const VALUE_FIELD = 'value';
+
+const valueClasses = new WeakSet<SchemaClass>();
+
+function valueClass(validators: readonly PropertyDecorator[]): () => SchemaClass {
+  class Value {
+    [VALUE_FIELD]: unknown;
+  }
+  composed(Describe('One of them.'), ...validators)(Value.prototype, VALUE_FIELD);
+  valueClasses.add(Value);
+  return () => Value;
+}
+
+export function isValueClass(target: SchemaClass): boolean {
+  return valueClasses.has(target);
+}
+
+/** A duration as Go writes it, within bounds that are written so too. */
+export function IsDuration(least: string, most: string): PropertyDecorator {
+  const message = `must be ${least} to ${most}`;
+  return composed(
+    IsString(),
+    TextLength(2, 16),
+    Matches(GO_DURATION, { message: 'must be a duration such as 500ms, 10s or 1m30s' }),
+    ValidateBy({
+      name: 'duration',
+      constraints: [message],
+      validator: {
+        // One that is no duration is refused for that.
+        validate: (value) =>
+          typeof value !== 'string' ||
+          !GO_DURATION.test(value) ||
+          (milliseconds(value) >= milliseconds(least) && milliseconds(value) <= milliseconds(most)),
+      },
+    }),
+    FieldRule({ rule: `duration(self) >= duration('${least}') && duration(self) <= duration('${most}')`, message }),
+  );
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+function milliseconds(duration: string): number {
+  return [...duration.matchAll(/([0-9.]+)([a-zµ]+)/gu)].reduce(
+    (sum, [, count, unit = '']) => sum + Number(count) * (UNIT_MS[unit] ?? NaN),
+    0,
   );
 }
 

@@ -2,6 +2,7 @@ import { ArrayMaxSize, IsInt, IsOptional, IsString, Matches, Min } from 'class-v
 import type { Resource } from '@harikube/kube';
 import { Condition, MAX_CONDITIONS } from './condition.js';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { GROUP, VERSION } from './names.js';
 import { Describe, List, Nested, NestedList, ObjectRule, TextLength } from './schema-facts.js';
 import { COUNTRY, OBJECT_NAME, SINGLE_LINE } from './text-patterns.js';
@@ -83,6 +84,7 @@ export class TenantStatus {
 }
 
 @Kind({
+  group: WEBSHOP,
   plural: 'tenants',
   singular: 'tenant',
   namespaced: false,

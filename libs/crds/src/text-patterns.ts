@@ -24,6 +24,38 @@ export const ARGON2ID_HASH =
 /** The name of an object where Kubernetes wants a DNS label or a subdomain. */
 export const OBJECT_NAME = /^[a-z0-9]+(?:[-.]+[a-z0-9]+)*$/u;
 
+/** The name of a namespace, a Service or a port: a DNS label. */
+export const DNS_LABEL = /^[a-z0-9]+(?:-+[a-z0-9]+)*$/u;
+
+/** `v1`, or a group before it as in `apps/v1`. */
+export const API_VERSION_TEXT = /^(?:[a-z0-9]+(?:[-.]+[a-z0-9]+)*\/)?[a-z][a-z0-9]*(?:-+[a-z0-9]+)*$/u;
+
+export const KIND_NAME = /^[A-Za-z][A-Za-z0-9]*(?:-+[A-Za-z0-9]+)*$/u;
+
+/** A key of a Secret. */
+export const DATA_KEY = /^[-._A-Za-z0-9]+$/u;
+
+/** As Go writes a duration, such as `1m30s`; short enough for every sum of such parts to be one that Go can count. */
+export const GO_DURATION = /^(?:[0-9]{1,6}(?:[.][0-9]{1,9})?(?:ns|us|µs|ms|s|m|h))+$/u;
+
+/** An address of the web in ASCII; whether it is a URL is not for a pattern to say. */
+export const HTTP_URL = /^https?:\/\/[!-~]+$/u;
+
+/** What follows the host in a URL. */
+export const URL_PATH = /^\/[!-~]*$/u;
+
+/** RFC 9110's token: the name of a header. */
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/u;
+
+/** A type and a subtype, and perhaps parameters. */
+export const MEDIA_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: *;[ -~]*)?$/u;
+
+/** What every server reads alike in the value of a header: ASCII without control characters but the tab. */
+export const HEADER_VALUE = /^[\t -~]*$/u;
+
+/** RFC 7617: a user's name ends at the colon. */
+export const BASIC_AUTH_USER = /^[^\p{Cc}:]+$/u;
+
 /** A type of a condition: a name, or a name with the domain of its owner before it. */
 export const CONDITION_TYPE = /^(?:[a-z0-9]+(?:[-.]+[a-z0-9]+)*\/)?[A-Za-z0-9]+(?:[-_.]+[A-Za-z0-9]+)*$/u;
 export const CONDITION_REASON = /^[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?$/u;

@@ -3,6 +3,7 @@ import type { Resource } from '@harikube/kube';
 import { Condition, MAX_CONDITIONS } from './condition.js';
 import { IsEmailAddress } from './email-address.js';
 import { CustomObject, Kind } from './kind.js';
+import { WEBSHOP } from './kind-group.js';
 import { GROUP, VERSION } from './names.js';
 import { Default, Describe, List, Nested, NestedList, ObjectRule, TextLength } from './schema-facts.js';
 import { LocalReference } from './tenant.js';
@@ -60,6 +61,7 @@ export class UserStatus {
 }
 
 @Kind({
+  group: WEBSHOP,
   plural: 'users',
   singular: 'user',
   namespaced: true,

@@ -1,6 +1,7 @@
 import { ArrayMaxSize } from 'class-validator';
 import { describe, expect, it } from '@jest/globals';
 import { EmailClaim } from './email-claim.js';
+import { HTTPTrigger } from './http-trigger.js';
 import { CustomObject } from './kind.js';
 import { RegistrationRequest } from './registration-request.js';
 import { Describe, List, Nested, NestedList } from './schema-facts.js';
@@ -13,6 +14,11 @@ const user = { firstName: 'Jane', lastName: "O'Neil-Bérces", email: 'jane@examp
 const tenant = { country: 'HU', city: 'Budapest', address: 'Fő u. 1\n2nd floor', postalCode: '1011' };
 
 const userErrors = (change: object): FieldError[] => validateSpec(User, { spec: { ...user, ...change } });
+
+const triggerErrors = (change: object): FieldError[] =>
+  validateSpec(HTTPTrigger, {
+    spec: { resource: { apiVersion: 'v1', kind: 'Pod' }, url: { static: 'http://sink.example.com' }, ...change },
+  });
 
 class HolderSpec {
   @Describe('References.')
@@ -99,6 +105,56 @@ describe('validateSpec', () => {
     ]);
   });
 
+  it('names the entries of lists and maps of values that are wrong', () => {
+    const secret = { name: 'token', key: 'token' };
+    expect(
+      triggerErrors({
+        namespaces: ['shop', 'A_b', 7],
+        eventTypes: ['ADDED', 'added'],
+        retryPolicy: { retryOn: [404, 700] },
+        headers: { static: { 'X-A': 'a\r\nb', value: 5 }, fromSecretRef: { 'X-B': secret, 'X-C': { name: 'token' }, 'X-D': 'token' } },
+      }).map(({ field, type }) => [field, type]),
+    ).toEqual([
+      ['spec.namespaces[1]', 'FieldValueInvalid'],
+      ['spec.namespaces[2]', 'FieldValueTypeInvalid'],
+      ['spec.eventTypes[1]', 'FieldValueNotSupported'],
+      ['spec.headers.static.X-A', 'FieldValueInvalid'],
+      ['spec.headers.static.value', 'FieldValueTypeInvalid'],
+      ['spec.headers.fromSecretRef.X-C.key', 'FieldValueRequired'],
+      ['spec.headers.fromSecretRef.X-D', 'FieldValueTypeInvalid'],
+      ['spec.retryPolicy.retryOn[1]', 'FieldValueInvalid'],
+    ]);
+  });
+
+  it('bounds maps by the number of their entries', () => {
+    const headers = (count: number): object => Object.fromEntries(Array.from({ length: count }, (_, index) => [`X-${index}`, 'x']));
+    expect(triggerErrors({ headers: { static: headers(32) } })).toEqual([]);
+    expect(triggerErrors({ headers: { static: headers(33) } })).toEqual([
+      { field: 'spec.headers.static', message: 'Too many: 33: must have at most 32 items', type: 'FieldValueTooMany' },
+    ]);
+    expect(triggerErrors({ headers: { static: ['x'] } })).toMatchObject([{ field: 'spec.headers.static', type: 'FieldValueTypeInvalid' }]);
+  });
+
+  it('takes the durations within their bounds, whatever they are written in', () => {
+    for (const timeout of ['100ms', '0.1s', '100000us', '10m', '9m60s', '600s'])
+      expect([timeout, triggerErrors({ delivery: { timeout } })]).toEqual([timeout, []]);
+    for (const timeout of ['99ms', '0.099s', '10m0.001s', '1h'])
+      expect(triggerErrors({ delivery: { timeout } })).toMatchObject([
+        { field: 'spec.delivery.timeout', message: `Invalid value: "${timeout}": must be 100ms to 10m` },
+      ]);
+    for (const timeout of ['10', '-1s', '1 s', '10S', '1d', '9999999s'])
+      expect(triggerErrors({ delivery: { timeout } })).toMatchObject([
+        { field: 'spec.delivery.timeout', message: expect.stringContaining('must be a duration such as') },
+      ]);
+  });
+
+  it('asks for nothing that has a default', () => {
+    expect(triggerErrors({})).toEqual([]);
+    expect(triggerErrors({ url: { service: { name: 'gateway' } }, delivery: {}, rateLimit: {} })).toMatchObject([
+      { field: 'spec.rateLimit.requestsPerSecond', type: 'FieldValueRequired' },
+    ]);
+  });
+
   it('never tells a password', () => {
     for (const password of ['Sup3r-Secret', `Sup3r-Secret${'x'.repeat(300)}`, ['Sup3r-Secret'], { a: 'Sup3r-Secret' }]) {
       const errors = validateSpec(RegistrationRequest, { spec: { user, password, tenant } });
@@ -133,6 +189,10 @@ describe('unknownFields', () => {
       status: { conditions: [{ type: 'Complete', because: 'x' }] },
       more: {},
     };
+    const trigger = {
+      spec: { namespaces: ['shop'], headers: { static: { any: 'x' }, fromSecretRef: { 'X-A': { name: 'a', key: 'b', of: 'c' } } } },
+    };
+    expect(unknownFields(HTTPTrigger, trigger)).toEqual(['spec.headers.fromSecretRef.X-A.of']);
     expect(unknownFields(RegistrationRequest, plain)).toEqual(['spec.user.age', 'spec.colour', 'status.conditions[0].because', 'more']);
   });
 });

@@ -1,7 +1,7 @@
 import { type ValidationError, validateSync } from 'class-validator';
 import type { CustomObject, SchemaClass } from './kind.js';
 import { goPattern, messageOfPattern, validatedFields, type ValidatedField } from './open-api-schema.js';
-import { codePoints } from './schema-facts.js';
+import { codePoints, isValueClass, VALUE_FIELD } from './schema-facts.js';
 
 /** A cause in a Kubernetes Status, with the field that it is about. */
 export interface FieldError {
@@ -29,8 +29,8 @@ export interface ValidateOptions {
 const MAX_SHOWN = 256;
 
 /**
- * What the API server would refuse in the `spec` of an object, said as it would say it; empty when it would take it. Rules about the relation of an
- * object to its former self are the API server's alone. Fields that are not in the schema are not looked at: see `unknownFields`.
+ * What the API server would refuse in the `spec` of an object, said as it would say it; empty when it would take it. Rules about the relation of
+ * fields to each other, and of an object to its former self, are the API server's alone. Fields that are not in the schema are not looked at: see `unknownFields`.
  */
 export function validateSpec<T extends CustomObject>(kind: SchemaClass<T>, plain: unknown, options: ValidateOptions = {}): FieldError[] {
   const instance = toInstance(kind, { spec: isRecord(plain) ? ownValue(plain, 'spec') : undefined });
@@ -59,8 +59,10 @@ function collectUnknown(target: SchemaClass, plain: unknown, path: string, alway
       continue;
     }
     const nested = field.facts.nested?.();
-    if (nested === undefined) continue;
-    if (field.isList) {
+    if (nested === undefined || isValueClass(nested)) continue;
+    if (field.facts.mapSize !== undefined) {
+      if (isRecord(value)) for (const [key, entry] of Object.entries(value)) collectUnknown(nested, entry, `${here}.${key}`, [], found);
+    } else if (field.isList) {
       if (Array.isArray(value)) value.forEach((item, index) => collectUnknown(nested, item, `${here}[${index}]`, [], found));
     } else collectUnknown(nested, value, here, [], found);
   }
@@ -70,14 +72,25 @@ function collectUnknown(target: SchemaClass, plain: unknown, path: string, alway
 function toInstance(target: SchemaClass, plain: Record<string, unknown>): object {
   const instance = new target();
   for (const { name, facts, isList } of validatedFields(target)) {
-    const value = ownValue(plain, name);
     // The API server takes null for nothing.
-    if (value === undefined || value === null) continue;
+    const value = ownValue(plain, name) ?? facts.defaultValue;
+    if (value === undefined) continue;
     const nested = facts.nested?.();
-    const convert = (entry: unknown): unknown => (nested !== undefined && isRecord(entry) ? toInstance(nested, entry) : entry);
-    Object.assign(instance, { [name]: isList && Array.isArray(value) ? value.map(convert) : convert(value) });
+    const convert = (entry: unknown): unknown => {
+      if (nested === undefined) return entry;
+      if (isValueClass(nested)) return Object.assign(new nested(), { [VALUE_FIELD]: entry });
+      return isRecord(entry) ? toInstance(nested, entry) : entry;
+    };
+    Object.assign(instance, { [name]: toField(value, { isList, isMap: facts.mapSize !== undefined }, convert) });
   }
   return instance;
+}
+
+function toField(value: unknown, { isList, isMap }: { isList: boolean; isMap: boolean }, convert: (entry: unknown) => unknown): unknown {
+  if (isList) return Array.isArray(value) ? value.map(convert) : value;
+  // A Map, so that a key is never taken for a field.
+  if (isMap) return isRecord(value) ? new Map(Object.entries(value).map(([key, entry]) => [key, convert(entry)])) : value;
+  return convert(value);
 }
 
 function fieldErrors(target: SchemaClass, errors: readonly ValidationError[], path: string): FieldError[] {
@@ -85,14 +98,17 @@ function fieldErrors(target: SchemaClass, errors: readonly ValidationError[], pa
   return errors.flatMap((error) => {
     const field = fields.get(error.property);
     if (field === undefined) return [];
-    const here = path === '' ? field.name : `${path}.${field.name}`;
+    const here = isValueClass(target) ? path : path === '' ? field.name : `${path}.${field.name}`;
     const value: unknown = error.value;
     const own = ownErrors(target, field, Object.keys(error.constraints ?? {}), value, here);
     const nested = field.facts.nested?.();
     if (nested === undefined) return own;
-    if (!field.isList) return [...own, ...fieldErrors(nested, error.children ?? [], here)];
+    const isMap = field.facts.mapSize !== undefined;
+    if (!field.isList && !isMap) return [...own, ...fieldErrors(nested, error.children ?? [], here)];
+    // What is no list or map at all has no entries.
+    if (isMap ? !(value instanceof Map) : !Array.isArray(value)) return own;
     const ofEntries = (error.children ?? []).flatMap((child) => {
-      const entry = `${here}[${child.property}]`;
+      const entry = isMap ? `${here}.${child.property}` : `${here}[${child.property}]`;
       return child.constraints === undefined
         ? fieldErrors(nested, child.children ?? [], entry)
         : [typeError(entry, 'object', child.value, field)];
@@ -140,13 +156,12 @@ function ownErrors(target: SchemaClass, field: ValidatedField, failed: readonly 
       case 'max':
         return [invalid(`should be less than or equal to ${String(wantedBy[0])}`)];
       case 'arrayMaxSize':
-        return [
-          {
-            field: path,
-            message: `Too many: ${(value as unknown[]).length}: must have at most ${String(wantedBy[0])} items`,
-            type: 'FieldValueTooMany',
-          },
-        ];
+      case 'mapSize': {
+        const count = Array.isArray(value) ? value.length : value instanceof Map ? value.size : 0;
+        return [{ field: path, message: `Too many: ${count}: must have at most ${String(wantedBy[0])} items`, type: 'FieldValueTooMany' }];
+      }
+      case 'duration':
+        return [invalid(String(wantedBy[0]))];
       case 'arrayMinSize':
         return [invalid(`should have at least ${String(wantedBy[0])} items`)];
       // An entry of a list or a nested object that is of another type speaks for itself.
