@@ -85,6 +85,8 @@ export class GroupCommitter {
   /** Heads of every key that a waiting txn names, kept whatever the cache evicts. */
   readonly #working = new Map<string, WorkingHead>();
   readonly #toLoad: string[] = [];
+  /** Of the batch that has settled last: told as soon as the database has the next one, or at once when there is none. */
+  #toAnswer: (() => void)[] = [];
   #isLoading = false;
   #isScheduled = false;
   #isBusy = false;
@@ -256,6 +258,7 @@ export class GroupCommitter {
       }
     } finally {
       this.#isBusy = false;
+      this.#answer();
       this.#load();
       if (this.#queue.length === 0) for (const resolve of this.#idle.splice(0)) resolve();
     }
@@ -287,9 +290,15 @@ export class GroupCommitter {
     const { backend, clock } = this.options;
     const rangeHeads = new Map<string, Head>();
     try {
-      for (const submission of batch) for (const range of submission.ranges) await this.#loadRange(range, rangeHeads);
+      for (const submission of batch) {
+        for (const range of submission.ranges) {
+          this.#answer();
+          await this.#loadRange(range, rangeHeads);
+        }
+      }
       // Loops because the other backends take numbers, too, while this one waits for its block.
       for (let reserved = this.options.reserve(batch.length); reserved !== undefined; reserved = this.options.reserve(batch.length)) {
+        this.#answer();
         await reserved;
       }
     } catch (error) {
@@ -351,8 +360,11 @@ export class GroupCommitter {
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
     const { backend, clock, onCommit, onCommitFailed } = this.options;
     const started = performance.now();
+    const committed = backend.commit(batch);
+    // The database works on while answers are made: their clients' next requests come for the commit after.
+    this.#answer();
     try {
-      await backend.commit(batch);
+      await committed;
     } catch (error) {
       const submissions = waiting.map(({ submission }) => submission);
       if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#isTrusting(each))) {
@@ -381,15 +393,21 @@ export class GroupCommitter {
     onCommit((performance.now() - started) / 1000, batch.rows.length);
     this.#settle(batch, judge);
     for (const { submission, judgement } of waiting) {
-      if (judgement instanceof Error) {
-        this.#fail(submission, judgement);
-        continue;
-      }
       this.#release(submission);
-      // An answer that saw the batch holds at the point of the batch where it was judged.
-      const revision = judgement.revision ?? judgement.precedingRevision ?? clock.observed;
-      submission.resolve({ type: 'txn', revision, succeeded: judgement.succeeded, responses: judgement.responses });
+      this.#toAnswer.push(() => {
+        if (judgement instanceof Error) {
+          submission.reject(judgement);
+          return;
+        }
+        // An answer that saw the batch holds at the point of the batch where it was judged.
+        const revision = judgement.revision ?? judgement.precedingRevision ?? clock.observed;
+        submission.resolve({ type: 'txn', revision, succeeded: judgement.succeeded, responses: judgement.responses });
+      });
     }
+  }
+
+  #answer(): void {
+    for (const answer of this.#toAnswer.splice(0)) answer();
   }
 
   /** The batch stays pending until the database tells what became of it. */
