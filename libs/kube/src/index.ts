@@ -1,10 +1,12 @@
 export { accountManifests, leaseNameOf, leaseRules, type PolicyRule } from './account-manifests.js';
 export { type Clock, systemClock } from './clock.js';
+export { stringifyExact } from './exact-json.js';
 export { createdOrFound, ifFound } from './if-found.js';
 export * from './informer.js';
 export * from './informer-factory.js';
 export * from './kube-client.js';
 export * from './kube-object.js';
 export * from './leader-elector.js';
+export { NoSuchKindError, ResourceDiscovery, type ResourceDiscoveryOptions } from './resource-discovery.js';
 export * from './resources.js';
 export { ConnectionError, type Status, type StatusCause, type StatusDetails, StatusError } from './status-error.js';

@@ -106,6 +106,28 @@ describe('KubeClient', () => {
     expect(deleted.result).toBeUndefined();
   });
 
+  it('keeps every digit of whole numbers for who asks for it, and writes them', async () => {
+    const client = await connect();
+    const text = '{"metadata":{"name":"a"},"count":9007199254740993}';
+    const json = { 'content-type': 'application/json' };
+    const answered = async <R>(call: Promise<R>, body: string): Promise<R> => {
+      (await server.next()).answer(200, body, json);
+      return call;
+    };
+    const exact = { exactIntegers: true };
+    expect(await answered(client.get(CONFIG_MAPS, 'a', 'default', exact), text)).toMatchObject({ count: 9007199254740993n });
+    expect(await answered(client.get(CONFIG_MAPS, 'a', 'default'), text)).toMatchObject({ count: 9007199254740992 });
+    expect((await answered(client.list(CONFIG_MAPS, exact), `{"items":[${text}]}`)).items).toMatchObject([{ count: 9007199254740993n }]);
+    const watch = client.watch(CONFIG_MAPS, exact);
+    const event = watch.next();
+    (await server.next()).open().write(`{"type":"ADDED","object":${text}}\n`);
+    expect((await event).value).toMatchObject({ object: { count: 9007199254740993n } });
+    await watch.return();
+    const object = { metadata: { name: 'a', namespace: 'default' }, count: 2n ** 53n };
+    const { sent } = await exchanged(client.update(CONFIG_MAPS, object));
+    expect(sent.body).toMatchObject({ count: 9007199254740992 });
+  });
+
   it('asks anything below the path of the server', async () => {
     const kubeconfig = await server.kubeconfig({}, { server: `http://127.0.0.1:${server.port}/k8s/clusters/c-1/` });
     const client = await connect({}, { kubeconfig });

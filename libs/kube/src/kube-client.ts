@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Counter, type Registry } from 'prom-client';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { type Clock, systemClock } from './clock.js';
+import { parseExact, stringifyExact } from './exact-json.js';
 import { type Access, type Credentials, loadAccess } from './kubeconfig.js';
 import { apiVersionOf, type KubeList, type KubeObject, type Resource, type WatchEvent } from './kube-object.js';
 import { ConnectionError, StatusError } from './status-error.js';
@@ -10,6 +11,8 @@ import { watchFrames } from './watch-frames.js';
 
 export interface RequestOptions {
   readonly signal?: AbortSignal;
+  /** Whole numbers beyond ±(2^53-1), which a number does not hold exactly, come as bigints. */
+  readonly exactIntegers?: boolean;
 }
 
 export interface WriteOptions extends RequestOptions {
@@ -186,7 +189,7 @@ export class KubeClient {
       if (!isSuccess(answer.statusCode)) throw StatusError.ofAnswer(answer.statusCode, await body.text(), retryAfterOf(answer));
       options.onOpen?.();
       const silence = (): Error => new ConnectionError(`${describe(call)} was silent for ${idleLimitMs} ms`);
-      for await (const event of watchFrames<T>(heard(body, limit, idleLimitMs, silence))) {
+      for await (const event of watchFrames<T>(heard(body, limit, idleLimitMs, silence), parserFor(options))) {
         if (event.type === 'ADDED' || event.type === 'MODIFIED' || event.type === 'DELETED') typed(resource, event.object as T);
         yield event;
       }
@@ -265,11 +268,12 @@ export class KubeClient {
     await Promise.all([agents?.requests.close(), agents?.watches.destroy()]);
   }
 
-  async #send(call: Call, { signal }: RequestOptions = {}): Promise<unknown> {
+  async #send(call: Call, options: RequestOptions = {}): Promise<unknown> {
+    const { signal } = options;
     const end = this.#clock.monotonic() + this.#deadlineMs;
     for (let retries = 0; ; retries++) {
       const { code, text, isJson, retryAfter } = await this.#sendOnce(call, end - this.#clock.monotonic(), signal);
-      if (isSuccess(code)) return bodyOf(call, text, isJson);
+      if (isSuccess(code)) return bodyOf(call, text, isJson ? parserFor(options) : String);
       const error = StatusError.ofAnswer(code, text, retryAfter);
       const waitMs = 1000 * Math.max(1, error.retryAfterSeconds ?? 0);
       const isWorthwhile = retries < MAX_RETRIES && this.#clock.monotonic() + waitMs < end;
@@ -312,7 +316,7 @@ export class KubeClient {
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
           ...call.headers,
         },
-        body: body === undefined ? null : JSON.stringify(body),
+        body: body === undefined ? null : stringifyExact(body),
         signal: limit.signal,
       });
       count(String(answer.statusCode));
@@ -456,11 +460,14 @@ function retryAfterOf({ headers }: Dispatcher.ResponseData): string | undefined 
   return typeof value === 'string' ? value : undefined;
 }
 
-function bodyOf(call: Call, text: string, isJson: boolean): unknown {
+function parserFor({ exactIntegers = false }: RequestOptions): (text: string) => unknown {
+  return exactIntegers ? parseExact : (text) => JSON.parse(text) as unknown;
+}
+
+function bodyOf(call: Call, text: string, parse: (text: string) => unknown): unknown {
   if (text === '') return undefined;
-  if (!isJson) return text;
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (error) {
     throw new ConnectionError(`the answer to ${describe(call)} is not JSON`, { cause: error });
   }

@@ -9,7 +9,10 @@ const NEWLINE = 0x0a;
  * The events of a watch, one JSON object per line. The bytes of a line are put together once, when its end is there: a chunk may end anywhere,
  * also inside a character, and a line may be of many chunks. A stream that ends inside a line was cut.
  */
-export async function* watchFrames<T extends KubeObject>(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<WatchEvent<T>> {
+export async function* watchFrames<T extends KubeObject>(
+  chunks: AsyncIterable<Uint8Array>,
+  parse: (line: string) => unknown = JSON.parse,
+): AsyncGenerator<WatchEvent<T>> {
   let parts: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of chunks) {
@@ -20,7 +23,7 @@ export async function* watchFrames<T extends KubeObject>(chunks: AsyncIterable<U
       const line = textOf(parts);
       parts = [];
       length = 0;
-      if (line !== '') yield eventOf<T>(line);
+      if (line !== '') yield eventOf<T>(line, parse);
     }
     if (start === chunk.length) continue;
     parts.push(chunk.subarray(start));
@@ -34,10 +37,10 @@ function textOf(parts: readonly Uint8Array[]): string {
   return Buffer.concat(parts).toString('utf8').trim();
 }
 
-function eventOf<T extends KubeObject>(line: string): WatchEvent<T> {
+function eventOf<T extends KubeObject>(line: string, parse: (line: string) => unknown): WatchEvent<T> {
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = parse(line);
   } catch (error) {
     throw new ConnectionError('an event of the watch is not JSON', { cause: error });
   }
