@@ -1,1 +1,2 @@
-export {};
+export { emailFunctionProgram } from './email-function.js';
+export { emailFunctionManifests, type EmailFunctionManifestsOptions } from './manifests.js';

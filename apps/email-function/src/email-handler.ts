@@ -1,0 +1,171 @@
+import { isNativeError } from 'node:util/types';
+import { Email, EMAILS, validateSpec } from '@harikube/crds';
+import { type Clock, ConnectionError, ifFound, type KubeClient, StatusError } from '@harikube/kube';
+import type { Logger } from '@harikube/platform';
+import { AcceptedMails } from './accepted-mails.js';
+import { BadRequestError, type EmailRequest, parseEmailRequest } from './email-request.js';
+import { EmailStatusWriter, failureMessage } from './email-status-writer.js';
+import type { FunctionMetrics, MailResult } from './function-metrics.js';
+import { KeyedLock } from './keyed-lock.js';
+import { mailOf } from './mail-message.js';
+import type { Mailer, SendOutcome } from './mailer.js';
+
+/** What a request is answered with. */
+export interface FunctionAnswer {
+  readonly code: number;
+  readonly body: { readonly message: string; readonly to?: string; readonly subject?: string };
+  /** When to come again. */
+  readonly retryAfterSeconds?: number;
+}
+
+export interface EmailHandlerOptions {
+  readonly client: KubeClient;
+  readonly mailer: Mailer;
+  readonly clock: Clock;
+  readonly metrics: FunctionMetrics;
+  readonly logger: Logger;
+  /** From the begin of a request: when sending has to be over, and when the status has to be written. */
+  readonly limits: { readonly sendMs: number; readonly answerMs: number };
+}
+
+/** Mails that the server took and whose status is not written; each is asked for again within seconds. */
+const MAX_ACCEPTED = 10_000;
+const RETRY_AFTER_SECONDS = 2;
+/** What a refusal repeats of invalid fields. */
+const MAX_CAUSES = 8;
+
+/** Sends the mail of an Email once, as far as a server can be asked to: what repeats a mail has the same Message-ID. */
+export class EmailHandler {
+  readonly #options: EmailHandlerOptions;
+  readonly #status: EmailStatusWriter;
+  readonly #lock = new KeyedLock();
+  readonly #accepted = new AcceptedMails(MAX_ACCEPTED);
+
+  constructor(options: EmailHandlerOptions) {
+    this.#options = options;
+    this.#status = new EmailStatusWriter(options);
+  }
+
+  /** Goes on to its end when the caller has gone: a mail that is on its way cannot be called back. */
+  async handle(body: Uint8Array): Promise<FunctionAnswer> {
+    let request: EmailRequest;
+    try {
+      request = parseEmailRequest(body);
+    } catch (error) {
+      if (!(error instanceof BadRequestError)) throw error;
+      return this.#answer(null, 'invalid', { code: 400, body: { message: error.message } });
+    }
+    const { clock, limits } = this.#options;
+    const sending = new AbortController();
+    const answering = new AbortController();
+    const cancels = [
+      clock.setTimeout(() => sending.abort(new Error(`it took longer than ${limits.sendMs} ms`)), limits.sendMs),
+      clock.setTimeout(() => answering.abort(new Error('the time of the request is over')), limits.answerMs),
+    ];
+    const key = `${request.namespace}/${request.name}`;
+    let hasBegun = false;
+    try {
+      return await this.#lock.run(key, sending.signal, () => {
+        hasBegun = true;
+        return this.#send(request, sending.signal, answering.signal);
+      });
+    } catch (error) {
+      if (hasBegun || !sending.signal.aborted) throw error;
+      return this.#answer(request, 'temporary', later('another request for this Email is under way'));
+    } finally {
+      for (const cancel of cancels) cancel();
+    }
+  }
+
+  async #send(request: EmailRequest, sending: AbortSignal, answering: AbortSignal): Promise<FunctionAnswer> {
+    const { mailer, clock } = this.#options;
+    let email: Email | null;
+    try {
+      email = await ifFound(this.#options.client.get(EMAILS, request.name, request.namespace, { signal: sending }));
+    } catch (error) {
+      if (!isOfApi(error) && !sending.aborted) throw error;
+      return this.#answer(request, 'temporary', later('the Email cannot be read from the Kubernetes API'), error);
+    }
+    const isGone = email === null || (request.uid !== null && email.metadata.uid !== request.uid);
+    if (email === null || isGone || email.metadata.deletionTimestamp !== undefined) {
+      return this.#answer(request, 'gone', { code: 200, body: { message: 'nothing was sent: the Email is gone' } });
+    }
+    if (email.status?.sentTimestamp !== undefined) {
+      return this.#answer(request, 'already_sent', { code: 200, body: { message: 'already sent', ...namesOf(email) } });
+    }
+    const invalid = validateSpec(Email, email);
+    if (invalid.length > 0) {
+      const reason = invalid
+        .slice(0, MAX_CAUSES)
+        .map(({ field, message }) => `${field}: ${message}`)
+        .join('; ');
+      await this.#status.failed(email, reason, answering);
+      return this.#answer(request, 'invalid', { code: 400, body: { message: failureMessage(reason) } });
+    }
+    const mail = mailOf(email, new Date(clock.now()));
+    const acceptedAt = this.#accepted.get(mail.messageId);
+    const sent: SendOutcome = acceptedAt === undefined ? await mailer.send(mail, sending) : { outcome: 'accepted' };
+    if (sent.outcome === 'accepted') return this.#recordSent(request, email, mail.messageId, acceptedAt, answering);
+    return this.#recordFailure(request, email, sent, answering);
+  }
+
+  async #recordSent(
+    request: EmailRequest,
+    email: Email,
+    messageId: string,
+    acceptedAt: Date | undefined,
+    signal: AbortSignal,
+  ): Promise<FunctionAnswer> {
+    const time = acceptedAt ?? new Date(this.#options.clock.now());
+    // Before the first write, so that whatever becomes of this request the next one knows.
+    this.#accepted.add(messageId, time);
+    const written = await this.#status.sent(email, time, signal);
+    if (written === 'unwritten') {
+      return this.#answer(request, 'unrecorded', later('the mail was sent, and the status of the Email could not be written'));
+    }
+    this.#accepted.delete(messageId);
+    return this.#answer(request, 'sent', { code: 200, body: { message: 'Email sent successfully', ...namesOf(email) } });
+  }
+
+  async #recordFailure(
+    request: EmailRequest,
+    email: Email,
+    failure: Exclude<SendOutcome, { outcome: 'accepted' }>,
+    signal: AbortSignal,
+  ): Promise<FunctionAnswer> {
+    const written = await this.#status.failed(email, failure.reason, signal);
+    const body = { message: failureMessage(failure.reason), ...namesOf(email) };
+    const { smtpCode } = failure;
+    if (failure.outcome === 'temporary') {
+      const { retryAfterSeconds } = failure;
+      return this.#answer(request, 'temporary', { code: 503, body, retryAfterSeconds }, failure.reason, smtpCode);
+    }
+    // Nobody would know why, if the trigger did not come again.
+    if (written === 'unwritten') return this.#answer(request, 'unrecorded', later(body.message), failure.reason, smtpCode);
+    return this.#answer(request, 'refused', { code: 422, body }, failure.reason, smtpCode);
+  }
+
+  /** Counts and logs it: at the usual level nothing that names a person, which the words of a server may do. */
+  #answer(request: EmailRequest | null, result: MailResult, answer: FunctionAnswer, cause?: unknown, smtpCode?: number): FunctionAnswer {
+    const { metrics, logger } = this.#options;
+    metrics.mails.inc({ result });
+    const email = request === null ? {} : { email: `${request.namespace}/${request.name}` };
+    const fields = { ...email, result, code: answer.code, ...(smtpCode === undefined ? {} : { smtpCode }) };
+    if (result === 'temporary' || result === 'unrecorded' || result === 'refused') logger.warn('a mail was not dealt with', fields);
+    else logger.info('a request was dealt with', fields);
+    if (cause !== undefined) logger.debug('why a mail was not sent', { ...email, reason: isNativeError(cause) ? cause.message : cause });
+    return answer;
+  }
+}
+
+function namesOf({ spec }: Email): { readonly to: string; readonly subject: string } {
+  return { to: spec.toAddress, subject: spec.subject };
+}
+
+function later(message: string): FunctionAnswer {
+  return { code: 503, body: { message }, retryAfterSeconds: RETRY_AFTER_SECONDS };
+}
+
+function isOfApi(error: unknown): boolean {
+  return error instanceof StatusError || error instanceof ConnectionError;
+}
