@@ -39,6 +39,10 @@ async function exchanged<R>(call: Promise<R>, answer: object = configMap('a', '1
 }
 
 describe('KubeClient', () => {
+  it('says where the API server answers', async () => {
+    expect((await connect()).server.origin).toBe(`http://127.0.0.1:${server.port}`);
+  });
+
   it('gets an object by its encoded place, and says what it is', async () => {
     const client = await connect();
     const { sent, result } = await exchanged(client.get(CONFIG_MAPS, 'a%2F/b:c', 'de fault'));

@@ -145,6 +145,11 @@ export class KubeClient {
     return new KubeClient(loadAccess(options), options);
   }
 
+  /** Where the API server answers. */
+  get server(): URL {
+    return this.#access.server;
+  }
+
   async get<T extends KubeObject>(resource: Resource<T>, name: string, namespace?: string, options?: RequestOptions): Promise<T> {
     const answer = await this.#send({ method: 'GET', path: objectPath(resource, name, namespace) }, options);
     return typed(resource, answer as T);
