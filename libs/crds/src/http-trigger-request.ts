@@ -164,12 +164,7 @@ export class TriggerAuth {
 export class TriggerHeaders {
   @Describe('Headers as they are.')
   @IsOptional()
-  @ValueMap(
-    MAX_HEADERS,
-    IsString(),
-    TextLength(0, 4096),
-    Matches(HEADER_VALUE, { message: 'must be one line of ASCII characters, of which none controls anything' }),
-  )
+  @ValueMap(MAX_HEADERS, IsString(), TextLength(0, 4096), Matches(HEADER_VALUE, { message: 'must be one line without control characters' }))
   @FieldRule(HEADER_NAMES)
   static?: Record<string, string>;
 

@@ -50,8 +50,8 @@ export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/u;
 /** A type and a subtype, and perhaps parameters. */
 export const MEDIA_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?: *;[ -~]*)?$/u;
 
-/** What every server reads alike in the value of a header: ASCII without control characters but the tab. */
-export const HEADER_VALUE = /^[\t -~]*$/u;
+/** The value of a header: no control characters but the tab. */
+export const HEADER_VALUE = /^[\t\P{Cc}]*$/u;
 
 /** RFC 7617: a user's name ends at the colon. */
 export const BASIC_AUTH_USER = /^[^\p{Cc}:]+$/u;
