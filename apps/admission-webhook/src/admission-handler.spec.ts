@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { HTTP_TRIGGERS, REGISTRATION_REQUESTS, TENANTS, USERS } from '@harikube/crds';
 import { createLogger, Registry } from '@harikube/platform';
 import { type Admission, AdmissionHandler, BodyTooLargeError, type Question, webhookPath } from './admission-handler.js';
 import { AdmissionMetrics } from './admission-metrics.js';
@@ -28,13 +29,17 @@ function setUp(judge: (asked: Asked) => Promise<Verdict> | Verdict = () => ALLOW
     },
   };
   const handler = new AdmissionHandler({
-    admissions: { Tenant: admission, User: admission },
+    admissions: [
+      [TENANTS, admission],
+      [USERS, admission],
+      [HTTP_TRIGGERS, { validate: () => ALLOWED }],
+    ],
     metrics: new AdmissionMetrics(registry),
     logger: createLogger({ format: 'json', debug: true, destination: { write: (text) => (log += text) } }),
   });
   const ask = (body: string, more: Partial<Question> = {}): Promise<object | null> =>
     handler.answer({
-      webhook: webhookPath('mutate', 'Tenant'),
+      webhook: webhookPath('mutate', TENANTS),
       contentType: 'application/json; charset=utf-8',
       timeout: '10s',
       body: async () => body,
@@ -49,9 +54,10 @@ const tenant = (options: ReviewOptions = {}): string => reviewBody({ kind: 'Tena
 describe('AdmissionHandler', () => {
   it('asks the one or the other side of a kind by the path, and repeats the uid', async () => {
     const { ask, asked } = setUp();
-    expect(webhookPath('validate', 'RegistrationRequest')).toBe('validate-product-webshop-harikube-info-v1-registrationrequest');
+    expect(webhookPath('validate', REGISTRATION_REQUESTS)).toBe('validate-product-webshop-harikube-info-v1-registrationrequest');
+    expect(webhookPath('validate', HTTP_TRIGGERS)).toBe('validate-triggers-harikube-info-v1-httptrigger');
     expect(await ask(tenant({ uid: 'u-7' }))).toMatchObject({ response: { uid: 'u-7', allowed: true } });
-    await ask(tenant(), { webhook: webhookPath('validate', 'Tenant') });
+    await ask(tenant(), { webhook: webhookPath('validate', TENANTS) });
     expect(asked.map(({ does }) => does)).toEqual(['mutate', 'validate']);
     expect(await ask(tenant(), { webhook: 'mutate-other' })).toBeNull();
   });
@@ -62,6 +68,15 @@ describe('AdmissionHandler', () => {
     expect(asked[0]?.request.kind.kind).toBe('User');
     expect(await ask(reviewBody({ kind: 'Order' }))).toMatchObject({ response: { uid: 'uid-1', allowed: false, status: { code: 400 } } });
     expect(await ask(reviewBody({ kind: 'toString' }))).toMatchObject({ response: { allowed: false, status: { code: 400 } } });
+  });
+
+  it('does not complete what is judged only', async () => {
+    const { ask } = setUp();
+    expect(await ask(reviewBody({ resource: HTTP_TRIGGERS }), { webhook: webhookPath('mutate', HTTP_TRIGGERS) })).toBeNull();
+    expect(await ask(reviewBody({ resource: HTTP_TRIGGERS }))).toMatchObject({ response: { allowed: false, status: { code: 400 } } });
+    expect(await ask(reviewBody({ resource: HTTP_TRIGGERS }), { webhook: webhookPath('validate', HTTP_TRIGGERS) })).toMatchObject({
+      response: { allowed: true },
+    });
   });
 
   it('lets a subresource pass', async () => {

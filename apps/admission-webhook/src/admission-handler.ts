@@ -1,18 +1,21 @@
+import { isDeepStrictEqual } from 'node:util';
 import { isNativeError } from 'node:util/types';
-import { GROUP, VERSION } from '@harikube/crds';
+import type { Resource } from '@harikube/kube';
 import { type Logger, parseGoDuration } from '@harikube/platform';
 import type { AdmissionMetrics } from './admission-metrics.js';
 import { type AdmissionRequest, ALLOWED, BadReviewError, failed, parseReview, reviewOf, type Verdict } from './admission-review.js';
 
 /** Judges the objects of one kind. */
 export interface Admission {
-  mutate(request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> | Verdict;
+  /** Absent: there is nothing to complete. */
+  mutate?(request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> | Verdict;
   validate(request: AdmissionRequest): Verdict;
 }
 
+export type JudgedKind = Pick<Resource<unknown>, 'group' | 'version' | 'kind'>;
+
 export interface AdmissionHandlerOptions {
-  /** By kind. */
-  readonly admissions: Readonly<Record<string, Admission>>;
+  readonly admissions: readonly (readonly [kind: JudgedKind, admission: Admission])[];
   readonly metrics: AdmissionMetrics;
   readonly logger: Logger;
 }
@@ -41,8 +44,8 @@ const MOST_TIMEOUT_MS = 30_000;
 const ANSWER_MS = 500;
 
 /** The path on which kube-apiserver asks for what is to be done to objects of a kind. */
-export function webhookPath(does: 'mutate' | 'validate', kind: string): string {
-  return `${does}-${GROUP.replaceAll('.', '-')}-${VERSION}-${kind.toLowerCase()}`;
+export function webhookPath(does: 'mutate' | 'validate', { group, version, kind }: JudgedKind): string {
+  return `${does}-${group.replaceAll('.', '-')}-${version}-${kind.toLowerCase()}`;
 }
 
 /** Answers questions, every one of them: what goes wrong is a refusal too, and of an object nothing is logged but its kind. */
@@ -52,9 +55,12 @@ export class AdmissionHandler {
 
   constructor(options: AdmissionHandlerOptions) {
     this.#options = options;
-    const kinds = Object.keys(options.admissions);
     this.#webhooks = new Map(
-      (['mutate', 'validate'] as const).flatMap((does) => kinds.map((kind) => [webhookPath(does, kind), does] as const)),
+      (['mutate', 'validate'] as const).flatMap((does) =>
+        options.admissions
+          .filter(([, admission]) => admission[does] !== undefined)
+          .map(([kind]) => [webhookPath(does, kind), does] as const),
+      ),
     );
   }
 
@@ -106,12 +112,14 @@ export class AdmissionHandler {
   /** By the kind of the object and not by the path: with `matchPolicy: Equivalent` the object is shown in the version of the rule. */
   #ask(request: AdmissionRequest, does: 'mutate' | 'validate', signal: AbortSignal): Promise<Verdict> | Verdict {
     const { kind, subresource, uid } = request;
-    const admission = Object.entries(this.#options.admissions).find(([name]) => name === kind.kind)?.[1];
-    if (kind.group !== GROUP || kind.version !== VERSION || admission === undefined)
-      throw new BadReviewError('objects of this kind are not judged here', uid);
+    const [, admission] =
+      this.#options.admissions.find(([{ group, version, kind: name }]) => isDeepStrictEqual(kind, { group, version, kind: name })) ?? [];
+    if (admission === undefined) throw new BadReviewError('objects of this kind are not judged here', uid);
     // A status is its controller's affair.
     if (subresource !== '') return ALLOWED;
-    return does === 'mutate' ? admission.mutate(request, signal) : admission.validate(request);
+    if (does === 'validate') return admission.validate(request);
+    if (admission.mutate === undefined) throw new BadReviewError('objects of this kind are not completed here', uid);
+    return admission.mutate(request, signal);
   }
 }
 

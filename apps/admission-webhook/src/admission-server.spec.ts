@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { TENANTS } from '@harikube/crds';
 import { createLogger, Registry, TlsFiles } from '@harikube/platform';
 import { type Pem, selfSigned } from '@harikube/platform/self-signed';
 import { type Admission, AdmissionHandler } from './admission-handler.js';
@@ -77,7 +78,7 @@ beforeEach(async () => {
   tls = TlsFiles.load({ folder, logger });
   judge = () => ALLOWED;
   const admission: Admission = { mutate: () => judge(), validate: () => ALLOWED };
-  const handler = new AdmissionHandler({ admissions: { Tenant: admission }, metrics: new AdmissionMetrics(new Registry()), logger });
+  const handler = new AdmissionHandler({ admissions: [[TENANTS, admission]], metrics: new AdmissionMetrics(new Registry()), logger });
   server = await startAdmissionServer({ listen: { host: '127.0.0.1', port: 0 }, tls, handler, logger });
   agent = new Agent({ keepAlive: true, rejectUnauthorized: false, maxSockets: 1 });
 });
@@ -171,7 +172,7 @@ describe('startAdmissionServer', () => {
   });
 
   it('says in a sentence why it cannot listen', async () => {
-    const handler = new AdmissionHandler({ admissions: {}, metrics: new AdmissionMetrics(new Registry()), logger });
+    const handler = new AdmissionHandler({ admissions: [], metrics: new AdmissionMetrics(new Registry()), logger });
     const second = startAdmissionServer({ listen: { host: '127.0.0.1', port: server.port }, tls, handler, logger });
     await expect(second).rejects.toThrow(
       `cannot serve the admission webhook on 127.0.0.1:${server.port}: the port is in use; choose another address`,

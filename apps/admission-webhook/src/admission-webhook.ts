@@ -1,10 +1,11 @@
-import { EMAIL_CLAIMS } from '@harikube/crds';
+import { EMAIL_CLAIMS, HTTP_TRIGGERS, REGISTRATION_REQUESTS, TENANTS, USERS } from '@harikube/crds';
 import { InformerFactory, KubeClient } from '@harikube/kube';
 import { type HealthChecks, type RunningService, type ServiceContext, serviceProgram, TlsFiles } from '@harikube/platform';
 import { AdmissionHandler } from './admission-handler.js';
 import { AdmissionMetrics } from './admission-metrics.js';
 import { type AdmissionServer, startAdmissionServer } from './admission-server.js';
 import { ADMISSION_WEBHOOK_FLAGS, type AdmissionWebhookConfig, admissionWebhookConfig } from './admission-webhook.config.js';
+import { HTTPTriggerAdmission } from './http-trigger-admission.js';
 import { platformAccounts } from './kept-metadata.js';
 import { HashBounds } from './password-hash.js';
 import { PasswordHasher } from './password-hasher.js';
@@ -16,7 +17,7 @@ const NAME = 'admission-webhook';
 
 export const admissionWebhookProgram = serviceProgram<AdmissionWebhookConfig>({
   name: NAME,
-  summary: 'judges and completes what is written: registrations, tenants, users; hashes passwords',
+  summary: 'judges and completes what is written: registrations, tenants, users, triggers; hashes passwords',
   flags: ADMISSION_WEBHOOK_FLAGS,
   configure: admissionWebhookConfig,
   start,
@@ -39,17 +40,21 @@ async function start(config: AdmissionWebhookConfig, { logger, registry }: Servi
     onRefusal: () => metrics.hashesRefused.inc(),
   });
   const handler = new AdmissionHandler({
-    admissions: {
-      RegistrationRequest: new RegistrationRequestAdmission({
-        accounts,
-        bounds,
-        hasher,
-        // Before the first list it knows of none.
-        isClaimed: (name) => claims.get(name) !== undefined,
-      }),
-      Tenant: new TenantAdmission(accounts),
-      User: new UserAdmission({ accounts, bounds }),
-    },
+    admissions: [
+      [
+        REGISTRATION_REQUESTS,
+        new RegistrationRequestAdmission({
+          accounts,
+          bounds,
+          hasher,
+          // Before the first list it knows of none.
+          isClaimed: (name) => claims.get(name) !== undefined,
+        }),
+      ],
+      [TENANTS, new TenantAdmission(accounts)],
+      [USERS, new UserAdmission({ accounts, bounds })],
+      [HTTP_TRIGGERS, new HTTPTriggerAdmission()],
+    ],
     metrics,
     logger,
   });

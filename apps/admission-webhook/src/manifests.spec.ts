@@ -28,7 +28,7 @@ describe('admissionWebhookManifests', () => {
     expect(kinds('https://localhost:9443')).not.toContain('Service');
   });
 
-  it('ask for creates and updates of the three kinds, and for no subresource', () => {
+  it('ask for creates and updates of the kinds of the webshop, and for no subresource', () => {
     for (const [kind, does] of [
       ['MutatingWebhookConfiguration', 'mutate'],
       ['ValidatingWebhookConfiguration', 'validate'],
@@ -41,7 +41,7 @@ describe('admissionWebhookManifests', () => {
         timeoutSeconds: 10,
         ...(does === 'mutate' ? { reinvocationPolicy: 'IfNeeded' } : {}),
       };
-      expect(webhooks(kind)).toEqual(
+      expect(webhooks(kind).slice(0, 3)).toEqual(
         [
           ['registrationrequests', 'Cluster'],
           ['tenants', 'Cluster'],
@@ -62,6 +62,31 @@ describe('admissionWebhookManifests', () => {
         })),
       );
     }
+  });
+
+  it('ask what to say to a trigger, and let it pass when nobody answers', () => {
+    expect(webhooks('MutatingWebhookConfiguration')).toHaveLength(3);
+    const url = 'https://localhost:9443';
+    expect(webhooks('ValidatingWebhookConfiguration', url).slice(3)).toEqual([
+      {
+        name: 'validate.httptriggers.triggers.harikube.info',
+        clientConfig: { url: `${url}/validate-triggers-harikube-info-v1-httptrigger`, caBundle: expect.any(String) },
+        rules: [
+          {
+            apiGroups: ['triggers.harikube.info'],
+            apiVersions: ['v1'],
+            operations: ['CREATE', 'UPDATE'],
+            resources: ['httptriggers'],
+            scope: 'Namespaced',
+          },
+        ],
+        admissionReviewVersions: ['v1'],
+        sideEffects: 'None',
+        failurePolicy: 'Ignore',
+        matchPolicy: 'Equivalent',
+        timeoutSeconds: 5,
+      },
+    ]);
   });
 
   it('let the webhook read claims and nothing else', () => {

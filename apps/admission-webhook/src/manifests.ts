@@ -1,5 +1,5 @@
-import { EMAIL_CLAIMS, GROUP, MANAGED_BY, MANAGED_BY_LABEL, REGISTRATION_REQUESTS, TENANTS, USERS, VERSION } from '@harikube/crds';
-import { accountManifests } from '@harikube/kube';
+import { EMAIL_CLAIMS, HTTP_TRIGGERS, MANAGED_BY, MANAGED_BY_LABEL, REGISTRATION_REQUESTS, TENANTS, USERS } from '@harikube/crds';
+import { accountManifests, type Resource, resourceName } from '@harikube/kube';
 import { webhookPath } from './admission-handler.js';
 
 export interface AdmissionWebhookManifestsOptions {
@@ -12,7 +12,7 @@ export interface AdmissionWebhookManifestsOptions {
 
 const NAME = 'admission-webhook';
 const PORT = 9443;
-const KINDS = [REGISTRATION_REQUESTS, TENANTS, USERS];
+const KINDS: readonly Resource<unknown>[] = [REGISTRATION_REQUESTS, TENANTS, USERS];
 
 /** What the webhook needs in Kubernetes, and what makes kube-apiserver ask it: to be applied when it serves. */
 export function admissionWebhookManifests({ namespace, caBundle, url }: AdmissionWebhookManifestsOptions): object[] {
@@ -23,27 +23,36 @@ export function admissionWebhookManifests({ namespace, caBundle, url }: Admissio
     ...(url === undefined ? { service: { name, namespace, path, port: 443 } } : { url: `${url.replace(/\/$/, '')}${path}` }),
     caBundle: authority,
   });
-  const webhooks = (does: 'mutate' | 'validate'): object[] =>
-    KINDS.map(({ kind, plural, namespaced }) => ({
-      name: `${does}.${plural}.${GROUP}`,
-      clientConfig: clientConfig(`/${webhookPath(does, kind)}`),
-      rules: [
-        {
-          apiGroups: [GROUP],
-          apiVersions: [VERSION],
-          operations: ['CREATE', 'UPDATE'],
-          resources: [plural],
-          scope: namespaced ? 'Namespaced' : 'Cluster',
-        },
-      ],
-      admissionReviewVersions: ['v1'],
-      sideEffects: 'None',
-      // Without an answer a plain password would be stored.
-      failurePolicy: 'Fail',
-      matchPolicy: 'Equivalent',
-      timeoutSeconds: 10,
-      ...(does === 'mutate' ? { reinvocationPolicy: 'IfNeeded' } : {}),
-    }));
+  const webhook = (does: 'mutate' | 'validate', resource: Resource<unknown>, policy: object): object => ({
+    name: `${does}.${resourceName(resource)}`,
+    clientConfig: clientConfig(`/${webhookPath(does, resource)}`),
+    rules: [
+      {
+        apiGroups: [resource.group],
+        apiVersions: [resource.version],
+        operations: ['CREATE', 'UPDATE'],
+        resources: [resource.plural],
+        scope: resource.namespaced ? 'Namespaced' : 'Cluster',
+      },
+    ],
+    admissionReviewVersions: ['v1'],
+    sideEffects: 'None',
+    matchPolicy: 'Equivalent',
+    ...policy,
+  });
+  const webhooks = (does: 'mutate' | 'validate'): object[] => [
+    ...KINDS.map((resource) =>
+      webhook(does, resource, {
+        // Without an answer a plain password would be stored.
+        failurePolicy: 'Fail',
+        timeoutSeconds: 10,
+        ...(does === 'mutate' ? { reinvocationPolicy: 'IfNeeded' } : {}),
+      }),
+    ),
+    // A trigger that is not judged here is judged by who serves it, and nothing is stored that would have to be hidden: it can be written, changed
+    // and freed of finalizers while nobody answers.
+    ...(does === 'validate' ? [webhook(does, HTTP_TRIGGERS, { failurePolicy: 'Ignore', timeoutSeconds: 5 })] : []),
+  ];
   const configuration = (kind: string, does: 'mutate' | 'validate'): object => ({
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind,
@@ -55,7 +64,7 @@ export function admissionWebhookManifests({ namespace, caBundle, url }: Admissio
       name: NAME,
       namespace,
       labels,
-      clusterRules: [{ apiGroups: [GROUP], resources: [EMAIL_CLAIMS.plural], verbs: ['get', 'list', 'watch'] }],
+      clusterRules: [{ apiGroups: [EMAIL_CLAIMS.group], resources: [EMAIL_CLAIMS.plural], verbs: ['get', 'list', 'watch'] }],
     }),
     ...(url === undefined
       ? [

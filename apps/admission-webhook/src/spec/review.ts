@@ -1,9 +1,12 @@
 import { GROUP, VERSION } from '@harikube/crds';
+import type { Resource } from '@harikube/kube';
 import { type AdmissionRequest, parseReview } from '../admission-review.js';
 
 export interface ReviewOptions {
   readonly uid?: string;
   readonly kind?: string;
+  /** In place of `kind`: one of another group. */
+  readonly resource?: Pick<Resource<unknown>, 'group' | 'version' | 'kind'>;
   readonly name?: string;
   readonly operation?: string;
   readonly username?: string;
@@ -14,7 +17,8 @@ export interface ReviewOptions {
 /** A question as kube-apiserver asks it. */
 export function reviewBody({
   uid = 'uid-1',
-  kind = 'RegistrationRequest',
+  kind: ofShop = 'RegistrationRequest',
+  resource: { group, version, kind } = { group: GROUP, version: VERSION, kind: ofShop },
   name = 'sample',
   operation = 'CREATE',
   username = 'someone',
@@ -26,10 +30,10 @@ export function reviewBody({
     apiVersion: 'admission.k8s.io/v1',
     request: {
       uid,
-      kind: { group: GROUP, version: VERSION, kind },
-      resource: { group: GROUP, version: VERSION, resource: `${kind.toLowerCase()}s` },
-      requestKind: { group: GROUP, version: VERSION, kind },
-      requestResource: { group: GROUP, version: VERSION, resource: `${kind.toLowerCase()}s` },
+      kind: { group, version, kind },
+      resource: { group, version, resource: `${kind.toLowerCase()}s` },
+      requestKind: { group, version, kind },
+      requestResource: { group, version, resource: `${kind.toLowerCase()}s` },
       name,
       operation,
       userInfo: { username, groups: ['system:authenticated'], extra: { token: ['Canary'] } },
