@@ -1,1 +1,2 @@
-export {};
+export { watchTriggerManifests } from './manifests.js';
+export { watchTriggerProgram } from './watch-trigger.js';

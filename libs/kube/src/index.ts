@@ -1,4 +1,5 @@
 export { accountManifests, leaseNameOf, leaseRules, type PolicyRule } from './account-manifests.js';
+export { Backoff, type BackoffOptions } from './backoff.js';
 export { type Clock, systemClock } from './clock.js';
 export { stringifyExact } from './exact-json.js';
 export { createdOrFound, ifFound } from './if-found.js';
