@@ -71,6 +71,13 @@ function registration(name: string, password = CANARY, metadata: object = { name
   return object('RegistrationRequest', metadata, spec) as RegistrationRequest;
 }
 
+const trigger = (name: string, spec: object): object => ({
+  apiVersion: 'triggers.harikube.info/v1',
+  kind: 'HTTPTrigger',
+  metadata: { name },
+  spec: { resource: { apiVersion: 'v1', kind: 'ConfigMap' }, url: { static: 'https://sink.example.com' }, ...spec },
+});
+
 const merge = (resource: string, name: string, patch: object, ...more: string[]): string[] => [
   'patch',
   resource,
@@ -363,6 +370,29 @@ describe('the admission webhook on a real kube-apiserver', () => {
     await kubectl.succeed(['apply', 'set-last-applied', '-f', '-'], user(CANARY));
   });
 
+  it('says why nothing of a trigger can be sent, and warns of what may not be', async () => {
+    const said = await kubectl.refuse(
+      create,
+      trigger('bad', {
+        eventFilter: 'eq .spec.a "b',
+        url: { static: 'https://jane:s3cret@sink.example.com' },
+        headers: { static: { Host: 'x' } },
+        labelSelectors: ['tier in (web'],
+      }),
+    );
+    expect(said).toContain('* spec.url.static: Invalid value: "https://***@sink.example.com": has credentials in it');
+    expect(said).toContain('* spec.headers.static.Host: Invalid value: "Host": belongs to the connection');
+    expect(said).toMatch(/\* spec\.eventFilter: Invalid value: .* template: spec\.eventFilter:1: unterminated quoted string/);
+    expect(said).toContain('* spec.labelSelectors[0]: Invalid value: "tier in (web": the parenthesis is not closed');
+    expect(said).not.toContain('s3cret');
+    const warned = await kubectl.succeed(create, trigger('warned', { url: { template: 'https://{{ .spec.host }}/' } }));
+    expect(warned).toContain('Warning: spec.url.template: its scheme and host are not fixed');
+    expect(await kubectl.refuse(merge('httptrigger', 'warned', { spec: { eventFilter: '}}' } }))).toContain('spec.eventFilter');
+    expect(await kubectl.succeed(merge('httptrigger', 'warned', { status: { phase: 'Running' } }, '--subresource=status'))).not.toContain(
+      'Warning',
+    );
+  });
+
   it('is asked while its certificate is replaced, without a failure', async () => {
     const before = await servedSerial();
     await loadCertificate(join(cluster.folder, 'next'), cluster.certificates, {
@@ -418,13 +448,15 @@ describe('the admission webhook on a real kube-apiserver', () => {
     expect((await peakKib()) - before).toBeLessThan((PARALLEL * 64 + 256) * 1024);
   });
 
-  it('is missed when it is away, and nothing is stored then', async () => {
+  it('is missed when it is away: no registration is stored then, and a trigger is', async () => {
     expect(await page('/readyz?verbose')).toContain('[+]admission-webhook ok');
     expect(await webhook.stop()).toBe(0);
     const said = await kubectl.refuse(create, registration('away'));
     expect(said).toContain('Internal error occurred: failed calling webhook "mutate.registrationrequests.product.webshop.harikube.info"');
     expect(said).not.toContain(CANARY);
     expect(await kubectl.refuse(['get', 'registrationrequest', 'away'])).toContain('NotFound');
+    // Who serves triggers judges them too, and nothing of them is to be kept out of the store.
+    await kubectl.succeed(create, trigger('away', { eventFilter: '}}' }));
     webhook = await startWebhook();
     await kubectl.succeed(create, registration('away'));
   });
