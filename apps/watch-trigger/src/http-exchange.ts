@@ -122,6 +122,7 @@ function textOf(error: unknown): string {
 function retryAfter(value: string | string[] | undefined, now: number): number | null {
   if (typeof value !== 'string') return null;
   if (/^\d{1,9}$/.test(value.trim())) return 1000 * Number(value);
-  const time = Date.parse(value);
+  // Each form of an HTTP date begins with the name of a day; other texts might be read as some date.
+  const time = /^[A-Za-z]{3}/.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(time) ? null : Math.max(0, time - now);
 }

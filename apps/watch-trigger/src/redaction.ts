@@ -17,9 +17,9 @@ export class Redaction {
 
   /** `isCut`: the text goes on, perhaps within a secret. */
   of(text: string, { isCut = false } = {}): string {
-    let shown = isCut ? this.#withoutBeginning(text) : text;
+    let shown = text;
     for (const form of this.#forms) shown = shown.replaceAll(form, REPLACEMENT);
-    return shown;
+    return isCut ? this.#withoutBeginning(shown) : shown;
   }
 
   /** Without what is the beginning of a secret at the end of the text. */

@@ -63,11 +63,11 @@ export class References {
 
   /** `onChange` is called after each change of the value or the problem. */
   secret(name: ReferenceName, onChange: () => void): Reference<Secret> {
-    return this.#follow(SECRETS as Resource<Secret>, name, onChange);
+    return this.#follow(SECRETS, name, onChange);
   }
 
   service(name: ReferenceName, onChange: () => void): Reference<Service> {
-    return this.#follow(SERVICES as Resource<Service>, name, onChange);
+    return this.#follow(SERVICES, name, onChange);
   }
 
   /** How many objects are watched. */

@@ -120,11 +120,11 @@ export class TriggerSender {
     });
   }
 
-  /** Ends the interest in Secrets and Services, and waits for what is being sent. */
+  /** Ends the interest in Secrets and Services, and what is being sent. */
   async close(): Promise<void> {
     this.#listeners.clear();
     this.#references.close();
-    await Promise.all([this.#target?.agent.close(), this.#deadLetters?.agent.close()]);
+    await Promise.all([this.#target?.agent.destroy(), this.#deadLetters?.agent.destroy()]);
   }
 
   async #attempt(signal: AbortSignal, send: (inner: AbortSignal) => Promise<Attempt>): Promise<Attempt> {
