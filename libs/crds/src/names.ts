@@ -60,12 +60,3 @@ export type FailedReason = (typeof FAILED_REASONS)[keyof typeof FAILED_REASONS];
 
 /** Reasons of the condition `EmailCreated` being False: the registration goes on without a mail. */
 export const EMAIL_REASONS = { templateNotFound: 'TemplateNotFound', templateInvalid: 'TemplateInvalid' } as const;
-
-/** Conditions of an HTTPTrigger. `Ready` is that both its watch and its deliveries are well. */
-export const TRIGGER_CONDITIONS = {
-  ready: READY,
-  watching: 'Watching',
-  delivering: 'Delivering',
-  gapDetected: 'GapDetected',
-  suspended: 'Suspended',
-} as const;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { HTTP_TRIGGERS, HTTPTrigger, validateSpec } from '@harikube/crds';
-import { KubeClient, StatusError } from '@harikube/kube';
+import { KubeClient, NoSuchKindError, ResourceDiscovery, StatusError } from '@harikube/kube';
 import type { Answer } from './answer.js';
 import { eventually } from './eventually.js';
 import type { Kubectl } from './kubectl.js';
@@ -469,6 +469,23 @@ describe('HTTPTrigger on a real kube-apiserver', () => {
       client.list(HTTP_TRIGGERS, { fieldSelector }).then(({ items }) => items.map(({ metadata }) => metadata.name ?? ''));
     expect(await found('spec.resource.kind=Pod,spec.resource.apiVersion=v1')).toEqual(['pods']);
     expect(await found('spec.resource.kind=Pod,spec.resource.apiVersion=v2')).toEqual([]);
+  });
+
+  it('is what discovery finds', async () => {
+    const discovery = new ResourceDiscovery(client);
+    expect(await discovery.resolve('triggers.harikube.info/v1', 'HTTPTrigger')).toEqual(HTTP_TRIGGERS);
+    const plural = discovery.resolve('triggers.harikube.info/v1', 'httptriggers');
+    await expect(plural).rejects.toThrow(
+      new NoSuchKindError('the API server knows no kind httptriggers of triggers.harikube.info/v1; it has HTTPTrigger'),
+    );
+    await expect(discovery.resolve('triggers.harikube.info/v2', 'HTTPTrigger')).rejects.toThrow('does not serve triggers.harikube.info/v2');
+  });
+
+  it('keeps every digit of whole numbers of 64 bits', async () => {
+    await client.create(HTTP_TRIGGERS, trigger('exact', {}));
+    const status = { pending: 2n ** 53n + 1n };
+    await client.patch(HTTP_TRIGGERS, 'exact', NAMESPACE, { status }, { type: 'merge', subresource: 'status' });
+    expect((await client.get(HTTP_TRIGGERS, 'exact', NAMESPACE, { exactIntegers: true })).status).toEqual(status);
   });
 
   it('is read by who views a namespace, and written by none but who was given that', async () => {
