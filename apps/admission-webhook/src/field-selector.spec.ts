@@ -9,6 +9,7 @@ describe('fieldSelectorProblem', () => {
     'status.phase=',
     'spec.text=a\\=b\\,c\\\\',
     'spec.text=a\\\\,metadata.name=b',
+    'spec.text=a\\,',
     'spec.text=zwei Wörter',
   ])('takes %j', (text) => {
     expect(fieldSelectorProblem(text)).toBeNull();

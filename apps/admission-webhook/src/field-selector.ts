@@ -2,8 +2,9 @@
 
 /** What is wrong with a selector; null: nothing is. Which fields a kind has to select by only the API server knows. */
 export function fieldSelectorProblem(text: string): string | null {
+  // At the commas before which there is an even number of backslashes.
   for (const term of text.split(/(?<=(?<!\\)(?:\\\\)*),/)) {
-    const problem = termProblem(term.endsWith(',') ? term.slice(0, -1) : term);
+    const problem = termProblem(term);
     if (problem !== null) return problem;
   }
   return null;

@@ -1,6 +1,6 @@
 /** Label selectors, as Kubernetes reads them: `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1`. */
 
-const TOKEN = /\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)\s*/y;
+const TOKEN = /\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)\s*/gy;
 const NAME = /^[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const PREFIX = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*$/;
 const INTEGER = /^[+-]?[0-9]{1,19}$/;
@@ -21,7 +21,7 @@ export function labelSelectorProblem(text: string): string | null {
 }
 
 function tokensOf(text: string): string[] {
-  return Array.from(text.matchAll(new RegExp(TOKEN, 'gy')), ([, token = '']) => token);
+  return Array.from(text.matchAll(TOKEN), ([, token = '']) => token);
 }
 
 function requirementProblem(next: () => string, peek: () => string): string | null {
