@@ -1,5 +1,6 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
+import { FakeClock } from '@harikube/kube/fake-clock';
 import { Agent } from 'undici';
 import { AddressNotAllowedError, AddressPolicy, allowedTargetProblem } from './address-policy.js';
 import { TargetServer } from './spec/target-server.js';
@@ -75,6 +76,30 @@ describe('AddressPolicy', () => {
     );
     expect(await policy.addressesOf({ host: '10.96.0.1', port: 80 })).toEqual(['10.96.0.1']);
     expect(await policy.addressesOf({ host: 'other.example.com', port: 443 })).toEqual(['203.0.113.7']);
+  });
+
+  it('follows the addresses of an API server that has a name, and keeps them when they cannot be told', async () => {
+    const clock = new FakeClock();
+    let addresses: string[] | null = ['203.0.113.7'];
+    let asked = 0;
+    const resolve = async (): Promise<string[]> => {
+      asked++;
+      if (addresses === null) throw new Error('getaddrinfo EAI_AGAIN');
+      return addresses;
+    };
+    const policy = new AddressPolicy({ apiServers: [{ host: 'api.example.com', port: 6443 }], resolve, clock });
+    const isRefused = (host: string): Promise<boolean> =>
+      policy.addressesOf({ host, port: 6443 }).then(
+        () => false,
+        () => true,
+      );
+    expect([await isRefused('203.0.113.7'), await isRefused('203.0.113.8'), asked]).toEqual([true, false, 1]);
+    addresses = ['203.0.113.8'];
+    await clock.advance(30_000);
+    expect([await isRefused('203.0.113.7'), await isRefused('203.0.113.8'), asked]).toEqual([false, true, 2]);
+    addresses = null;
+    await clock.advance(30_000);
+    expect([await isRefused('203.0.113.8'), asked]).toEqual([true, 3]);
   });
 
   it.each([

@@ -6,6 +6,7 @@
 import { lookup as lookUp } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
+import { type Clock, systemClock } from '@harikube/kube';
 import { buildConnector } from 'undici';
 
 export interface Endpoint {
@@ -21,7 +22,11 @@ export interface AddressPolicyOptions {
   readonly apiServers?: readonly Endpoint[];
   /** All addresses of a name. Absent: the machine's resolver. */
   readonly resolve?: (host: string) => Promise<readonly string[]>;
+  readonly clock?: Clock;
 }
+
+/** So long the addresses of an API server that has a name are taken for what they were. */
+const SERVER_ADDRESSES_MS = 30_000;
 
 /** The target of a request is one that triggers must not reach. */
 export class AddressNotAllowedError extends Error {
@@ -59,11 +64,15 @@ export class AddressPolicy {
   readonly #allowed: readonly AllowedTarget[];
   readonly #apiServers: readonly Endpoint[];
   readonly #resolve: (host: string) => Promise<readonly string[]>;
+  readonly #clock: Clock;
+  /** By the names of API servers. */
+  readonly #known = new Map<string, { readonly addresses: readonly string[]; readonly at: number }>();
 
-  constructor({ allowedTargets = [], apiServers = [], resolve = resolveAll }: AddressPolicyOptions = {}) {
+  constructor({ allowedTargets = [], apiServers = [], resolve = resolveAll, clock = systemClock }: AddressPolicyOptions = {}) {
     this.#allowed = allowedTargets.flatMap((text) => allowedTarget(text) ?? []);
     this.#apiServers = apiServers;
     this.#resolve = resolve;
+    this.#clock = clock;
   }
 
   /** The addresses of the host, all of which are allowed. Throws `AddressNotAllowedError`, or what the resolver says. */
@@ -106,13 +115,22 @@ export class AddressPolicy {
   async #apiServersAt(port: number): Promise<BlockList> {
     const list = new BlockList();
     for (const server of this.#apiServers.filter((one) => one.port === port)) {
-      // A name of the API server that cannot be resolved leads nobody there.
-      for (const address of await this.#addressesOf(server.host).catch(() => [])) {
+      for (const address of await this.#addressesOfServer(server.host)) {
         const found = familyOf(address);
         if (found !== null) list.addAddress(found.address, found.family);
       }
     }
     return list;
+  }
+
+  /** The addresses that are known last, when they cannot be told: a name that was never resolved leads nobody to the API server. */
+  async #addressesOfServer(host: string): Promise<readonly string[]> {
+    const known = this.#known.get(host);
+    const at = this.#clock.monotonic();
+    if (known !== undefined && at - known.at < SERVER_ADDRESSES_MS) return known.addresses;
+    const addresses = await this.#addressesOf(host).catch(() => known?.addresses ?? []);
+    this.#known.set(host, { addresses, at });
+    return addresses;
   }
 }
 

@@ -10,7 +10,6 @@ import {
   type KubeClient,
   type KubeObject,
   type Resource,
-  resourceName,
   SECRETS,
   SERVICES,
   StatusError,
@@ -147,7 +146,7 @@ class Followed<T extends KubeObject> {
     const isForbidden = trouble instanceof StatusError && trouble.isForbidden;
     const remedy =
       isForbidden && resource.plural === SECRETS.plural ? `; bind the ClusterRole ${SECRETS_ROLE} in the namespace ${namespace}` : '';
-    return `the ${resourceName(resource)} "${name}" of the namespace ${namespace} cannot be read: ${trouble.message}${remedy}`;
+    return `the ${what} cannot be read: ${trouble.message}${remedy}`;
   }
 
   async end(): Promise<void> {
