@@ -195,6 +195,7 @@ describe('HTTPTriggerAdmission', () => {
     expect(isAbout({ body: { ...body, signature: { ...signature, scheme: 'Timestamped' } } })).toEqual([]);
     expect(isAbout({ resource: { apiVersion: 'v1', kind: 'pods' } })).toEqual(['spec.resource.kind']);
     expect(isAbout({ resource: { apiVersion: 'events.k8s.io/v1', kind: 'Event' } })).toEqual(['spec.resource']);
+    expect(isAbout({ resource: { apiVersion: 'v1', kind: 'Secret' } })).toEqual(['spec.resource']);
     const everything = warningsOf({
       resource: { apiVersion: 'v1', kind: 'event' },
       url: { template: 'http://{{ .a }}' },

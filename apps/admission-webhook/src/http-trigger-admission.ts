@@ -149,6 +149,10 @@ function warningsOf({ resource, url, method, auth, body }: HTTPTriggerSpec): str
   const isProven = auth?.basicAuth !== undefined || auth?.bearer !== undefined;
   const warnings: readonly (readonly [isGiven: boolean, warning: string])[] = [
     [/^[a-z]/.test(resource.kind), 'spec.resource.kind: kinds begin with a capital letter; the plural is the name of a resource'],
+    [
+      resource.apiVersion === 'v1' && resource.kind === 'Secret',
+      'spec.resource: of Secrets the keys are sent; the values only if the operator allows that',
+    ],
     [resource.kind === 'Event', 'spec.resource: failures of this trigger are told as Events, which are sent in turn'],
     [
       url.template !== undefined && !hasLiteralOrigin(url.template),
