@@ -8,6 +8,7 @@ import { StatusWriter } from './status-writer.js';
 import { TriggerManager } from './trigger-manager.js';
 import { TriggerMetrics } from './trigger-metrics.js';
 import { TriggerSender } from './trigger-sender.js';
+import { USER_AGENT } from './user-agent.js';
 import { WATCH_TRIGGER_FLAGS, type WatchTriggerConfig, watchTriggerConfig } from './watch-trigger.config.js';
 
 const NAME = 'watch-trigger';
@@ -43,7 +44,7 @@ export const watchTriggerProgram = controllerProgram<WatchTriggerConfig>({
         const manager = new TriggerManager({
           triggers,
           client,
-          senderOf: (trigger) => new TriggerSender(trigger, { references, addresses, policy, clock, userAgent: `harikube-${NAME}` }),
+          senderOf: (trigger) => new TriggerSender(trigger, { references, addresses, policy, clock, userAgent: USER_AGENT }),
           watches,
           discovery,
           statuses,
