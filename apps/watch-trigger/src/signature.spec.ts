@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
 import { bodySignature, timestampedSignature } from './signature.js';
 
@@ -53,5 +54,45 @@ describe('timestampedSignature', () => {
     expect(timestampedSignature('SHA256', { current: CURRENT, previous: PREVIOUS }, AT, BODY)).toBe(
       't=1767323045,v1=8e32cdf360c8614fb7f70147792500f47025e944253f2bee2593a064eaac2139,v1=aa991a99bdde0fc853275ad30e62e4e16f9afcf80b38290bc4192a511399bdff',
     );
+  });
+});
+
+interface Verification {
+  readonly verifyBody: (key: string, signature: string, body: Uint8Array) => boolean;
+  readonly verifyTimestamped: (
+    key: string,
+    signature: string,
+    id: string,
+    body: Uint8Array,
+    options: { now: number; tolerance?: number },
+  ) => boolean;
+}
+
+describe('the verification in docs/triggers.md', () => {
+  async function documented(): Promise<Verification> {
+    const text = await readFile(new URL('../../../docs/triggers.md', import.meta.url), 'utf8');
+    const [, code = ''] = /```js\n([^]*?)```/.exec(text) ?? [];
+    return (await import(`data:text/javascript,${encodeURIComponent(code)}`)) as Verification;
+  }
+
+  it('takes the signature of the body by the right key only', async () => {
+    const { verifyBody } = await documented();
+    const signature = bodySignature('SHA256', { current: CURRENT }, BODY);
+    expect(verifyBody('topsecret', signature, BODY)).toBe(true);
+    expect(verifyBody('other', signature, BODY)).toBe(false);
+    expect(verifyBody('topsecret', signature, Buffer.from('{"total":4}'))).toBe(false);
+    expect(verifyBody('topsecret', '', BODY)).toBe(false);
+  });
+
+  it('takes a signature of a time by either key, for that id and for some minutes only', async () => {
+    const { verifyTimestamped } = await documented();
+    const signature = timestampedSignature('SHA256', { current: CURRENT, previous: PREVIOUS }, AT, BODY);
+    const now = AT.seconds;
+    for (const key of ['topsecret', 'oldsecret']) expect(verifyTimestamped(key, signature, AT.id, BODY, { now: now + 299 })).toBe(true);
+    expect(verifyTimestamped('other', signature, AT.id, BODY, { now })).toBe(false);
+    expect(verifyTimestamped('topsecret', signature, 'c0ffe', BODY, { now })).toBe(false);
+    expect(verifyTimestamped('topsecret', signature, AT.id, Buffer.from('{"total":4}'), { now })).toBe(false);
+    expect(verifyTimestamped('topsecret', signature, AT.id, BODY, { now: now + 301 })).toBe(false);
+    expect(verifyTimestamped('topsecret', signature.replace('t=', 't=x'), AT.id, BODY, { now })).toBe(false);
   });
 });
