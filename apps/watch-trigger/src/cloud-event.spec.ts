@@ -77,6 +77,6 @@ describe('deadLetterHeaders', () => {
   it('leaves out what is not known, and the end of a long message', () => {
     const headers = deadLetterHeaders({ reason: 'Timeout', message: 'x'.repeat(5000) }, null);
     expect(Object.keys(headers)).toEqual(['ce-errorreason', 'ce-errormessage']);
-    expect(headers['ce-errormessage']).toHaveLength(1024);
+    expect(headers['ce-errormessage']).toHaveLength(512);
   });
 });

@@ -40,7 +40,8 @@ export interface DeliveryFailure {
   readonly code?: number;
 }
 
-const MAX_MESSAGE_CHARACTERS = 1024;
+/** Percent-encoded it may be six times as long, and servers take some kilobytes of headers in all. */
+const MAX_MESSAGE_CHARACTERS = 512;
 
 /** What a dead letter says beside the event's own headers; `destination` null: it could not be told. */
 export function deadLetterHeaders({ reason, message, code }: DeliveryFailure, destination: URL | null): Record<string, string> {

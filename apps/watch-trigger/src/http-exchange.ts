@@ -83,7 +83,7 @@ async function beginning(body: Dispatcher.ResponseData['body'], { redaction }: H
       kept += Math.min(part.length, enough - kept);
     }
     read += part.length;
-    isCut = read > kept;
+    isCut = read > kept || read > READ_BYTES;
     // To leave the loop destroys the body.
     if (read > READ_BYTES) break;
   }

@@ -36,8 +36,8 @@ export interface HttpRequest {
 }
 
 export interface BuildOptions {
-  /** From 1. */
-  readonly attempt: number;
+  /** From 1. Absent: it is not said. */
+  readonly attempt?: number;
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly userAgent: string;
@@ -163,7 +163,7 @@ export class RequestBuilder {
   #ownHeaders(event: TriggerEvent, { attempt, userAgent, hasBody }: BuildOptions & { readonly hasBody: boolean }): Map<string, string> {
     const headers = new Map(Object.entries(cloudEventHeaders(event, this.#trigger)));
     headers.set('user-agent', userAgent);
-    headers.set(ATTEMPT_HEADER, String(attempt));
+    if (attempt !== undefined) headers.set(ATTEMPT_HEADER, String(attempt));
     if (hasBody && this.#spec.body !== undefined) headers.set('content-type', this.#spec.body.contentType);
     return headers;
   }

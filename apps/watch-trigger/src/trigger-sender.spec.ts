@@ -377,6 +377,20 @@ describe('TriggerSender', () => {
     expect(JSON.stringify(attempt)).not.toContain('kk');
   });
 
+  it('shows no part of a secret that is longer than what is read of an answer', async () => {
+    const key = 'k'.repeat(200_000);
+    references.setSecret('s', { key });
+    target.answers(400, {}, key);
+    const signature = {
+      header: 'X-Signature',
+      keySecretRef: { name: 's', key: 'key' },
+      hmac: { hashType: 'SHA256' },
+      scheme: 'Body',
+    } as const;
+    const attempt = await sent({ body: { contentType: 'text/plain', template: 'x', signature } });
+    expect(attempt).toEqual({ outcome: 'refused', reason: 'HTTP400', code: 400, message: 'the receiver answered 400' });
+  });
+
   it('sends nothing while the trigger itself is wrong, and loses nothing for it', async () => {
     const sender = senderOf({
       eventFilter: 'eq .a "b',
@@ -565,6 +579,7 @@ describe('TriggerSender of dead letters', () => {
       'ce-errordest': `http://127.0.0.1:${target.port}/hook`,
       'ce-errormessage': 'the%20receiver%20answered%20400:%20no',
     });
+    expect(headers).not.toHaveProperty('x-delivery-attempt');
     expect(target.received).toEqual([]);
   });
 

@@ -53,6 +53,8 @@ export class TriggerSender {
   readonly #retryOn: ReadonlySet<number>;
   readonly #listeners = new Set<() => void>();
   #shown: readonly SenderProblem[];
+  /** Made of the Secrets as they are. Null: not made yet. */
+  #tls: TlsOptions | null = null;
   #target: TlsAgent | null = null;
   #deadLetters: TlsAgent | null = null;
 
@@ -106,7 +108,7 @@ export class TriggerSender {
       const [problem] = this.#problems;
       if (problem !== undefined) throw new UnsendableError('temporary', problem.reason, problem.message);
       const request = this.#builder.build(event, this.#references, this.#buildOptions(attempt));
-      this.#target = this.#agentFor(this.#target, this.#tls());
+      this.#target = this.#agentFor(this.#target, this.#targetTls());
       return this.#exchange(this.#target.agent, request, inner);
     });
   }
@@ -114,7 +116,7 @@ export class TriggerSender {
   /** Sends to `deadLetter.url` what could not be delivered, and why. Rejects only with the signal's reason. */
   sendDeadLetter(event: TriggerEvent, failure: DeliveryFailure, signal: AbortSignal): Promise<Attempt> {
     return this.#attempt(signal, (inner) => {
-      const request = this.#builder.buildDeadLetter(event, failure, this.#references, this.#buildOptions(1));
+      const request = this.#builder.buildDeadLetter(event, failure, this.#references, this.#buildOptions());
       this.#deadLetters = this.#agentFor(this.#deadLetters, this.#deadLetterTls());
       return this.#exchange(this.#deadLetters.agent, request, inner);
     });
@@ -148,7 +150,7 @@ export class TriggerSender {
     return exchange(agent, request, { signal, retryOn: this.#retryOn, now: () => this.#options.clock.now() });
   }
 
-  #buildOptions(attempt: number): BuildOptions {
+  #buildOptions(attempt?: number): BuildOptions {
     const { clock, userAgent } = this.#options;
     return { attempt, now: clock.now(), userAgent };
   }
@@ -170,13 +172,14 @@ export class TriggerSender {
     return { tls, agent };
   }
 
-  #tls(): TlsOptions {
+  #targetTls(): TlsOptions {
     const { policy } = this.#options;
-    return tlsOptions({
+    this.#tls ??= tlsOptions({
       tls: this.#trigger.spec.auth?.tls,
       allowsInsecure: policy.allowsInsecureTls,
       secret: (ref) => this.#references.secret(ref),
     });
+    return this.#tls;
   }
 
   /** Dead letters go elsewhere, mostly: the trigger's authorities are trusted beside those that all trust, and no certificate is shown. */
@@ -197,7 +200,7 @@ export class TriggerSender {
 
   #tlsProblems(): SenderProblem[] {
     try {
-      this.#tls();
+      this.#targetTls();
       return [];
     } catch (error) {
       if (!(error instanceof UnsendableError)) throw error;
@@ -207,6 +210,7 @@ export class TriggerSender {
   }
 
   #changed(): void {
+    this.#tls = null;
     const problems = this.problems();
     if (isDeepStrictEqual(problems, this.#shown)) return;
     this.#shown = problems;
