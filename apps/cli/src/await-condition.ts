@@ -8,16 +8,18 @@ export interface Conditioned extends KubeObject {
 
 export interface AwaitedCondition {
   readonly name: string;
+  /** Absent: the kind is in none. */
+  readonly namespace?: string;
   readonly type: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Resolves when a condition of a cluster-scoped object is True; a `SetupError` after the time says what was told last. */
+/** Resolves when a condition of an object is True; a `SetupError` after the time says what was told last. */
 export async function awaitCondition(
   client: Pick<KubeClient, 'list' | 'watch'>,
   resource: Resource<Conditioned>,
-  { name, type, timeoutMs, signal }: AwaitedCondition,
+  { name, namespace, type, timeoutMs, signal }: AwaitedCondition,
 ): Promise<void> {
   const deadline = AbortSignal.timeout(timeoutMs);
   let told = 'there is none of this name';
@@ -27,7 +29,7 @@ export async function awaitCondition(
     return condition?.status === 'True';
   };
   try {
-    await untilSeen(client, resource, { name, isWanted: isTrue, signal: AbortSignal.any([signal, deadline]) });
+    await untilSeen(client, resource, { name, namespace, isWanted: isTrue, signal: AbortSignal.any([signal, deadline]) });
   } catch (error) {
     if (!deadline.aborted || signal.aborted) throw error;
     throw new SetupError(`${resource.kind} ${name} is not ${type} after ${timeoutMs / 1000}s: ${told}`, { cause: error });
@@ -41,15 +43,20 @@ export function conditionOf({ status }: Conditioned, type: string): { status: st
 async function untilSeen(
   client: Pick<KubeClient, 'list' | 'watch'>,
   resource: Resource<Conditioned>,
-  { name, isWanted, signal }: { readonly name: string; readonly isWanted: (object: Conditioned) => boolean; readonly signal: AbortSignal },
+  {
+    name,
+    namespace,
+    isWanted,
+    signal,
+  }: Pick<AwaitedCondition, 'name' | 'namespace' | 'signal'> & { readonly isWanted: (object: Conditioned) => boolean },
 ): Promise<void> {
-  const fieldSelector = `metadata.name=${name}`;
+  const where = { namespace, fieldSelector: `metadata.name=${name}`, signal };
   // Each turn begins with what is there: a watch may end at any time, and its revision may be too old.
   for (;;) {
     signal.throwIfAborted();
-    const { items, metadata } = await client.list(resource, { fieldSelector, signal });
+    const { items, metadata } = await client.list(resource, where);
     if (items.some(isWanted)) return;
-    for await (const { type, object } of client.watch(resource, { fieldSelector, resourceVersion: metadata.resourceVersion, signal })) {
+    for await (const { type, object } of client.watch(resource, { ...where, resourceVersion: metadata.resourceVersion })) {
       if (type === 'ERROR') break;
       if ((type === 'ADDED' || type === 'MODIFIED') && isWanted(object as Conditioned)) return;
     }

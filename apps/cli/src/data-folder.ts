@@ -25,6 +25,8 @@ export interface RunningState {
   readonly controllerManagerUrl?: string;
   /** Absent with `--bare`. */
   readonly services?: readonly ServiceProcess[];
+  /** Where mails are shown that nobody is sent; absent when they are sent, and with `--bare`. */
+  readonly mailBoxUrl?: string;
   /** By kind and name; absent with `--bare`. */
   readonly webhooks?: readonly string[];
   readonly isReady: boolean;
@@ -45,6 +47,10 @@ export class DataFolder {
   }
   get logs(): string {
     return join(this.path, 'logs');
+  }
+  /** What the mail catcher has caught. */
+  get mails(): string {
+    return join(this.path, 'mails');
   }
   get kubeconfig(): string {
     return join(this.path, 'kubeconfig');

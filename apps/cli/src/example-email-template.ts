@@ -7,15 +7,14 @@ export const EXAMPLE_EMAIL_TEMPLATE: EmailTemplate = {
   metadata: { name: REGISTRATION_EMAIL_TEMPLATE, namespace: PLATFORM_NAMESPACE },
   spec: {
     displayName: 'Registration',
-    description: 'Greets a user after the registration. Subject and body are Go templates, of which the dot is the User.',
+    description:
+      'Greets a user after the registration. Subject and body are Go templates, of which the dot is the User; a body that begins with a tag is HTML.',
     fromName: 'Example Webshop',
     fromAddress: 'shop@example.com',
     subject: 'Welcome to the Example Webshop',
-    body: `Dear {{ .spec.firstName }} {{ .spec.lastName }},
-
-your account is ready. You log in with your address {{ .spec.email }} and the password that you have chosen.
-
-Example Webshop
+    body: `<p>Dear {{ html .spec.firstName }} {{ html .spec.lastName }},</p>
+<p>your account is ready. You log in with your address <b>{{ html .spec.email }}</b> and the password that you have chosen.</p>
+<p>Example Webshop</p>
 `,
   },
 };

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiServerHostName } from '@harikube/api-server';
-import { EMAIL_TEMPLATES, KINDS, PLATFORM_NAMESPACE } from '@harikube/crds';
+import { EMAIL_TEMPLATES, HTTP_TRIGGERS, KINDS, PLATFORM_NAMESPACE } from '@harikube/crds';
 import { ConnectionError, KubeClient, type KubeObject, type Resource, StatusError } from '@harikube/kube';
 import {
   type Certificates,
@@ -20,17 +20,19 @@ import type { Env } from '@harikube/platform';
 import { awaitCondition, type Conditioned } from './await-condition.js';
 import type { DataFolder, ServiceProcess } from './data-folder.js';
 import { EXAMPLE_EMAIL_TEMPLATE } from './example-email-template.js';
+import { EXAMPLE_HTTP_TRIGGER } from './example-http-trigger.js';
 import { isOk } from './http-page.js';
 import { keptPorts } from './kept-ports.js';
 import { platformObjects, sampleRegistration } from './platform-objects.js';
 import { API_SERVICE_NAME, API_SERVICES, DEFINITIONS, REGISTRATIONS, resourceOf } from './platform-resources.js';
 import { LAUNCHER } from './repository.js';
-import { SERVICES, type ServiceName, TOGETHER_COMMAND } from './services.js';
+import { type ServiceFlags, type ServiceName, SERVICES, TOGETHER_COMMAND } from './services.js';
 
 /** The process of all services, when they are not separate. */
 const TOGETHER = 'platform';
 type ProcessName = ServiceName | typeof TOGETHER;
-type PortName = 'admission-webhook' | 'api-server' | `${ProcessName}-health`;
+const SERVING = ['admission-webhook', 'api-server', 'email-function', 'mail-catcher', 'mail-box'] as const;
+type PortName = (typeof SERVING)[number] | `${ProcessName}-health`;
 type Ports = Readonly<Record<PortName, number>>;
 const FIELD_MANAGER = 'harikube-up';
 /** When `up` last brought an object about. */
@@ -55,34 +57,34 @@ export class LocalPlatform {
   readonly #options: LocalPlatformOptions;
   readonly #certificates: Certificates;
   readonly #ports: Ports;
-  readonly #argv: Readonly<Record<ServiceName, readonly string[]>>;
+  readonly #argv: ServiceFlags;
   readonly #client: KubeClient;
   readonly #supervisor = new Supervisor();
 
   private constructor(
     options: LocalPlatformOptions,
-    parts: { certificates: Certificates; ports: Ports; argv: Record<ServiceName, string[]>; client: KubeClient },
+    parts: { certificates: Certificates; ports: Ports; argv: ServiceFlags; client: KubeClient },
   ) {
     this.#options = options;
     this.#certificates = parts.certificates;
     this.#ports = parts.ports;
     this.#argv = parts.argv;
     this.#client = parts.client;
-    const names: readonly ProcessName[] = options.isSeparate ? SERVICES.map(({ name }) => name) : [TOGETHER];
+    const names: readonly ProcessName[] = options.isSeparate ? servicesFor(options.env) : [TOGETHER];
     this.processes = names.map((name) => ({ name, healthUrl: `http://127.0.0.1:${parts.ports[healthPort(name)]}` }));
   }
 
   /** Chooses ports and makes certificates and kubeconfigs, all kept in the data folder; needs its `kubeconfig`, and asks nobody. */
   static async prepare(options: LocalPlatformOptions): Promise<LocalPlatform> {
     const { folder } = options;
-    const names = SERVICES.map(({ name }) => name);
+    const names = servicesFor(options.env);
     const processes: readonly ProcessName[] = [TOGETHER, ...names];
-    const portNames: readonly PortName[] = ['admission-webhook', 'api-server', ...processes.map(healthPort)];
+    const portNames: readonly PortName[] = [...SERVING, ...processes.map(healthPort)];
     const ports = await keptPorts(folder.ports, portNames);
     const certificates = await loadCertificates(folder.certificates);
-    const argv = Object.fromEntries(
+    const argv: ServiceFlags = Object.fromEntries(
       await Promise.all(names.map(async (name) => [name, await serviceArgv(name, options, certificates, ports)] as const)),
-    ) as Record<ServiceName, string[]>;
+    );
     const client = KubeClient.fromConfig({ kubeconfig: folder.kubeconfig, userAgent: FIELD_MANAGER });
     return new LocalPlatform(options, { certificates, ports, argv, client });
   }
@@ -101,7 +103,9 @@ export class LocalPlatform {
   async start(signal: AbortSignal): Promise<void> {
     const { folder, isSeparate } = this.#options;
     if (!isSeparate) writeWhole(folder.serviceFlags, `${JSON.stringify(this.#argv, null, 2)}\n`, 0o600);
-    const commands = isSeparate ? SERVICES.map(({ name }) => [name, ...this.#argv[name]]) : [[TOGETHER_COMMAND, folder.serviceFlags]];
+    const commands = isSeparate
+      ? Object.entries(this.#argv).map(([name, argv]) => [name, ...argv])
+      : [[TOGETHER_COMMAND, folder.serviceFlags]];
     await Promise.all([
       ...this.processes.map(({ name, healthUrl }, index) =>
         this.#supervisor.start(this.#process(name, healthUrl, commands[index] ?? []), signal),
@@ -117,13 +121,21 @@ export class LocalPlatform {
       .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
   }
 
-  /** Lets kube-apiserver call the services that serve; resolves when a registration would succeed. */
+  /** Where the mails are shown that nobody is sent; null: they are sent. */
+  get mailBoxUrl(): string | null {
+    return hasMailServer(this.#options.env) ? null : `http://127.0.0.1:${this.#ports['mail-box']}/`;
+  }
+
+  /** Lets kube-apiserver call the services that serve; resolves when a registration would succeed and its mail would be sent. */
   async connect(signal: AbortSignal): Promise<void> {
     await this.#explained(async () => {
       await this.#apply(this.#objects().calls.map(lookAgain), signal);
       await this.#untilTrue(API_SERVICES, API_SERVICE_NAME, 'Available', signal);
       await this.#untilRegistrationPasses(signal);
-      await this.#createTemplate(signal);
+      await this.#createUnlessThere(EMAIL_TEMPLATES, EXAMPLE_EMAIL_TEMPLATE, signal);
+      const isNew = await this.#createUnlessThere(HTTP_TRIGGERS, EXAMPLE_HTTP_TRIGGER, signal);
+      // It tells what happens from its first look on; one that was there goes on where it was.
+      if (isNew) await this.#untilTrue(HTTP_TRIGGERS, EXAMPLE_HTTP_TRIGGER.metadata.name ?? '', 'Ready', signal, PLATFORM_NAMESPACE);
     });
   }
 
@@ -133,7 +145,7 @@ export class LocalPlatform {
    */
   static async disconnect(kubeconfig: string, signal: AbortSignal): Promise<void> {
     const client = KubeClient.fromConfig({ kubeconfig, userAgent: FIELD_MANAGER });
-    const { calls } = platformObjects({ caBundle: '', webhookPort: 0, apiServerPort: 0 });
+    const { calls } = platformObjects({ caBundle: '', webhookPort: 0, apiServerPort: 0, functionPort: 0 });
     try {
       await Promise.all(calls.map((object) => deleteIfThere(client, object, signal)));
     } finally {
@@ -151,6 +163,7 @@ export class LocalPlatform {
       caBundle: this.#certificates.authority.certificate,
       webhookPort: this.#ports['admission-webhook'],
       apiServerPort: this.#ports['api-server'],
+      functionPort: this.#ports['email-function'],
     });
   }
 
@@ -197,16 +210,24 @@ export class LocalPlatform {
     );
   }
 
-  async #untilTrue(resource: Resource<Conditioned>, name: string, type: string, signal: AbortSignal): Promise<void> {
-    await awaitCondition(this.#client, resource, { name, type, timeoutMs: FOLLOW_MS, signal });
+  async #untilTrue<T extends Conditioned>(
+    resource: Resource<T>,
+    name: string,
+    type: string,
+    signal: AbortSignal,
+    namespace?: string,
+  ): Promise<void> {
+    await awaitCondition(this.#client, resource, { name, namespace, type, timeoutMs: FOLLOW_MS, signal });
   }
 
-  /** Only when there is none: what people have made of it stays. */
-  async #createTemplate(signal: AbortSignal): Promise<void> {
+  /** What people have made of it stays. False: it was there. */
+  async #createUnlessThere<T extends KubeObject>(resource: Resource<T>, object: T, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#client.create(EMAIL_TEMPLATES, EXAMPLE_EMAIL_TEMPLATE, { fieldManager: FIELD_MANAGER, signal });
+      await this.#client.create(resource, object, { fieldManager: FIELD_MANAGER, signal });
+      return true;
     } catch (error) {
       if (!(error instanceof StatusError) || !error.isAlreadyExists) throw error;
+      return false;
     }
   }
 
@@ -245,16 +266,35 @@ async function deleteIfThere(client: KubeClient, object: KubeObject, signal: Abo
   }
 }
 
+/** Whether mails go to a server that the user has named; otherwise they are caught. */
+function hasMailServer(env: Env): boolean {
+  return (env['SMTP_HOST'] ?? '') !== '';
+}
+
+function servicesFor(env: Env): ServiceName[] {
+  return SERVICES.map(({ name }) => name).filter((name) => name !== 'mail-catcher' || !hasMailServer(env));
+}
+
 function healthPort(process: ProcessName): `${ProcessName}-health` {
   return `${process}-health`;
 }
 
 /** The flags of a service; its certificates and its kubeconfig are there afterwards. */
-async function serviceArgv(
+async function serviceArgv(name: ServiceName, options: LocalPlatformOptions, certificates: Certificates, ports: Ports): Promise<string[]> {
+  const page = `127.0.0.1:${ports[healthPort(options.isSeparate ? name : TOGETHER)]}`;
+  const account = name === 'mail-catcher' ? [] : await accountArgv(name, options, certificates);
+  return [
+    ...account,
+    `--health-probe-bind-address=${page}`,
+    `--metrics-bind-address=${page}`,
+    ...(await ownArgv(name, options, certificates, ports)),
+  ];
+}
+
+async function accountArgv(
   name: ServiceName,
-  { folder, apiServerUrl, isSeparate }: LocalPlatformOptions,
+  { folder, apiServerUrl }: LocalPlatformOptions,
   certificates: Certificates,
-  ports: Ports,
 ): Promise<string[]> {
   // As the service's own account: what it may not do in a cluster it may not do here.
   const client = await loadCertificate(folder.certificates, certificates, {
@@ -265,18 +305,16 @@ async function serviceArgv(
   });
   const kubeconfig = join(folder.path, `${name}.kubeconfig`);
   writeKubeconfig(kubeconfig, { server: apiServerUrl, authority: certificates.authority, user: name, client });
-  const page = `127.0.0.1:${ports[healthPort(isSeparate ? name : TOGETHER)]}`;
-  return [
-    `--kubeconfig=${kubeconfig}`,
-    `--namespace=${PLATFORM_NAMESPACE}`,
-    `--health-probe-bind-address=${page}`,
-    `--metrics-bind-address=${page}`,
-    ...(await servingArgv(name, folder, certificates, ports)),
-  ];
+  return [`--kubeconfig=${kubeconfig}`, `--namespace=${PLATFORM_NAMESPACE}`];
 }
 
-/** The flags of a service that kube-apiserver calls. */
-async function servingArgv(name: ServiceName, folder: DataFolder, certificates: Certificates, ports: Ports): Promise<string[]> {
+/** The flags that a service alone has. */
+async function ownArgv(
+  name: ServiceName,
+  { folder, env }: LocalPlatformOptions,
+  certificates: Certificates,
+  ports: Ports,
+): Promise<string[]> {
   const certFolder = join(folder.certificates, name);
   const load = (serverNames: readonly string[]): Promise<unknown> =>
     loadCertificate(certFolder, certificates, { file: 'tls', commonName: name, use: 'server', serverNames });
@@ -292,6 +330,22 @@ async function servingArgv(name: ServiceName, folder: DataFolder, certificates: 
         // Nobody balances requests here: there is nothing to wait for before it ends, and a terminal should not wait long.
         '--shutdown-delay-duration=0s',
         '--shutdown-drain-duration=10s',
+      ];
+    case 'email-function':
+      return [
+        `--function-bind-address=127.0.0.1:${ports[name]}`,
+        '--suppress-lock',
+        '--healthcheck-interval=0s',
+        ...(hasMailServer(env) ? [] : ['--smtp-host=127.0.0.1', `--smtp-port=${ports['mail-catcher']}`, '--smtp-tls-mode=none']),
+      ];
+    case 'watch-trigger':
+      // What people try here runs on this machine.
+      return ['--allowed-targets=127.0.0.0/8,::1/128'];
+    case 'mail-catcher':
+      return [
+        `--mail-folder=${folder.mails}`,
+        `--smtp-bind-address=127.0.0.1:${ports[name]}`,
+        `--http-bind-address=127.0.0.1:${ports['mail-box']}`,
       ];
     case 'registration-controller':
     case 'tenant-controller':

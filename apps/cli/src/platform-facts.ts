@@ -1,5 +1,13 @@
 /** What Kubernetes says about the platform, for `harikube status`. */
-import { EMAILS, REGISTRATION_CONDITIONS, REGISTRATION_REQUESTS, type RegistrationRequest, TENANTS, USERS } from '@harikube/crds';
+import {
+  EMAILS,
+  HTTP_TRIGGERS,
+  REGISTRATION_CONDITIONS,
+  REGISTRATION_REQUESTS,
+  type RegistrationRequest,
+  TENANTS,
+  USERS,
+} from '@harikube/crds';
 import { ConnectionError, KubeClient, type KubeObject, type Resource, StatusError } from '@harikube/kube';
 import { conditionOf } from './await-condition.js';
 import { API_SERVICE_NAME, API_SERVICES, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS } from './platform-resources.js';
@@ -54,15 +62,20 @@ async function webhooks(client: KubeClient, wanted: readonly string[]): Promise<
 
 async function counts(client: KubeClient): Promise<string> {
   try {
-    const [tenants, users, emails, registrations] = await Promise.all([
+    const [tenants, users, emails, registrations, triggers] = await Promise.all([
       count(client, TENANTS),
       count(client, USERS),
       count(client, EMAILS),
       countRegistrations(client),
+      client.list(HTTP_TRIGGERS),
     ]);
-    return `tenants: ${tenants}, users: ${users}, emails: ${emails}; registrations: ${registrations.running} running, ${registrations.failed} failed`;
+    const ready = triggers.items.filter((trigger) => conditionOf(trigger, 'Ready')?.status === 'True').length;
+    return (
+      `tenants: ${tenants}, users: ${users}, emails: ${emails}; registrations: ${registrations.running} running, ` +
+      `${registrations.failed} failed; triggers: ${ready} of ${triggers.items.length} ready`
+    );
   } catch (error) {
-    return `tenants, users, emails and registrations cannot be counted: ${reasonOf(error)}`;
+    return `tenants, users, emails, registrations and triggers cannot be counted: ${reasonOf(error)}`;
   }
 }
 

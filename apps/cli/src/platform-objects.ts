@@ -1,11 +1,13 @@
 /** What the platform has in Kubernetes, in the order in which it may be made. */
 import { admissionWebhookManifests } from '@harikube/admission-webhook';
 import { apiServerManifests } from '@harikube/api-server';
+import { emailFunctionManifests } from '@harikube/email-function';
 import { clusterRoles, crdManifest, KIND_CLASSES, PLATFORM_NAMESPACE } from '@harikube/crds';
 import { apiVersionOf, type KubeObject } from '@harikube/kube';
 import { registrationControllerManifests } from '@harikube/registration-controller';
 import { tenantControllerManifests } from '@harikube/tenant-controller';
 import { userControllerManifests } from '@harikube/user-controller';
+import { watchTriggerManifests } from '@harikube/watch-trigger';
 import { CALLS, REGISTRATIONS } from './platform-resources.js';
 
 export interface PlatformEndpoints {
@@ -13,6 +15,7 @@ export interface PlatformEndpoints {
   readonly caBundle: string;
   readonly webhookPort: number;
   readonly apiServerPort: number;
+  readonly functionPort: number;
 }
 
 export interface PlatformObjects {
@@ -25,7 +28,7 @@ export interface PlatformObjects {
 }
 
 /** The objects of a platform whose services run on this machine. */
-export function platformObjects({ caBundle, webhookPort, apiServerPort }: PlatformEndpoints): PlatformObjects {
+export function platformObjects({ caBundle, webhookPort, apiServerPort, functionPort }: PlatformEndpoints): PlatformObjects {
   const namespace = PLATFORM_NAMESPACE;
   const manifests = [
     ...KIND_CLASSES.flatMap(clusterRoles),
@@ -34,6 +37,8 @@ export function platformObjects({ caBundle, webhookPort, apiServerPort }: Platfo
     ...registrationControllerManifests({ namespace }),
     ...tenantControllerManifests({ namespace }),
     ...userControllerManifests({ namespace }),
+    ...watchTriggerManifests({ namespace }),
+    ...emailFunctionManifests({ namespace, externalName: 'localhost', port: functionPort }),
   ].map(kubeObject);
   const isCall = ({ kind }: KubeObject): boolean => CALLS.some((resource) => resource.kind === kind);
   return {

@@ -38,6 +38,8 @@ function placeRows({ folder, state, topology }: ScreenFacts): [string, string][]
         ];
   rows.push(['Kubernetes API', `${state.apiServerUrl} (kube-apiserver ${KUBERNETES_VERSION})`]);
   for (const { name, healthUrl } of state.services ?? []) rows.push([name, `health and metrics at ${healthUrl}/readyz and /metrics`]);
+  if (state.mailBoxUrl !== undefined)
+    rows.push(['mail box', `${state.mailBoxUrl} (every mail is kept there; SMTP_HOST sends them instead)`]);
   rows.push(['logs', shown(folder.logs)]);
   return rows;
 }
@@ -52,7 +54,7 @@ function exports({ folder, state, kubectl }: ScreenFacts): string[] {
   ];
 }
 
-function commands({ services }: RunningState): string[] {
+function commands({ services, mailBoxUrl }: RunningState): string[] {
   if (services === undefined)
     return ['try:', ...['kubectl get namespaces', 'kubectl create namespace demo', 'kubectl api-resources'].map((line) => `  ${line}`)];
   return [
@@ -64,6 +66,7 @@ function commands({ services }: RunningState): string[] {
     `  printf %s 'Webshop-123' | kubectl create registrationrequest jane --password-stdin \\`,
     '    --first-name Jane --last-name Doe --email jane@example.com --phone-number +36301234567 \\',
     `    --country HU --city Budapest --address 'Example street 1' --postal-code 1011`,
+    ...(mailBoxUrl === undefined ? [] : ['', `and read the mail that welcomes the user: ${mailBoxUrl}`]),
   ];
 }
 

@@ -15,6 +15,8 @@ import {
 interface ServiceCommand {
   readonly name: string;
   readonly summary: string;
+  /** `harikube up` alone starts it; it is not listed among the commands. */
+  readonly isHidden?: boolean;
   /** What one program needs is loaded when it is the one that runs. */
   load(): Promise<ServiceProgram>;
 }
@@ -50,6 +52,22 @@ export const SERVICES = [
     load: async () => (await import('@harikube/api-server')).apiServerProgram,
   },
   ...CONTROLLERS,
+  {
+    name: 'mail-catcher',
+    summary: 'take every mail that is sent on this machine, and show them in a browser',
+    isHidden: true,
+    load: async () => (await import('./mail-catcher/mail-catcher-program.js')).mailCatcherProgram,
+  },
+  {
+    name: 'email-function',
+    summary: 'send the mail of an Email that is posted to it, and write its status',
+    load: async () => (await import('@harikube/email-function')).emailFunctionProgram,
+  },
+  {
+    name: 'watch-trigger',
+    summary: 'send what happens to objects to HTTP servers, as HTTPTriggers say',
+    load: async () => (await import('@harikube/watch-trigger')).watchTriggerProgram,
+  },
 ] as const satisfies readonly ServiceCommand[];
 
 export type ServiceName = (typeof SERVICES)[number]['name'];
@@ -68,7 +86,7 @@ export const TOGETHER_COMMAND = 'services';
 
 /** The commands that are listed, with a line on each. */
 export const SERVICE_COMMANDS: readonly { readonly name: string; readonly summary: string }[] = [
-  ...SERVICES.map(({ name, summary }) => ({ name, summary })),
+  ...SERVICES.filter((service: ServiceCommand) => service.isHidden !== true).map(({ name, summary }) => ({ name, summary })),
   { name: 'controllers', summary: 'run the three controllers in one process' },
 ];
 

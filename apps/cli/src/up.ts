@@ -122,10 +122,10 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
       const { apiServerUrl } = state;
       const platform = await platformCode.LocalPlatform.prepare({ folder, apiServerUrl, isSeparate: options.separate, env, onEvent });
       stops.push(() => platform.stop());
-      keepState({ services: platform.processes, webhooks: platform.webhooks });
+      keepState({ services: platform.processes, webhooks: platform.webhooks, mailBoxUrl: platform.mailBoxUrl ?? undefined });
       await terminal.step('kinds, accounts and rights of the platform', () => platform.install(signal));
       await terminal.step(`services (${platform.processes.map(({ name }) => name).join(', ')})`, () => platform.start(signal));
-      await terminal.step('admission and aggregated API', () => platform.connect(signal));
+      await terminal.step('admission, aggregated API and trigger', () => platform.connect(signal));
     } else if (existsSync(folder.ports)) {
       const { LocalPlatform } = await import('./local-platform.js');
       await terminal.step('webhooks and aggregated API of an earlier run removed', () =>

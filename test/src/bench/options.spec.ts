@@ -22,7 +22,7 @@ describe('options of the bench', () => {
     [['--phases', 'put@1'], '--phases put@1: give a list like create@1'],
     [['--stores', 'router,consul'], '--stores consul: there are router, router-normal, etcd, kine, kine-full'],
     [['--seconds', 'soon'], '--seconds soon: give a number above 0'],
-    [['pages', 'apiserver'], 'pages apiserver: there are apiserver, pages and registrations'],
+    [['pages', 'apiserver'], 'pages apiserver: there are apiserver, pages, registrations and events'],
   ])('refuse %j', (args, sentence) => {
     expect(() => parseOptions(args)).toThrow(sentence);
   });

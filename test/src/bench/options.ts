@@ -2,8 +2,10 @@ import { parseArgs } from 'node:util';
 import { DEFAULT_PHASES, parsePhases, type Phase } from './phases.js';
 import { STORE_NAMES, type StoreName } from './stores.js';
 
+const SUBJECTS = ['phases', 'apiserver', 'pages', 'registrations', 'events'] as const;
+
 export interface BenchOptions {
-  readonly what: 'phases' | 'apiserver' | 'pages' | 'registrations';
+  readonly what: (typeof SUBJECTS)[number];
   readonly stores: readonly StoreName[];
   readonly phases: readonly Phase[];
   readonly repetitions: number;
@@ -22,12 +24,13 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
   npm run bench -- apiserver    through a real kube-apiserver per store
   npm run bench -- pages        200 000 objects walked in pages of 500, with the limits that have to hold
   npm run bench -- registrations  people registered on a harikube up, and what one of them is told beside 10 000 Tenants
+  npm run bench -- events       events through one trigger of a harikube up: how many a second, and how late
 
 --stores A,B       of ${STORE_NAMES.join(', ')}
 --phases A,B       of create@N, get@N, list@N with N clients; default ${DEFAULT_PHASES}
 --repetitions N    default 3 (apiserver: 1)
 --seconds S        of each phase; default 2.5 (apiserver: 30)
---objects N        of pages; default 200000
+--objects N        of pages; default 200000; of events; default 10000
 --tenants N        of registrations; default 10000, 0: only register
 `;
 
@@ -35,14 +38,16 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
 export function parseOptions(args: readonly string[]): BenchOptions | null {
   const { values, positionals } = parse(args);
   if (values.help) return null;
-  const [what = 'phases', ...more] = positionals;
-  if (more.length > 0 || (what !== 'phases' && what !== 'apiserver' && what !== 'pages' && what !== 'registrations'))
-    throw new UsageError(`${positionals.join(' ')}: there are apiserver, pages and registrations`);
+  const [first = 'phases', ...more] = positionals;
+  const what = SUBJECTS.find((subject) => subject === first);
+  if (more.length > 0 || what === undefined)
+    throw new UsageError(`${positionals.join(' ')}: there are apiserver, pages, registrations and events`);
   const defaults: Record<typeof what, { stores: string; repetitions: string; seconds: string }> = {
     phases: { stores: 'router,etcd,kine,kine-full', repetitions: '3', seconds: '2.5' },
     apiserver: { stores: 'router,etcd,kine', repetitions: '1', seconds: '30' },
     pages: { stores: 'router', repetitions: '1', seconds: '1' },
     registrations: { stores: 'router', repetitions: '1', seconds: '1' },
+    events: { stores: 'router', repetitions: '1', seconds: '1' },
   };
   const phases = parsePhases(values.phases);
   if (phases === null) throw new UsageError(`--phases ${values.phases}: give a list like ${DEFAULT_PHASES}`);
@@ -52,7 +57,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
     phases,
     repetitions: positive('--repetitions', values.repetitions ?? defaults[what].repetitions),
     seconds: positive('--seconds', values.seconds ?? defaults[what].seconds),
-    objects: positive('--objects', values.objects),
+    objects: positive('--objects', values.objects ?? (what === 'events' ? '10000' : '200000')),
     tenants: values.tenants === '0' ? 0 : positive('--tenants', values.tenants),
   };
 }
@@ -67,7 +72,7 @@ function parse(args: readonly string[]) {
         phases: { type: 'string', default: DEFAULT_PHASES },
         repetitions: { type: 'string' },
         seconds: { type: 'string' },
-        objects: { type: 'string', default: '200000' },
+        objects: { type: 'string' },
         tenants: { type: 'string', default: '10000' },
         help: { type: 'boolean', default: false },
       },

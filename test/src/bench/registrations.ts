@@ -7,6 +7,7 @@ import { freePort } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 import { UpProcess } from '../e2e/up-process.js';
 import { until } from '../e2e/until.js';
+import { atOnce, mean, quantile } from './load.js';
 import { table } from './table.js';
 
 const WARM_UP = 10;
@@ -124,20 +125,6 @@ async function inTurn(count: number, work: (index: number) => Promise<void>): Pr
   return await atOnce(1, count, work);
 }
 
-async function atOnce(callers: number, count: number, work: (index: number) => Promise<void>): Promise<number[]> {
-  const times: number[] = [];
-  let next = 0;
-  const caller = async (): Promise<void> => {
-    for (let index = next++; index < count; index = next++) {
-      const began = performance.now();
-      await work(index);
-      times.push(performance.now() - began);
-    }
-  };
-  await Promise.all(Array.from({ length: callers }, caller));
-  return times;
-}
-
 async function register(client: KubeClient, name: string): Promise<void> {
   await client.raw('POST', `/apis/${AGGREGATED_API_VERSION}/registrations`, undefined, {
     apiVersion: AGGREGATED_API_VERSION,
@@ -182,13 +169,4 @@ export function registrationsTables({ oneCaller, manyCallers, perSecond, authori
   );
   const made = `Tenants made ready, ${MAKERS} creates at once: ${tenantsPerSecond.toFixed(1)} per second.`;
   return [registrations, asked, made].join('\n\n');
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }

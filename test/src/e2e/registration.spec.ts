@@ -17,8 +17,10 @@ import { ConnectionError, KubeClient, StatusError } from '@harikube/kube';
 import { Binaries, freePort, isRunning, parseIdentity, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { answerOf } from './answer.js';
+import { expectMailed } from './caught-mails.js';
 import { eventually } from './eventually.js';
 import { Kubectl } from './kubectl.js';
+import { seeded } from './seeded.js';
 import { UpProcess } from './up-process.js';
 import { expectWhole, removeTenants } from './whole-registrations.js';
 import { until } from './until.js';
@@ -205,7 +207,7 @@ describe('a registration', () => {
   );
 
   it(
-    'succeeds for each of two hundred by twenty callers at once, and goes with its Tenant',
+    'succeeds for each of two hundred by twenty callers at once, is welcomed by one mail, and goes with its Tenant',
     async () => {
       await removeTenants(client);
       const names: string[] = [];
@@ -220,6 +222,8 @@ describe('a registration', () => {
       expect(names.length).toBe(200);
       await until(client, REGISTRATION_REQUESTS, (requests) => requests.size === 0);
       await expectWhole(client, names);
+      const addresses = Array.from({ length: 200 }, (_, index) => `many-${index}@example.com`);
+      expect(await expectMailed(client, data, addresses)).toBe(0);
       await removeTenants(client, 200);
     },
     8 * MINUTES,
@@ -250,10 +254,10 @@ describe('a registration', () => {
   );
 
   it(
-    'ends in a right answer while one process after another is killed',
+    'ends in a right answer and a mail while one process after another is killed',
     async () => {
       await removeTenants(client);
-      const KILLS = 30;
+      const KILLS = 40;
       let kills = 0;
       let isOver = false;
       const done: string[] = [];
@@ -293,7 +297,8 @@ describe('a registration', () => {
       }
       isOver = true;
       await callers;
-      expect(victims.size).toBeGreaterThanOrEqual(6);
+      for (const name of ['router', 'kube-apiserver', 'watch-trigger', 'email-function']) expect(victims.get(name)).toBeGreaterThan(0);
+      expect(victims.size).toBeGreaterThanOrEqual(8);
       await until(client, REGISTRATION_REQUESTS, (requests) => requests.size === 0, { seconds: 120 });
       const tenants = (await client.list(TENANTS, {})).items;
       const registered = tenants.map(({ metadata }) => metadata.annotations?.[REGISTRATION_ANNOTATION]);
@@ -302,18 +307,13 @@ describe('a registration', () => {
         client,
         tenants.map(({ metadata }) => String(metadata.name)),
       );
+      await expectMailed(
+        client,
+        data,
+        done.map((name) => `${name}@example.com`),
+        180,
+      );
     },
     15 * MINUTES,
   );
 });
-
-/** Numbers from 0 to 1 that are the same at every run (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}

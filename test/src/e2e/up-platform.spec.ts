@@ -8,6 +8,7 @@ import { GROUP, REGISTRATION_EMAIL_TEMPLATE } from '@harikube/crds';
 import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { type Env, readEnv } from '@harikube/platform';
 import { type Answer, answerOf } from './answer.js';
+import { launchBrowser } from './browser.js';
 import { Kubectl } from './kubectl.js';
 import { UpProcess } from './up-process.js';
 
@@ -85,7 +86,7 @@ describe('the platform on a laptop', () => {
       )
       .join('\n');
     expect(screen).toContain(`export KUBECONFIG=${join(data, 'kubeconfig')}`);
-    expect(screen).toMatch(/kubectl create registrationrequest jane .*\\\n.*\\\n.*--postal-code \S+\n*$/);
+    expect(screen).toMatch(/kubectl create registrationrequest jane .*\\\n.*\\\n.*--postal-code \S+\n\n.*http:\/\/127\.0\.0\.1:\d+\/\n*$/);
   });
 
   it(
@@ -105,6 +106,45 @@ describe('the platform on a laptop', () => {
         await kubectl.read(['get', 'user', user, '-n', namespace, '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}']),
       ).toBe('True');
       expect(await kubectl.read(['get', 'emails', '-n', namespace, '-o', 'jsonpath={.items[0].spec.body}'])).toContain('Dear Jane Doe');
+    },
+    2 * MINUTES,
+  );
+
+  it(
+    'sends the mail that welcomes the user, says so in its columns, and shows it in a browser',
+    async () => {
+      const { namespace } = await userOf('jane');
+      await kubectl.succeed(['wait', 'email', '--all', '-n', namespace, '--for=jsonpath={.status.sentTimestamp}', '--timeout=60s']);
+      const columns = (await kubectl.read(['get', 'emails', '-n', namespace])).split('\n').map((line) => line.split(/ {2,}/));
+      expect(columns[0]).toEqual(['NAME', 'EMAIL', 'SUBJECT', 'SENT', 'ERROR', 'AGE']);
+      expect(columns[1]?.slice(1, 3)).toEqual(['jane@example.com', 'Welcome to the Example Webshop']);
+      expect(columns[1]?.[3]).toMatch(/^\d+s$/);
+      const box = /http:\S+/.exec(up.output.findLast((line) => line.includes('read the mail')) ?? '')?.[0] ?? '';
+      const browser = await launchBrowser(env);
+      try {
+        const wrong: string[] = [];
+        const page = await browser.newPage();
+        await page.setViewport({ width: 900, height: 760, deviceScaleFactor: 1 });
+        page.on('console', (message) => {
+          if (message.type() === 'error') wrong.push(message.text());
+        });
+        page.on('requestfailed', (failed) => wrong.push(failed.url()));
+        await page.goto(box);
+        const click = await page.waitForSelector('::-p-text(Welcome to the Example Webshop)', { timeout: 20_000 });
+        await Promise.all([page.waitForNavigation(), click?.click()]);
+        const html = await page.waitForSelector('iframe');
+        const frame = await html?.contentFrame();
+        await frame?.waitForSelector('p');
+        expect(await frame?.evaluate('document.body.innerText')).toMatch(/Dear Jane Doe,\s+your account is ready/);
+        expect(await page.evaluate('document.querySelector("pre").textContent')).toMatch(/Dear Jane Doe,\s+your account is ready/);
+        expect(await page.evaluate('document.body.innerText')).toContain('jane@example.com');
+        expect(wrong).toEqual([]);
+        // The picture in docs/ is this one.
+        const pictures = env['HARIKUBE_PICTURES'] ?? dirname(data);
+        await page.screenshot({ path: join(pictures, 'welcome-mail.png'), fullPage: true });
+      } finally {
+        await browser.close();
+      }
     },
     2 * MINUTES,
   );
@@ -155,7 +195,7 @@ describe('the platform on a laptop', () => {
       for (const part of ['router', 'kube-apiserver', 'kube-controller-manager', 'platform', 'aggregated API', 'webhooks']) {
         expect(out).toMatch(new RegExp(`^ {2}ok {4}${part} `, 'm'));
       }
-      expect(out).toMatch(/tenants: 1, users: 1, emails: 1; registrations: 0 running/);
+      expect(out).toMatch(/tenants: 1, users: 1, emails: 1; registrations: 0 running, 0 failed; triggers: 1 of 1 ready/);
       expect([code, out.includes('FAIL')]).toEqual([0, false]);
     },
     MINUTES,
@@ -200,7 +240,8 @@ describe('the platform on a laptop', () => {
       await rm(join(data, 'ports.json'));
       up = await UpProcess.start(data, port, env, '--separate');
       const { code, out } = await status();
-      for (const part of ['admission-webhook', 'api-server', 'registration-controller', 'tenant-controller', 'user-controller']) {
+      const parts = ['admission-webhook', 'api-server', 'registration-controller', 'tenant-controller', 'user-controller'];
+      for (const part of [...parts, 'watch-trigger', 'email-function', 'mail-catcher']) {
         expect(out).toMatch(new RegExp(`^ {2}ok {4}${part} `, 'm'));
       }
       expect(code).toBe(0);

@@ -1,0 +1,200 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { API_VERSION, type Email, EMAILS, HTTP_TRIGGERS, type HTTPTrigger } from '@harikube/crds';
+import { KubeClient } from '@harikube/kube';
+import { watchTriggerManifests } from '@harikube/watch-trigger';
+import { EventReceiver, type ReceivedRequest } from './event-receiver.js';
+import { eventually } from './eventually.js';
+import { ProgramProcess } from './program-process.js';
+import { RunningCluster } from './running-cluster.js';
+import { seeded } from './seeded.js';
+import { until } from './until.js';
+
+const PLATFORM = 'harikube-system';
+const OBJECTS = 2500;
+const WRITERS = 16;
+const KILL_AFTER_MS = 3000;
+
+let cluster: RunningCluster;
+let client: KubeClient;
+let receiver: EventReceiver;
+let flags: string[];
+
+function launch(...more: string[]): ProgramProcess {
+  return ProgramProcess.launch({ name: 'trigger', args: [...flags, ...more], logFile: join(cluster.folder, 'trigger.log') });
+}
+
+/** Everything that happens to Emails from now on, by a watch of the test's own: revisions by object. */
+class Happened {
+  readonly events: { readonly uid: string; readonly resourceVersion: string; readonly type: string }[] = [];
+  readonly #stop = new AbortController();
+  #done: Promise<void> = Promise.resolve();
+
+  static async start(): Promise<Happened> {
+    const happened = new Happened();
+    const { metadata } = await client.list(EMAILS, { limit: 1 });
+    happened.#done = happened.#run(metadata.resourceVersion ?? '');
+    return happened;
+  }
+
+  async #run(from: string): Promise<void> {
+    const { signal } = this.#stop;
+    try {
+      for await (const { type, object } of client.watch(EMAILS, { resourceVersion: from, signal, idleLimitMs: 300_000 })) {
+        if (type === 'ERROR') throw new Error('the watch of the test was broken off');
+        const { uid = '', resourceVersion = '' } = (object as Email).metadata;
+        this.events.push({ uid, resourceVersion, type });
+      }
+      throw new Error('the server ended the watch of the test');
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#done;
+  }
+}
+
+function emailOf(index: number): Email {
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Email',
+    metadata: { name: `mail-${index}`, namespace: 'default' },
+    spec: { toAddress: `user-${index}@example.com`, fromName: 'Shop', fromAddress: 'shop@example.com', subject: 'Hello', body: 'Hello' },
+  };
+}
+
+/** Created, changed twice and deleted: four events. */
+async function liveAndDie(index: number): Promise<void> {
+  const name = `mail-${index}`;
+  await client.create(EMAILS, emailOf(index));
+  for (const round of ['one', 'two']) {
+    await client.patch(EMAILS, name, 'default', { metadata: { labels: { round } } }, { type: 'merge' });
+  }
+  await client.delete(EMAILS, name, 'default');
+}
+
+function triggerOf(more: Partial<HTTPTrigger['spec']> = {}): object {
+  return {
+    apiVersion: 'triggers.harikube.info/v1',
+    kind: 'HTTPTrigger',
+    metadata: { name: 'all-emails', namespace: PLATFORM },
+    spec: {
+      resource: { apiVersion: API_VERSION, kind: 'Email' },
+      concurrency: 32,
+      url: { static: `${receiver.url}/events` },
+      body: { template: '{{ toJson . }}' },
+      delivery: { timeout: '5s', retries: 5 },
+      retryPolicy: { initialDelay: '50ms', maxDelay: '1s' },
+      ...more,
+    },
+  };
+}
+
+const header = ({ headers }: ReceivedRequest, name: string): string => String(headers[name]);
+const idOf = (request: ReceivedRequest): string => header(request, 'ce-id');
+
+beforeAll(async () => {
+  cluster = await RunningCluster.start({ name: 'trigger-kills', store: 'router' });
+  await cluster.installCrds();
+  await cluster.kubectl.succeed(['create', 'namespace', PLATFORM]);
+  const manifests = join(cluster.folder, 'watch-trigger.json');
+  await writeFile(manifests, JSON.stringify({ apiVersion: 'v1', kind: 'List', items: watchTriggerManifests({ namespace: PLATFORM }) }));
+  await cluster.kubectl.succeed(['apply', '--server-side', '-f', manifests]);
+  receiver = await EventReceiver.start();
+  cluster.beforeStop(() => receiver.close());
+  client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'harikube-test' });
+  cluster.beforeStop(() => client.close());
+  flags = [
+    `--kubeconfig=${await cluster.accountKubeconfig(PLATFORM, 'watch-trigger')}`,
+    `--namespace=${PLATFORM}`,
+    '--health-probe-bind-address=0',
+    '--allowed-targets=127.0.0.0/8',
+  ];
+}, 900_000);
+
+afterAll(() => cluster.stop(), 60_000);
+
+describe('a trigger whose program is killed again and again', () => {
+  it('delivers every event, those of an object in order, and a repeat under the id of the first', async () => {
+    const random = seeded(20261126);
+    const accepted: ReceivedRequest[] = [];
+    receiver.respond = (request, response) => {
+      // One of twenty fails, in one way or another.
+      const draw = random();
+      if (draw < 0.02) response.writeHead(503, { 'retry-after': '0' }).end();
+      else if (draw < 0.04) response.writeHead(500).end('no');
+      else if (draw < 0.05) response.destroy();
+      else {
+        accepted.push(request);
+        response.end();
+      }
+    };
+    await client.create(HTTP_TRIGGERS, triggerOf() as HTTPTrigger);
+    let program = launch();
+    await until(client, HTTP_TRIGGERS, (triggers) =>
+      [...triggers.values()].some(
+        ({ status }) => status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true,
+      ),
+    );
+    const happened = await Happened.start();
+    let isOver = false;
+    const left = Array.from({ length: OBJECTS }, (_, index) => index);
+    const writer = async (): Promise<void> => {
+      for (let index = left.pop(); index !== undefined; index = left.pop()) await liveAndDie(index);
+    };
+    const written = Promise.all(Array.from({ length: WRITERS }, writer)).finally(() => (isOver = true));
+    let kills = 0;
+    while (!isOver || kills < 5) {
+      await Promise.race([delay(KILL_AFTER_MS), isOver ? delay(KILL_AFTER_MS) : written]);
+      await program.kill();
+      kills++;
+      program = launch();
+    }
+    await written;
+    await eventually(
+      () => Promise.resolve(happened.events.length),
+      (events) => events === 4 * OBJECTS,
+    );
+    const wanted = new Set(happened.events.map(({ uid, resourceVersion, type }) => `${uid} ${resourceVersion} ${type}`));
+    const told = (): Set<string> =>
+      new Set(
+        accepted.map((request) => {
+          const { metadata } = JSON.parse(request.body) as Email;
+          return `${metadata.uid} ${header(request, 'ce-resourceversion')} ${header(request, 'ce-type').split('.').at(-1)?.toUpperCase()}`;
+        }),
+      );
+    await receiver.until(() => accepted.length >= 4 * OBJECTS && told().size >= wanted.size, 120);
+    await happened.close();
+    expect(await program.stop()).toBe(0);
+
+    // The set delivered is the set that happened.
+    expect(told()).toEqual(wanted);
+    // An id says which event it is, and there is one for each.
+    const eventOf = new Map<string, string>();
+    for (const request of receiver.requests) {
+      const event = ['ce-subject', 'ce-resourceversion', 'ce-type'].map((name) => header(request, name)).join(' ');
+      expect(eventOf.get(idOf(request)) ?? event).toBe(event);
+      eventOf.set(idOf(request), event);
+    }
+    expect(eventOf.size).toBe(wanted.size);
+    // The first time that an event was accepted comes after that of the event before it.
+    const last = new Map<string, bigint>();
+    const seen = new Set<string>();
+    for (const request of accepted) {
+      if (seen.has(idOf(request))) continue;
+      seen.add(idOf(request));
+      const subject = header(request, 'ce-subject');
+      const revision = BigInt(header(request, 'ce-resourceversion'));
+      expect(revision > (last.get(subject) ?? 0n)).toBe(true);
+      last.set(subject, revision);
+    }
+    expect(kills).toBeGreaterThanOrEqual(5);
+    // Events were repeated: the program was killed with some on their way.
+    expect(accepted.length).toBeGreaterThan(wanted.size);
+  }, 600_000);
+});
