@@ -123,7 +123,7 @@ class Followed<T extends KubeObject> {
     this.#name = name;
     this.#clock = clock;
     this.known = this.#becomesKnown.promise;
-    const factory = new InformerFactory(client, { clock, logger });
+    const factory = new InformerFactory(client, { clock, logger: logger?.child({ ...name }) });
     this.#informer = factory.informer(resource, { namespace: name.namespace, fieldSelector: `metadata.name=${name.name}` });
     const tell = (): void => this.#tell();
     this.#informer.addHandler({ onAdd: tell, onUpdate: tell, onDelete: tell });
