@@ -168,6 +168,19 @@ describe('TriggerSender', () => {
     expect(new Set(target.received.map(({ socket }) => socket)).size).toBe(2);
   });
 
+  it('resolves a name again after a thousand requests on a connection', async () => {
+    let resolved = 0;
+    const resolve = async (): Promise<string[]> => {
+      resolved++;
+      return ['127.0.0.1'];
+    };
+    const addresses = new AddressPolicy({ allowedTargets: ['127.0.0.1'], resolve });
+    const sender = senderOf({ url: { static: `http://busy.example.com:${target.port}/` } }, { addresses });
+    for (let count = 0; count < 1002; count++)
+      expect(await sender.send(sampleEvent(), 1, signal)).toEqual({ outcome: 'delivered', code: 204 });
+    expect([resolved, target.received.length]).toEqual([2, 1002]);
+  });
+
   it('opens no more connections than events may be sent at once', async () => {
     const sender = senderOf({ concurrency: 2 });
     const held: (() => void)[] = [];

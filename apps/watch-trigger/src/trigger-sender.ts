@@ -32,6 +32,8 @@ export interface SenderOptions {
 const TIMEOUT_MS = 10_000;
 /** Below the 5 s after which many servers close a connection that nobody uses. */
 const KEEP_ALIVE_MS = 4000;
+/** Of one connection: then names are resolved again, which may lead elsewhere by now. */
+const REQUESTS_PER_CONNECTION = 1000;
 
 interface TlsAgent {
   readonly tls: TlsOptions;
@@ -164,6 +166,7 @@ export class TriggerSender {
       connections: this.#trigger.spec.concurrency,
       allowH2: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      maxRequestsPerClient: REQUESTS_PER_CONNECTION,
       // `withinTime` limits the whole.
       headersTimeout: 0,
       bodyTimeout: 0,
