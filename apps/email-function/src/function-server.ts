@@ -95,7 +95,7 @@ export async function startFunctionServer(options: FunctionServerOptions): Promi
     close: async () => {
       await watchdog.refuse();
       logger.info('no longer ready, ending soon', { healthcheckIntervalMs: settings.healthcheckIntervalMs });
-      await clock.sleep(settings.healthcheckIntervalMs);
+      if (settings.healthcheckIntervalMs > 0) await clock.sleep(settings.healthcheckIntervalMs);
       await closeServer();
     },
   };

@@ -36,8 +36,23 @@ describe('textOfHtml', () => {
 
   it('takes no longer than the text is long', () => {
     const begin = performance.now();
-    for (const part of ['<', '<a ', '<!--', '</', '<a href="', '<script>', '<a href=x>', '&', '<p>', '< a="', "<b x='"])
-      textOfHtml(part.repeat(60_000));
+    const parts = [
+      '<',
+      '<a ',
+      '<!--',
+      '</',
+      '<a href="',
+      '<script>',
+      '<a href=x>',
+      '<a href=https://x>b</a>',
+      '&',
+      '<p>',
+      '< a="',
+      "<b x='",
+    ];
+    for (const part of parts) textOfHtml(part.repeat(60_000));
+    for (const part of ['a', 'a ', ' ', 'a=', '"', 'a=\'b" ']) textOfHtml(`<a ${part.repeat(120_000)}>b</a>`);
+    for (const part of [' ', '\n', ' \n', '\u00a0']) textOfHtml(`<pre>${part.repeat(120_000)}</pre>`);
     expect(performance.now() - begin).toBeLessThan(5000);
   });
 });

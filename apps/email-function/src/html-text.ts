@@ -46,12 +46,13 @@ export function textOfHtml(html: string): string {
 class HtmlReader {
   readonly #html: string;
   readonly #small: string;
-  #out = '';
+  /** A text that grows by parts and is looked at between them would be copied each time. */
+  readonly #parts: string[] = [];
   /** Line breaks that are due before the next word. */
   #breaks = 0;
   #isBlankDue = false;
   #preformatted = 0;
-  readonly #links: { readonly address: string; readonly start: number }[] = [];
+  #link: { readonly address: string; readonly start: number } | null = null;
 
   constructor(html: string) {
     this.#html = html;
@@ -67,7 +68,12 @@ class HtmlReader {
       at = this.#tag(open);
     }
     this.#text(this.#html.slice(at));
-    return this.#out.replace(/[ \t]+\n/g, '\n').trim();
+    return this.#parts
+      .join('')
+      .split('\n')
+      .map((line) => line.trimEnd())
+      .join('\n')
+      .trim();
   }
 
   /** Takes what begins with a `<`, and returns where it ends. */
@@ -89,13 +95,16 @@ class HtmlReader {
   }
 
   #open(name: string, attributes: string): void {
-    if (name === 'br') this.#out += '\n';
+    if (name === 'br') this.#parts.push('\n');
     else if (name === 'hr') this.#block(2, '---');
     else if (name === 'img') this.#text(attributeOf(attributes, 'alt'));
     else if (name === 'li') this.#block(1, '- ');
     else if (name === 'td' || name === 'th') this.#isBlankDue = true;
-    else if (name === 'a') this.#links.push({ address: attributeOf(attributes, 'href'), start: this.#out.length });
-    else this.#edge(name);
+    else if (name === 'a') {
+      // One within another is not possible in HTML.
+      this.#endLink();
+      this.#link = { address: attributeOf(attributes, 'href'), start: this.#parts.length };
+    } else this.#edge(name);
     if (name === 'pre') this.#preformatted++;
   }
 
@@ -117,9 +126,10 @@ class HtmlReader {
   }
 
   #endLink(): void {
-    const link = this.#links.pop();
-    if (link === undefined || !/^(?:https?|mailto|tel):/i.test(link.address)) return;
-    const shown = this.#out.slice(link.start).trim();
+    const link = this.#link;
+    this.#link = null;
+    if (link === null || !/^(?:https?|mailto|tel):/i.test(link.address)) return;
+    const shown = this.#parts.slice(link.start).join('').trim();
     const address = link.address.replace(/^(?:mailto|tel):/i, '');
     if (shown !== address && shown !== link.address) this.#text(shown === '' ? address : ` (${address})`);
   }
@@ -137,11 +147,12 @@ class HtmlReader {
   }
 
   #write(text: string): void {
-    if (this.#out !== '' && this.#breaks > 0) this.#out += '\n'.repeat(this.#breaks);
-    else if (this.#isBlankDue && this.#out !== '' && !/\s$/.test(this.#out.slice(-1))) this.#out += ' ';
+    const last = this.#parts.at(-1);
+    if (last !== undefined && this.#breaks > 0) this.#parts.push('\n'.repeat(this.#breaks));
+    else if (last !== undefined && this.#isBlankDue && !/\s/.test(last.slice(-1))) this.#parts.push(' ');
     this.#breaks = 0;
     this.#isBlankDue = false;
-    this.#out += text;
+    this.#parts.push(text);
   }
 
   /** Behind the `>` that ends a tag, which is none within quotes. */
@@ -163,7 +174,8 @@ class HtmlReader {
 }
 
 function attributeOf(attributes: string, name: string): string {
-  for (const match of attributes.matchAll(/([a-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))/gi)) {
+  // A name is looked at from its begin alone: from each of its letters it would take the square of its length.
+  for (const match of attributes.matchAll(/(?<![a-z-])([a-z-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))/gi)) {
     if (match[1]?.toLowerCase() === name) return decoded(match[2] ?? match[3] ?? match[4] ?? '').trim();
   }
   return '';

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 
-/** A reply of one or more lines, to say nothing, or to break the connection. */
-export type SmtpStep = string | 'hang' | 'drop';
+/** A reply of one or more lines; `hang`: to say nothing; `drop`: to break the connection. */
+export type SmtpStep = string;
 
 export interface SmtpScript {
   readonly greeting?: SmtpStep;
