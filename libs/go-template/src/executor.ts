@@ -1,17 +1,52 @@
-// Walks the tree as Go's text/template/exec.go (1.26) does, with a bound on steps and on the output, so that no template holds up the process.
+// Walks the trees as Go's text/template/exec.go (1.26) does, with bounds on steps, time and output, so that no template holds up the process. A missing
+// key is an error, as with Go's option missingkey=error.
 
 import { printed } from './format.js';
-import { FUNCTIONS } from './functions.js';
-import { type Branch, type Command, type Identifier, type Operand, type Pipe, shownNode, type Statement } from './node.js';
+import {
+  type Branch,
+  type Chain,
+  type Command,
+  type Identifier,
+  type Operand,
+  type Pipe,
+  shownNode,
+  type ShownNode,
+  type Statement,
+  type TemplateCall,
+  type Variable,
+} from './node.js';
 import { quoted } from './quote.js';
-import { FunctionError, type TemplateFunction } from './template-function.js';
-import { elementOf, entryOf, isDictionary, isList, isTrue, keysOf, sortedKeys, typeName, type Value, valueOf } from './value.js';
+import { FunctionError, type ParameterType, type TemplateFunction } from './template-function.js';
+import {
+  elementOf,
+  entryOf,
+  isDictionary,
+  isList,
+  isTrue,
+  keysOf,
+  made,
+  sortedKeys,
+  typeName,
+  TypedValue,
+  type Value,
+  valueOf,
+  weightOf,
+} from './value.js';
 
-const MAX_OUTPUT_BYTES = 1024 * 1024;
-/** Nodes that are visited, and pieces of text that functions read or make. An ordinary mail takes some hundred. */
-const MAX_STEPS = 200_000;
 /** As much text as one step handles. */
 const STEP_BYTES = 64;
+/** Blocks and templates within each other: they are walked by recursion. Go's bound is 100 000 templates. */
+const MAX_DEPTH = 1000;
+/** How many steps are made between two looks at the clock. */
+const STEPS_PER_LOOK = 256;
+
+export interface Limits {
+  /** Bytes of UTF-8. */
+  readonly outputBytes: number;
+  /** Nodes that are visited, and pieces of text that functions read or make. An ordinary mail takes some hundred. */
+  readonly steps: number;
+  readonly milliseconds: number;
+}
 
 /** A value that is kept. Go says more precisely what is wrong with one that was not looked at yet: its type is `interface {}` until then. */
 interface Slot {
@@ -30,46 +65,77 @@ type Flow = 'next' | 'break' | 'continue';
 const NONE = Symbol('none');
 type Final = Value | typeof NONE;
 
+/** What a function or a method is called with. */
+interface Call {
+  readonly name: string;
+  readonly rest: readonly Operand[];
+  readonly final: Final;
+  /** What an error of the function itself is about. */
+  readonly node: ShownNode;
+}
+
+/** These are no entries of a table: they do not evaluate all of their operands, or look at them first. */
+const SPECIAL = ['and', 'or', 'call'];
+
+export function isSpecialFunction(name: string): boolean {
+  return SPECIAL.includes(name);
+}
+
 export class Executor {
   readonly #text: string;
+  /** Of the text, in every place that an error names. */
   readonly #name: string;
+  readonly #templates: ReadonlyMap<string, readonly Statement[]>;
   readonly #functions: ReadonlyMap<string, TemplateFunction>;
-  readonly #bindings: Binding[];
+  readonly #limits: Limits;
+  readonly #deadline: number;
   readonly #root: Slot;
   readonly #output: string[] = [];
+  /** The template that runs. */
+  #running: string;
+  #bindings: Binding[];
   #outputBytes = 0;
   #steps = 0;
-  /** How long the texts of lists and maps are that functions were given. */
-  readonly #sizes = new WeakMap<object, number>();
+  #nextLook = STEPS_PER_LOOK;
+  #depth = 0;
   /** The one that an error is about. */
-  #node: { readonly position: number; readonly shown: () => string };
+  #node: ShownNode = { type: 'dot', position: 0 };
 
   constructor(options: {
     readonly text: string;
     readonly name: string;
+    readonly templates: ReadonlyMap<string, readonly Statement[]>;
     readonly functions: ReadonlyMap<string, TemplateFunction>;
     readonly data: unknown;
+    readonly limits: Limits;
   }) {
     this.#text = options.text;
     this.#name = options.name;
+    this.#templates = options.templates;
     this.#functions = options.functions;
-    this.#node = { position: 0, shown: () => '' };
-    this.#root = concrete(valueOf(options.data));
+    this.#limits = options.limits;
+    this.#deadline = performance.now() + options.limits.milliseconds;
+    this.#running = options.name;
+    this.#root = concrete(valueOf(options.data) ?? undefined);
     this.#bindings = [{ name: '$', slot: this.#root }];
   }
 
   /** Throws what is wrong. */
-  run(statements: readonly Statement[]): string {
-    this.#block(this.#root, statements);
+  run(): string {
+    this.#block(this.#root, this.#templates.get(this.#name) ?? []);
     return this.#output.join('');
   }
 
   #block(dot: Slot, statements: readonly Statement[]): Flow {
+    if (this.#depth >= MAX_DEPTH) return this.#fail(`exceeded maximum template depth (${MAX_DEPTH})`);
+    this.#depth++;
+    let flow: Flow = 'next';
     for (const statement of statements) {
-      const flow = this.#statement(dot, statement);
-      if (flow !== 'next') return flow;
+      flow = this.#statement(dot, statement);
+      if (flow !== 'next') break;
     }
-    return 'next';
+    this.#depth--;
+    return flow;
   }
 
   #statement(dot: Slot, statement: Statement): Flow {
@@ -81,11 +147,14 @@ export class Executor {
       case 'action': {
         const value = this.#pipeline(dot, statement.pipe);
         if (statement.pipe.declared.length === 0) {
-          this.#node = { position: statement.position, shown: () => `{{${shownNode(statement.pipe)}}}` };
-          this.#write(printed(value));
+          this.#node = statement;
+          this.#write(this.#guarded(() => printed(value)));
         }
         return 'next';
       }
+      case 'template':
+        this.#template(dot, statement);
+        return 'next';
       case 'break':
       case 'continue':
         return statement.type;
@@ -99,6 +168,20 @@ export class Executor {
       case 'range':
         return this.#scoped(() => this.#range(dot, statement));
     }
+  }
+
+  /** The other template sees its dot and none of the variables here. */
+  #template(dot: Slot, call: TemplateCall): void {
+    this.#node = call;
+    const statements = this.#templates.get(call.name) ?? this.#fail(`template ${quoted(call.name)} not defined`);
+    if (this.#depth >= MAX_DEPTH) this.#fail(`exceeded maximum template depth (${MAX_DEPTH})`);
+    const slot = concrete(call.pipe === null ? undefined : this.#pipeline(dot, call.pipe));
+    const [running, bindings] = [this.#running, this.#bindings];
+    this.#running = call.name;
+    this.#bindings = [{ name: '$', slot }];
+    this.#block(slot, statements);
+    this.#running = running;
+    this.#bindings = bindings;
   }
 
   /** Variables end with the block that declares them. */
@@ -119,7 +202,10 @@ export class Executor {
       const flow = this.#scoped(() => this.#block(element, range.body));
       if (flow === 'break') break;
     }
-    return isEmpty ? this.#block(dot, range.otherwise) : 'next';
+    if (!isEmpty) return 'next';
+    // A break in what stands for an empty loop leaves this loop in Go, a continue goes on with the one around.
+    const flow = this.#block(dot, range.otherwise);
+    return flow === 'break' ? 'next' : flow;
   }
 
   *#elements(over: Value, { declared }: Pipe): Generator<[Value, Slot]> {
@@ -132,7 +218,7 @@ export class Executor {
       if (declared.length > 1) this.#fail(`can't use ${over} to iterate over more than one variable`);
       for (let count = 0n; count < over; count++) yield [undefined, concrete(count)];
     } else if (over !== undefined && over !== null) {
-      this.#fail(`range can't iterate over ${printed(over)}`);
+      this.#fail(`range can't iterate over ${this.#guarded(() => printed(over))}`);
     }
   }
 
@@ -166,26 +252,26 @@ export class Executor {
 
   #command(dot: Slot, command: Command, final: Final): Value {
     const { first, rest } = command;
-    const hasArguments = rest.length > 0 || final !== NONE;
+    const call: Pick<Call, 'rest' | 'final'> = { rest, final };
     switch (first.type) {
       case 'field':
         this.#at(first);
-        return this.#fields(dot, first.fields, hasArguments);
+        return this.#fields(dot, dot, { node: first, fields: first.fields, ...call });
       case 'chain':
-        return this.#chain(dot, first, hasArguments);
+        return this.#chain(dot, first, call);
       case 'identifier':
         this.#at(first);
-        return this.#call(dot, first, { rest, final, node: command });
+        return this.#function(dot, first, { ...call, node: command });
       case 'variable':
-        return this.#variable(first, hasArguments);
+        return this.#variable(dot, first, call);
       case 'pipe':
-        this.#refuseArguments(first, hasArguments);
+        this.#refuseArguments(first, hasArguments(call));
         return this.#pipeline(dot, first);
       default:
         this.#at(first);
-        this.#refuseArguments(first, hasArguments);
+        this.#refuseArguments(first, hasArguments(call));
         if (first.type === 'nil') return this.#fail('nil is not a command');
-        return first.type === 'dot' ? dot.value : first.value;
+        return first.type === 'dot' ? dot.value : this.#constant(first);
     }
   }
 
@@ -193,17 +279,22 @@ export class Executor {
     if (hasArguments) this.#fail(`can't give argument to non-function ${shownNode(node)}`);
   }
 
-  #chain(dot: Slot, chain: Extract<Operand, { type: 'chain' }>, hasArguments: boolean): Value {
-    this.#at(chain);
-    const value = this.#argument(dot, chain.of);
-    return this.#fields(concrete(value ?? undefined), chain.fields, hasArguments);
+  /** A constant where any type will do. */
+  #constant(constant: Extract<Operand, { type: 'bool' | 'number' | 'string' }>): Value {
+    return constant.value ?? this.#fail(`${shownNode(constant)} overflows int`);
   }
 
-  #variable(variable: Extract<Operand, { type: 'variable' }>, hasArguments: boolean): Value {
+  #chain(dot: Slot, chain: Chain, call: Pick<Call, 'rest' | 'final'>): Value {
+    this.#at(chain);
+    const value = this.#argument(dot, chain.of, 'interface {}');
+    return this.#fields(dot, concrete(value ?? undefined), { node: chain, fields: chain.fields, ...call });
+  }
+
+  #variable(dot: Slot, variable: Variable, call: Pick<Call, 'rest' | 'final'>): Value {
     this.#at(variable);
     const { slot } = this.#binding(variable.name);
-    if (variable.fields.length > 0) return this.#fields(slot, variable.fields, hasArguments);
-    this.#refuseArguments(variable, hasArguments);
+    if (variable.fields.length > 0) return this.#fields(dot, slot, { node: variable, fields: variable.fields, ...call });
+    this.#refuseArguments(variable, hasArguments(call));
     return slot.value;
   }
 
@@ -215,116 +306,168 @@ export class Executor {
     this.#binding(name).slot = slot;
   }
 
-  #fields(receiver: Slot, fields: readonly string[], hasArguments: boolean): Value {
+  #fields(
+    dot: Slot,
+    receiver: Slot,
+    { node, fields, ...call }: { readonly node: ShownNode; readonly fields: readonly string[] } & Pick<Call, 'rest' | 'final'>,
+  ): Value {
     let slot = receiver;
-    for (const [place, field] of fields.entries()) {
-      slot = unseen(this.#field(slot, field, hasArguments && place === fields.length - 1));
+    for (const [place, name] of fields.entries()) {
+      const isLast = place === fields.length - 1;
+      slot = unseen(this.#field(dot, slot, { node, name, ...(isLast ? call : WITHOUT_ARGUMENTS) }));
     }
     return slot.value;
   }
 
-  #field({ value, isInterface }: Slot, field: string, hasArguments: boolean): Value {
-    if (value === undefined) return undefined;
+  #field(dot: Slot, { value, isInterface }: Slot, call: Call): Value {
+    const { name } = call;
+    if (value === undefined) return this.#fail(`nil data; no entry for key ${quoted(name)}`);
     const type = isInterface ? 'interface {}' : typeName(value);
-    if (value === null) return this.#fail(`nil pointer evaluating ${type}.${field}`);
-    if (!isDictionary(value)) return this.#fail(`can't evaluate field ${field} in type ${type}`);
-    if (hasArguments) return this.#fail(`${field} is not a method but has arguments`);
-    return entryOf(value, field);
+    if (value === null) return this.#fail(`nil pointer evaluating ${type}.${name}`);
+    if (value instanceof TypedValue) {
+      const method = value.method(name);
+      if (method !== undefined) return this.#call(dot, method, call);
+    }
+    if (!isDictionary(value)) return this.#fail(`can't evaluate field ${name} in type ${type}`);
+    if (hasArguments(call)) return this.#fail(`${name} is not a method but has arguments`);
+    const entry = entryOf(value, name);
+    return entry === undefined ? this.#fail(`map has no entry for key ${quoted(name)}`) : entry;
   }
 
-  #call(
-    dot: Slot,
-    { name }: Identifier,
-    { rest, final, node }: { readonly rest: readonly Operand[]; readonly final: Final; readonly node: Operand | Command },
-  ): Value {
+  #function(dot: Slot, { name }: Identifier, { rest, final, node }: Omit<Call, 'name'>): Value {
+    const called = this.#functions.get(name);
+    if (called !== undefined) return this.#call(dot, called, { name, rest, final, node });
+    if (!hasArguments({ rest, final })) this.#fail(`wrong number of args for ${name}: want at least 1 got 0`);
+    if (name === 'call') return this.#callNothing(dot, { name, rest, final, node });
+    return this.#andOr(dot, rest, { final, stopsAt: name === 'or' });
+  }
+
+  #call(dot: Slot, called: TemplateFunction, { name, rest, final, node }: Call): Value {
+    const { takes, isVariadic, types = [] } = called;
     const given = rest.length + (final === NONE ? 0 : 1);
-    if (name === 'and' || name === 'or') {
-      if (given === 0) this.#fail(`wrong number of args for ${name}: want at least 1 got 0`);
-      return this.#andOr(dot, rest, { final, stopsAt: name === 'or' });
-    }
-    const called = FUNCTIONS.get(name) ?? this.#functions.get(name);
-    if (called === undefined) return this.#fail(`${quoted(name)} is not a defined function`);
-    if (called.isVariadic && given < called.takes)
-      this.#fail(`wrong number of args for ${name}: want at least ${called.takes} got ${rest.length}`);
-    if (!called.isVariadic && given !== called.takes) this.#fail(`wrong number of args for ${name}: want ${called.takes} got ${given}`);
-    const wantsText = (place: number): boolean => name === 'printf' && place === 0;
-    const args = rest.map((operand, place) => this.#argument(dot, operand, wantsText(place)));
-    if (final !== NONE) args.push(wantsText(args.length) ? this.#needText(final) : final);
-    try {
-      for (const arg of args) this.#charge(arg);
-      const result = called.run(args);
-      this.#charge(result);
-      return result;
-    } catch (error) {
-      if (!(error instanceof FunctionError)) throw error;
-      this.#node = { position: node.position, shown: () => shownNode(node) };
-      return this.#fail(`error calling ${name}: ${error.message}`);
-    }
+    if (isVariadic && given < takes) this.#fail(`wrong number of args for ${name}: want at least ${takes} got ${rest.length}`);
+    if (!isVariadic && given !== takes) this.#fail(`wrong number of args for ${name}: want ${takes} got ${given}`);
+    const typeAt = (place: number): ParameterType => types[place] ?? (isVariadic ? types.at(-1) : undefined) ?? 'interface {}';
+    const args = rest.map((operand, place) => this.#argument(dot, operand, typeAt(place)));
+    if (final !== NONE) args.push(this.#checked(final, typeAt(args.length)));
+    for (const arg of args) this.#charge(arg);
+    const before = this.#node;
+    this.#node = node;
+    const result = this.#guarded(() => called.run(args), `error calling ${name}: `);
+    this.#charge(result);
+    this.#look();
+    this.#node = before;
+    return result;
+  }
+
+  /** No value of a template is a function. */
+  #callNothing(dot: Slot, { name, rest, final, node }: Call): never {
+    const args = rest.map((operand) => this.#argument(dot, operand, 'interface {}'));
+    if (final !== NONE) args.push(final);
+    const [value] = args;
+    const [operand] = rest;
+    this.#node = node;
+    if (value === undefined || value === null) return this.#fail(`error calling ${name}: call of nil`);
+    const shown = operand === undefined ? (typeof value === 'string' ? value : `<${typeName(value)} Value>`) : shownNode(operand);
+    return this.#fail(`error calling ${name}: non-function ${shown} of type ${typeName(value)}`);
   }
 
   #andOr(dot: Slot, rest: readonly Operand[], { final, stopsAt }: { readonly final: Final; readonly stopsAt: boolean }): Value {
     let value: Value;
     for (const operand of rest) {
-      value = this.#argument(dot, operand);
+      value = this.#argument(dot, operand, 'interface {}');
       if (isTrue(value) === stopsAt) return value;
     }
     return final === NONE ? value : final;
   }
 
-  #argument(dot: Slot, operand: Operand, wantsText = false): Value {
+  #argument(dot: Slot, operand: Operand, type: ParameterType): Value {
     this.#at(operand);
-    const checked = (value: Value, isInterface = false): Value => (wantsText ? this.#needText(value, isInterface) : value);
     switch (operand.type) {
       case 'dot':
-        return checked(dot.value, dot.isInterface);
+        return this.#checked(dot.value, type);
       case 'nil':
-        return wantsText ? this.#fail('cannot assign nil to string') : undefined;
+        return nilOf(type, `cannot assign nil to ${type}`, (problem) => this.#fail(problem));
       case 'field':
-        return checked(this.#fields(dot, operand.fields, false), true);
+        return this.#checked(this.#fields(dot, dot, { node: operand, fields: operand.fields, ...WITHOUT_ARGUMENTS }), type);
       case 'variable':
-        return checked(this.#variable(operand, false));
+        return this.#checked(this.#variable(dot, operand, WITHOUT_ARGUMENTS), type);
       case 'chain':
-        return checked(this.#chain(dot, operand, false), true);
+        return this.#checked(this.#chain(dot, operand, WITHOUT_ARGUMENTS), type);
       case 'pipe':
-        return checked(this.#pipeline(dot, operand));
+        return this.#checked(this.#pipeline(dot, operand), type);
       case 'identifier':
-        return checked(this.#call(dot, operand, { rest: [], final: NONE, node: operand }));
+        return this.#checked(this.#function(dot, operand, { ...WITHOUT_ARGUMENTS, node: operand }), type);
       default:
-        if (wantsText && operand.type !== 'string') this.#fail(`expected string; found ${shownNode(operand)}`);
-        return operand.value;
+        return this.#typedConstant(operand, type);
     }
   }
 
-  /** What has to be a string. */
-  #needText(value: Value, isInterface = false): Value {
-    if (typeof value === 'string') return value;
-    if (value === undefined || (value === null && !isInterface)) return this.#fail('invalid value; expected string');
-    return this.#fail(`wrong type for value; expected string; got ${value === null ? 'interface {}' : typeName(value)}`);
+  /** A constant takes the type of its parameter. */
+  #typedConstant(constant: Extract<Operand, { type: 'bool' | 'number' | 'string' }>, type: ParameterType): Value {
+    const expected = (what: string): never => this.#fail(`expected ${what}; found ${shownNode(constant)}`);
+    switch (type) {
+      case 'interface {}':
+        return this.#constant(constant);
+      case 'string':
+        return constant.type === 'string' ? constant.value : expected('string');
+      case 'bool':
+        return constant.type === 'bool' ? constant.value : expected('bool');
+      case 'int':
+      case 'int64':
+        return constant.type === 'number' && constant.integer !== null ? constant.integer : expected('integer');
+      case 'float64':
+        return constant.type === 'number' && constant.float !== null ? constant.float : expected('float');
+      default:
+        return this.#fail(`can't handle ${shownNode(constant)} for arg of type ${type}`);
+    }
   }
 
-  #at(node: Operand): void {
+  /** A value that has to be of a type. */
+  #checked(value: Value, type: ParameterType): Value {
+    if (value === undefined) return nilOf(type, `invalid value; expected ${type}`, (problem) => this.#fail(problem));
+    if (type === 'interface {}') return value;
+    const own = value === null ? 'interface {}' : typeName(value);
+    // What is an int in Go is an int64 here.
+    if (own === type || (own === 'int64' && type === 'int')) return value;
+    return this.#fail(`wrong type for value; expected ${type}; got ${own}`);
+  }
+
+  #at(node: ShownNode): void {
     this.#step();
-    this.#node = { position: node.position, shown: () => shownNode(node) };
+    this.#node = node;
   }
 
   #step(count = 1): void {
     this.#steps += count;
-    if (this.#steps > MAX_STEPS) this.#fail(`it takes more than ${MAX_STEPS} steps`);
+    if (this.#steps > this.#limits.steps) this.#fail(`it takes more than ${this.#limits.steps} steps`);
+    if (this.#steps >= this.#nextLook) this.#look();
   }
 
-  /** What texts cost that functions read and make. */
+  #look(): void {
+    this.#nextLook = this.#steps + STEPS_PER_LOOK;
+    if (performance.now() > this.#deadline) this.#fail(`it takes more than ${this.#limits.milliseconds} milliseconds`);
+  }
+
+  /** What the values cost that functions read and make. */
   #charge(value: Value): void {
-    if (typeof value === 'string') this.#step(Math.floor(value.length / STEP_BYTES));
-    if (typeof value !== 'object' || value === null) return;
-    const size = this.#sizes.get(value) ?? printed(value).length;
-    this.#sizes.set(value, size);
-    this.#step(Math.floor(size / STEP_BYTES));
+    this.#step(Math.floor(weightOf(value, this.#limits.steps * STEP_BYTES) / STEP_BYTES));
   }
 
   #write(text: string): void {
     this.#outputBytes += Buffer.byteLength(text);
-    if (this.#outputBytes > MAX_OUTPUT_BYTES) this.#fail(`the output is larger than ${MAX_OUTPUT_BYTES} bytes`);
+    if (this.#outputBytes > this.#limits.outputBytes) this.#fail(`the output is larger than ${this.#limits.outputBytes} bytes`);
     this.#output.push(text);
+  }
+
+  /** What a function refuses is an error at the node that is at hand. */
+  #guarded<T>(run: () => T, prefix = ''): T {
+    try {
+      return run();
+    } catch (error) {
+      if (!(error instanceof FunctionError)) throw error;
+      return this.#fail(`${prefix}${error.message}`);
+    }
   }
 
   #fail(problem: string): never {
@@ -332,7 +475,28 @@ export class Executor {
     const line = before.split('\n').length;
     const column = Buffer.byteLength(before.slice(before.lastIndexOf('\n') + 1));
     const place = `${this.#name}:${line}:${column}`;
-    throw new Error(`template: ${place}: executing ${quoted(this.#name)} at <${this.#node.shown()}>: ${problem}`);
+    throw new Error(`template: ${place}: executing ${quoted(this.#running)} at <${shownNode(this.#node)}>: ${problem}`);
+  }
+}
+
+const WITHOUT_ARGUMENTS: Pick<Call, 'rest' | 'final'> = { rest: [], final: NONE };
+
+function hasArguments({ rest, final }: Pick<Call, 'rest' | 'final'>): boolean {
+  return rest.length > 0 || final !== NONE;
+}
+
+/** Nil of a type that has one. */
+function nilOf(type: ParameterType, problem: string, fail: (problem: string) => never): Value {
+  switch (type) {
+    case 'interface {}':
+      return undefined;
+    case '[]interface {}':
+    case '[]string':
+      return made([], { type, isNil: true });
+    case 'map[string]interface {}':
+      return made({}, { type, isNil: true });
+    default:
+      return fail(problem);
   }
 }
 

@@ -1,175 +1,475 @@
-// Go's package fmt for the values of a template: %s %d %v %q %t and %f, with the flags - and 0, a width and, for %s and %f, a precision.
+// Go's package fmt for the values of a template.
 
-import { quoted, quotedRune } from './quote.js';
-import { type Dictionary, elementOf, entryOf, isDictionary, isList, sortedKeys, typeName, type Value } from './value.js';
+import { Complex } from './complex.js';
+import { formatFloat, type FloatVerb } from './float.js';
+import { isPrintable, quoted, quotedAscii, quotedRune, quotedRuneAscii } from './quote.js';
+import { FunctionError, MAX_TEXT_LENGTH } from './template-function.js';
+import {
+  type Dictionary,
+  elementOf,
+  entryOf,
+  isDictionary,
+  isList,
+  isNilCollection,
+  type List,
+  sortedKeys,
+  typeName,
+  TypedValue,
+  type Value,
+} from './value.js';
 
-const VERBS = 'sdvqtf';
-const MAX_WIDTH = 100;
-const MAX_PRECISION = 50;
-const DIRECTIVE = /%([-+# 0]*)(\*|\d*)(?:(\.)(\*|\d*))?([^]?)/gu;
+/** Lists and maps in each other: they are walked by recursion, and a map that was put into itself has no end. */
+const MAX_DEPTH = 500;
+/** Go takes a longer width or precision for a mistake. */
+const MAX_WIDTH = 1_000_000;
 
 /** One directive of a format. */
 interface Directive {
   readonly verb: string;
   readonly isLeft: boolean;
+  readonly hasPlus: boolean;
+  readonly isSharp: boolean;
+  readonly hasSpace: boolean;
   readonly isZeroPadded: boolean;
+  /** `%#v`. */
+  readonly isGoSyntax: boolean;
   readonly width: number;
   /** Null: as much as there is. */
   readonly precision: number | null;
 }
 
-const PLAIN: Directive = { verb: 'v', isLeft: false, isZeroPadded: false, width: 0, precision: null };
+const PLAIN: Directive = {
+  verb: 'v',
+  isLeft: false,
+  hasPlus: false,
+  isSharp: false,
+  hasSpace: false,
+  isZeroPadded: false,
+  isGoSyntax: false,
+  width: 0,
+  precision: null,
+};
 
-/** What a format asks for that is not done here; null: it can be used. */
-export function formatProblem(format: string): string | null {
-  for (const [directive, flags = '', width = '', point, precision = '', verb = ''] of format.matchAll(DIRECTIVE)) {
-    if (directive === '%%') continue;
-    const problem = directiveProblem(flags, width, verb, point === undefined ? null : precision);
-    if (problem !== null) return `${directive} is not supported here: ${problem}`;
-  }
-  return null;
-}
-
-function directiveProblem(flags: string, width: string, verb: string, precision: string | null): string | null {
-  if (verb === '') return 'it names no verb';
-  if (!VERBS.includes(verb)) return `the verbs are ${[...VERBS].map((letter) => `%${letter}`).join(' ')} and %%`;
-  if (/[^-0]/.test(flags)) return 'the flags are - and 0';
-  if (flags.includes('0') && !'df'.includes(verb)) return '0 pads only %d and %f';
-  if (width === '*' || precision === '*') return 'a width or precision is a number';
-  if (Number(width) > MAX_WIDTH) return `the widest is ${MAX_WIDTH}`;
-  if (precision !== null && !'sf'.includes(verb)) return 'only %s and %f have a precision';
-  return Number(precision) > MAX_PRECISION ? `the highest precision is ${MAX_PRECISION}` : null;
-}
-
-/** `fmt.Sprintf`, with its way to show what does not fit. The format has no `formatProblem`. */
+/** `fmt.Sprintf`, with its way to show what does not fit. A FunctionError: the text is longer than a function may make. */
 export function sprintf(format: string, values: readonly Value[]): string {
-  let used = 0;
-  const text = format.replace(
-    DIRECTIVE,
-    (all: string, flags: string, width: string, point: string | undefined, precision: string | undefined, verb: string) => {
-      if (all === '%%') return '%';
-      if (used >= values.length) return `%!${verb}(MISSING)`;
-      const isLeft = flags.includes('-');
-      return formatted(values[used++], {
-        verb,
-        isLeft,
-        isZeroPadded: flags.includes('0') && !isLeft,
-        width: Number(width),
-        precision: point === undefined ? null : Number(precision),
-      });
-    },
-  );
-  if (used === values.length) return text;
-  const extra = values.slice(used).map((value) => (isNil(value) ? '<nil>' : `${typeName(value)}=${formatted(value, PLAIN)}`));
-  return `${text}%!(EXTRA ${extra.join(', ')})`;
+  return new FormatReader(format, values).read();
 }
 
 /** `fmt.Sprint`: a space between two that are both no strings. */
 export function sprint(values: readonly Value[]): string {
+  const printer = new Printer();
   return values
     .map((value, index) => {
       const needsSpace = index > 0 && typeof value !== 'string' && typeof values[index - 1] !== 'string';
-      return `${needsSpace ? ' ' : ''}${formatted(value, PLAIN)}`;
+      return `${needsSpace ? ' ' : ''}${printer.print(value, PLAIN)}`;
     })
     .join('');
 }
 
 /** `fmt.Sprintln` */
 export function sprintln(values: readonly Value[]): string {
-  return `${values.map((value) => formatted(value, PLAIN)).join(' ')}\n`;
+  const printer = new Printer();
+  return `${values.map((value) => printer.print(value, PLAIN)).join(' ')}\n`;
 }
 
 /** A value as an action prints it. */
 export function printed(value: Value): string {
-  return isNil(value) ? '<no value>' : formatted(value, PLAIN);
+  return isNil(value) ? '<no value>' : new Printer().print(value, PLAIN);
 }
 
 function isNil(value: Value): value is null | undefined {
   return value === null || value === undefined;
 }
 
-function formatted(value: Value, directive: Directive): string {
-  const { verb } = directive;
-  if (isNil(value)) return verb === 'v' ? padded('<nil>', directive) : `%!${verb}(<nil>)`;
-  if (isList(value)) return `[${value.map((_, index) => formattedInside(elementOf(value, index), directive)).join(' ')}]`;
-  if (isDictionary(value)) return `map[${entriesOf(value, directive).join(' ')}]`;
-  switch (typeof value) {
-    case 'string':
-      if (verb === 's' || verb === 'v') return padded(cut(value, directive.precision), directive);
-      return verb === 'q' ? padded(quoted(value), directive) : misfit(value, directive);
-    case 'bigint':
-      if (verb === 'd' || verb === 'v') return paddedNumber(String(value), directive);
-      return verb === 'q' ? padded(quotedRune(value), directive) : misfit(value, directive);
-    case 'number':
-      if (verb === 'v') return paddedNumber(shortest(value), directive);
-      return verb === 'f' ? paddedNumber(fixed(value, directive.precision ?? 6), directive) : misfit(value, directive);
-    default:
-      return verb === 't' || verb === 'v' ? padded(String(value), directive) : misfit(value, directive);
+/** Goes through a format as Go's fmt/print.go (1.26) does. */
+class FormatReader {
+  readonly #format: string;
+  readonly #values: readonly Value[];
+  readonly #printer = new Printer();
+  readonly #made: string[] = [];
+  /** Index in the format. */
+  #place = 0;
+  /** Index of the value that comes next. */
+  #next = 0;
+  /** The format names values by their numbers: then it does not matter that some are left over. */
+  #isReordered = false;
+  /** The numbers in this directive are such as there are. */
+  #isGoodIndex = true;
+
+  constructor(format: string, values: readonly Value[]) {
+    this.#format = format;
+    this.#values = values;
+  }
+
+  read(): string {
+    while (this.#place < this.#format.length) {
+      const percent = this.#format.indexOf('%', this.#place);
+      const end = percent < 0 ? this.#format.length : percent;
+      this.#made.push(this.#format.slice(this.#place, end));
+      this.#place = end + 1;
+      if (percent >= 0) this.#directive();
+    }
+    if (!this.#isReordered && this.#next < this.#values.length) {
+      const extra = this.#values
+        .slice(this.#next)
+        .map((value) => (isNil(value) ? '<nil>' : `${typeName(value)}=${this.#printer.print(value, PLAIN)}`));
+      this.#made.push(`%!(EXTRA ${extra.join(', ')})`);
+    }
+    return this.#made.join('');
+  }
+
+  #directive(): void {
+    this.#isGoodIndex = true;
+    const flags = this.#run(/[#0+\- ]*/y);
+    let isLeft = flags.includes('-');
+    let isZeroPadded = flags.includes('0');
+
+    let isAfterIndex = this.#index();
+    let width = 0;
+    if (this.#at('*')) {
+      width = this.#valueAsNumber('%!(BADWIDTH)') ?? 0;
+      if (width < 0) {
+        width = -width;
+        isLeft = true;
+        isZeroPadded = false;
+      }
+      isAfterIndex = false;
+    } else {
+      const number = this.#number();
+      width = number ?? 0;
+      if (isAfterIndex && number !== null) this.#isGoodIndex = false;
+    }
+
+    let precision: number | null = null;
+    if (this.#place + 1 < this.#format.length && this.#at('.')) {
+      if (isAfterIndex) this.#isGoodIndex = false;
+      isAfterIndex = this.#index();
+      if (this.#at('*')) {
+        precision = this.#valueAsNumber('%!(BADPREC)', 0);
+        isAfterIndex = false;
+      } else precision = this.#number() ?? 0;
+    }
+    if (!isAfterIndex) this.#index();
+
+    const code = this.#format.codePointAt(this.#place);
+    if (code === undefined) {
+      this.#made.push('%!(NOVERB)');
+      return;
+    }
+    const verb = String.fromCodePoint(code);
+    this.#place += verb.length;
+    if (verb === '%') this.#made.push('%');
+    else if (!this.#isGoodIndex) this.#made.push(`%!${verb}(BADINDEX)`);
+    else if (this.#next >= this.#values.length) this.#made.push(`%!${verb}(MISSING)`);
+    else {
+      // These two verbs have meanings of their own for + and #.
+      const isValue = verb === 'v' || verb === 'w';
+      const directive = {
+        verb,
+        isLeft,
+        hasPlus: flags.includes('+') && !isValue,
+        isSharp: flags.includes('#') && !isValue,
+        hasSpace: flags.includes(' '),
+        isZeroPadded,
+        isGoSyntax: flags.includes('#') && isValue,
+        width,
+        precision,
+      };
+      this.#made.push(this.#printer.print(this.#values[this.#next++], directive));
+    }
+  }
+
+  #at(character: string): boolean {
+    if (this.#format.charAt(this.#place) !== character) return false;
+    this.#place++;
+    return true;
+  }
+
+  /** A number of a value in brackets: true when one stands here. */
+  #index(): boolean {
+    if (this.#format.charAt(this.#place) !== '[') return false;
+    this.#isReordered = true;
+    const rest = this.#format.slice(this.#place);
+    const close = rest.length < 3 ? -1 : rest.indexOf(']');
+    const digits = close < 0 ? null : /^\d+$/.exec(rest.slice(1, close))?.[0];
+    this.#place += close < 0 ? 1 : close + 1;
+    const number = digits === null || digits === undefined || isTooLong(digits) ? null : Number(digits);
+    if (number !== null && number >= 1 && number <= this.#values.length) this.#next = number - 1;
+    else this.#isGoodIndex = false;
+    return number !== null;
+  }
+
+  /** Null: there is none. One that is far too large takes the rest of the format with it. */
+  #number(): number | null {
+    const digits = this.#run(/\d*/y);
+    if (isTooLong(digits)) {
+      this.#place = this.#format.length;
+      return null;
+    }
+    return digits === '' ? null : Number(digits);
+  }
+
+  /** What stands here of these characters. */
+  #run(characters: RegExp): string {
+    characters.lastIndex = this.#place;
+    const run = characters.exec(this.#format)?.[0] ?? '';
+    this.#place += run.length;
+    return run;
+  }
+
+  /** The next value, as a width or a precision; one that is none is shown as `bad`. */
+  #valueAsNumber(bad: string, least = -MAX_WIDTH): number | null {
+    const value = this.#values[this.#next];
+    if (this.#next < this.#values.length) this.#next++;
+    if (typeof value === 'bigint' && value >= BigInt(least) && value <= BigInt(MAX_WIDTH)) return Number(value);
+    this.#made.push(bad);
+    return null;
   }
 }
 
-function entriesOf(map: Dictionary, directive: Directive): string[] {
-  return sortedKeys(map).map((key) => `${formatted(key, directive)}:${formattedInside(entryOf(map, key), directive)}`);
+/** Go stops to read a number once it is above a million. */
+function isTooLong(digits: string): boolean {
+  return Number(digits.slice(0, -1)) > MAX_WIDTH;
 }
 
-/** Inside of lists and maps nil is shown by every verb, and never padded. */
-function formattedInside(value: Value, directive: Directive): string {
-  return isNil(value) ? '<nil>' : formatted(value, directive);
-}
+/** Shows values; all that one of these makes is no longer than a function's text may be. */
+class Printer {
+  #left = MAX_TEXT_LENGTH;
+  #depth = 0;
 
-/** A value that its verb is not for. */
-function misfit(value: Value, directive: Directive): string {
-  return `%!${directive.verb}(${typeName(value)}=${formatted(value, { ...directive, verb: 'v' })})`;
-}
-
-function cut(text: string, precision: number | null): string {
-  return precision === null ? text : [...text].slice(0, precision).join('');
-}
-
-function padded(text: string, { width, isLeft, isZeroPadded }: Directive): string {
-  const missing = Math.max(0, width - [...text].length);
-  if (isLeft) return text + ' '.repeat(missing);
-  return (isZeroPadded ? '0' : ' ').repeat(missing) + text;
-}
-
-/** Zeros come behind the sign. */
-function paddedNumber(text: string, directive: Directive): string {
-  const isFinite = /\d/.test(text);
-  if (!directive.isZeroPadded || !isFinite) return padded(text, { ...directive, isZeroPadded: false });
-  const sign = text.startsWith('-') ? '-' : '';
-  return sign + text.slice(sign.length).padStart(directive.width - sign.length, '0');
-}
-
-/** %v of a float: the fewest digits that give it back, with an exponent below 1e-4 and from 1e6. */
-function shortest(value: number): string {
-  if (!Number.isFinite(value)) return infinite(value);
-  const sign = value < 0 || Object.is(value, -0) ? '-' : '';
-  const [mantissa = '', exponentText = '0'] = Math.abs(value).toExponential().split('e');
-  const exponent = Number(exponentText);
-  if (exponent < -4 || exponent >= 6) {
-    return `${sign}${mantissa}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
+  print(value: Value, directive: Directive): string {
+    const { verb } = directive;
+    if (isNil(value)) return verb === 'v' || verb === 'T' ? this.#padded('<nil>', directive) : `%!${verb}(<nil>)`;
+    if (verb === 'T') return this.#padded(cut(typeName(value), directive.precision), directive);
+    if (verb === 'p') return this.#misfit(value, directive);
+    if (verb === 'w' && (isList(value) || isDictionary(value))) return this.#misfit(value, directive);
+    return this.#shown(value, directive);
   }
-  const digits = mantissa.replace('.', '');
-  if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
-  const whole = digits.slice(0, exponent + 1).padEnd(exponent + 1, '0');
-  const rest = digits.slice(exponent + 1);
-  return `${sign}${whole}${rest === '' ? '' : `.${rest}`}`;
+
+  #shown(value: Exclude<Value, null | undefined>, directive: Directive): string {
+    switch (typeof value) {
+      case 'string':
+        return this.#string(value, directive);
+      case 'bigint':
+        return this.#integer(value, directive);
+      case 'number':
+        return this.#float(value, directive);
+      case 'boolean':
+        return directive.verb === 't' || directive.verb === 'v' ? this.#padded(String(value), directive) : this.#misfit(value, directive);
+      default:
+        if (value instanceof Complex) return this.#complex(value, directive);
+        if (value instanceof TypedValue) {
+          return 'vsxXq'.includes(directive.verb) ? this.#string(String(value), directive) : this.#misfit(value, directive);
+        }
+        return isList(value) ? this.#list(value, directive) : this.#map(value, directive);
+    }
+  }
+
+  #list(list: List, directive: Directive): string {
+    const elements = this.#nested(() => list.map((_, index) => this.#inside(elementOf(list, index), directive)));
+    return directive.isGoSyntax ? goSyntax(list, elements) : `[${elements.join(' ')}]`;
+  }
+
+  #map(map: Dictionary, directive: Directive): string {
+    const entries = this.#nested(() =>
+      sortedKeys(map).map((key) => `${this.#string(key, directive)}:${this.#inside(entryOf(map, key), directive)}`),
+    );
+    return directive.isGoSyntax ? goSyntax(map, entries) : `map[${entries.join(' ')}]`;
+  }
+
+  /** Inside of lists and maps nil is shown by every verb, and never padded. */
+  #inside(value: Value, directive: Directive): string {
+    if (!isNil(value)) return this.#shown(value, directive);
+    return directive.isGoSyntax ? 'interface {}(nil)' : '<nil>';
+  }
+
+  #nested<T>(show: () => T): T {
+    if (this.#depth >= MAX_DEPTH) throw new FunctionError(`lists and maps are nested deeper than ${MAX_DEPTH} levels`);
+    this.#depth++;
+    const shown = show();
+    this.#depth--;
+    return shown;
+  }
+
+  /** A value that its verb is not for. */
+  #misfit(value: Value, directive: Directive): string {
+    return `%!${directive.verb}(${typeName(value)}=${this.print(value, { ...directive, verb: 'v' })})`;
+  }
+
+  #string(value: string, directive: Directive): string {
+    switch (directive.verb) {
+      case 'v':
+        return directive.isGoSyntax ? this.#quotedString(value, directive) : this.#padded(cut(value, directive.precision), directive);
+      case 's':
+        return this.#padded(cut(value, directive.precision), directive);
+      case 'q':
+        return this.#quotedString(value, directive);
+      case 'x':
+      case 'X':
+        return this.#bytes(value, directive);
+      default:
+        return this.#misfit(value, directive);
+    }
+  }
+
+  #quotedString(value: string, directive: Directive): string {
+    const text = cut(value, directive.precision);
+    const canBeRaw = directive.isSharp && !/[\0-\x08\x0a-\x1f\x7f`\ufeff]/.test(text);
+    return this.#padded(canBeRaw ? `\`${text}\`` : directive.hasPlus ? quotedAscii(text) : quoted(text), directive);
+  }
+
+  #bytes(value: string, directive: Directive): string {
+    const all = Buffer.from(value);
+    const bytes = all.subarray(0, directive.precision ?? all.length);
+    if (bytes.length === 0) return this.#padded('', directive);
+    const pairs = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0'));
+    const prefix = directive.isSharp ? '0x' : '';
+    const text = prefix + (directive.hasSpace ? pairs.join(` ${prefix}`) : pairs.join(''));
+    return this.#padded(directive.verb === 'X' ? text.toUpperCase() : text, directive);
+  }
+
+  #integer(value: bigint, directive: Directive): string {
+    switch (directive.verb) {
+      case 'v':
+      case 'd':
+        return this.#inBase(value, 10, directive);
+      case 'b':
+        return this.#inBase(value, 2, directive);
+      case 'o':
+      case 'O':
+        return this.#inBase(value, 8, directive);
+      case 'x':
+      case 'X':
+        return this.#inBase(value, 16, directive);
+      case 'c':
+        return this.#padded(characterOf(value), directive);
+      case 'q':
+        return this.#padded(directive.hasPlus ? quotedRuneAscii(characterOf(value)) : quotedRune(characterOf(value)), directive);
+      case 'U':
+        return this.#unicode(value, directive);
+      default:
+        return this.#misfit(value, directive);
+    }
+  }
+
+  #inBase(value: bigint, base: 2 | 8 | 10 | 16, directive: Directive): string {
+    const unpadded = { ...directive, isZeroPadded: false };
+    const { precision, width, verb } = directive;
+    if (precision === 0 && value === 0n) return this.#padded('', unpadded);
+    const sign = value < 0n ? '-' : directive.hasPlus ? '+' : directive.hasSpace ? ' ' : '';
+    const least = precision ?? (directive.isZeroPadded && !directive.isLeft ? width - sign.length : 0);
+    const digits = (value < 0n ? -value : value).toString(base).padStart(least, '0');
+    const prefix = verb === 'O' ? '0o' : directive.isSharp ? prefixOf(base, digits) : '';
+    const text = `${directive.isSharp && verb === 'O' && !digits.startsWith('0') ? '0o0' : prefix}${digits}`;
+    return this.#padded(sign + (verb === 'X' ? text.toUpperCase() : text), unpadded);
+  }
+
+  #unicode(value: bigint, directive: Directive): string {
+    const code = BigInt.asUintN(64, value);
+    const digits = code
+      .toString(16)
+      .toUpperCase()
+      .padStart(Math.max(directive.precision ?? 0, 4), '0');
+    const character = characterOf(value);
+    const isShown = directive.isSharp && BigInt(character.codePointAt(0) ?? 0) === code && isPrintable(character);
+    return this.#padded(`U+${digits}${isShown ? ` '${character}'` : ''}`, { ...directive, isZeroPadded: false });
+  }
+
+  #float(value: number, directive: Directive): string {
+    const { verb } = directive;
+    switch (verb) {
+      case 'v':
+        return this.#floatBy('g', -1, value, directive);
+      case 'b':
+      case 'g':
+      case 'G':
+      case 'x':
+      case 'X':
+        return this.#floatBy(verb, -1, value, directive);
+      case 'e':
+      case 'E':
+      case 'f':
+        return this.#floatBy(verb, 6, value, directive);
+      case 'F':
+        return this.#floatBy('f', 6, value, directive);
+      default:
+        return this.#misfit(value, directive);
+    }
+  }
+
+  #floatBy(verb: FloatVerb, standard: number, value: number, directive: Directive): string {
+    const precision = directive.precision ?? standard;
+    const made = formatFloat(value, verb, precision);
+    const signed = /^[+-]/.test(made) ? made : `+${made}`;
+    const isPlusShown = directive.hasPlus || directive.hasSpace;
+    const sign = signed.startsWith('-') ? '-' : directive.hasPlus ? '+' : directive.hasSpace ? ' ' : '';
+    if (!Number.isFinite(value)) {
+      // An infinity keeps its plus; what is no number has one only when it is asked for.
+      const shown = Number.isNaN(value) || isPlusShown ? sign : signed.charAt(0);
+      return this.#padded(shown + signed.slice(1), { ...directive, isZeroPadded: false });
+    }
+    const unsigned = directive.isSharp && verb !== 'b' ? withPoint(signed.slice(1), verb, precision) : signed.slice(1);
+    if (!directive.isZeroPadded || directive.isLeft) return this.#padded(sign + unsigned, directive);
+    return sign + this.#padded(unsigned, { ...directive, width: directive.width - sign.length });
+  }
+
+  #complex(value: Complex, directive: Directive): string {
+    if (!'vbgGxXfFeE'.includes(directive.verb)) return this.#misfit(value, directive);
+    const imaginary = this.#float(value.imaginary, { ...directive, hasPlus: true });
+    return `(${this.#float(value.real, directive)}${imaginary}i)`;
+  }
+
+  #padded(text: string, { width, isLeft, isZeroPadded }: Directive): string {
+    const missing = width > 0 ? Math.max(0, width - lengthInRunes(text)) : 0;
+    this.#left -= text.length + missing;
+    if (this.#left < 0) throw new FunctionError(`the text is longer than ${MAX_TEXT_LENGTH} characters`);
+    if (isLeft) return text + ' '.repeat(missing);
+    return (isZeroPadded ? '0' : ' ').repeat(missing) + text;
+  }
 }
 
-/** %f of a float. Go rounds what lies in the middle to the even digit, `toFixed` away from zero. */
-function fixed(value: number, precision: number): string {
-  if (!Number.isFinite(value)) return infinite(value);
-  const sign = value < 0 || Object.is(value, -0) ? '-' : '';
-  const absolute = Math.abs(value);
-  if (absolute >= 1e21) return `${sign}${String(BigInt(absolute))}${precision === 0 ? '' : `.${'0'.repeat(precision)}`}`;
-  const exact = absolute.toFixed(100);
-  const end = exact.length - 100 + precision;
-  const isMiddle = /^50*$/.test(exact.slice(end));
-  const lower = exact.slice(0, end).replace(/\.$/, '');
-  const isEven = /[02468]$/.test(lower);
-  return sign + (isMiddle && isEven ? lower : absolute.toFixed(precision));
+function goSyntax(value: List | Dictionary, items: readonly string[]): string {
+  return typeName(value) + (isNilCollection(value) ? '(nil)' : `{${items.join(', ')}}`);
 }
 
-function infinite(value: number): string {
-  return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
+function prefixOf(base: 2 | 8 | 10 | 16, digits: string): string {
+  switch (base) {
+    case 2:
+      return '0b';
+    case 8:
+      return digits.startsWith('0') ? '' : '0';
+    case 10:
+      return '';
+    case 16:
+      return '0x';
+  }
+}
+
+/** What `#` adds to a float: a point, and the zeros at the end that %g leaves out. */
+function withPoint(text: string, verb: FloatVerb, precision: number): string {
+  const isHex = verb === 'x' || verb === 'X';
+  const [, number = '', tail = ''] = (isHex ? /^([^pP]*)(.*)$/ : /^([^eE]*)(.*)$/).exec(text) ?? [];
+  const wished = verb === 'g' || verb === 'G' || verb === 'x' ? (precision < 0 ? 6 : precision) : 0;
+  // Digits count from the first that is no zero; of a hexadecimal number the x is taken for one.
+  const counted = number.replace('.', '').replace(/^0+/, '').length + (/^0$/.test(number) ? 1 : 0);
+  return number + (number.includes('.') ? '' : '.') + '0'.repeat(Math.max(0, wished - counted)) + tail;
+}
+
+/** U+FFFD for a number that is no character. */
+function characterOf(code: bigint): string {
+  const isCharacter = code >= 0n && code <= 0x10ffffn && !(code >= 0xd800n && code <= 0xdfffn);
+  return String.fromCodePoint(isCharacter ? Number(code) : 0xfffd);
+}
+
+function cut(text: string, runes: number | null): string {
+  if (runes === null || text.length <= runes) return text;
+  let end = 0;
+  for (let count = 0; count < runes && end < text.length; count++) end += (text.codePointAt(end) ?? 0) > 0xffff ? 2 : 1;
+  return text.slice(0, end);
+}
+
+function lengthInRunes(text: string): number {
+  let count = 0;
+  for (let index = 0; index < text.length; count++) index += (text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1;
+  return count;
 }

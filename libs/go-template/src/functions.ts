@@ -1,33 +1,52 @@
-// The functions of Go's text/template/funcs.go (1.26). `and` and `or` are not here: they do not evaluate what they do not need.
+// The functions of Go's text/template/funcs.go (1.26). `and`, `or` and `call` are not here: the executor does them, which alone sees their operands
+// before they are evaluated.
 
-import { formatProblem, printed, sprint, sprintf, sprintln } from './format.js';
-import type { FunctionName } from './function-names.js';
+import { Complex } from './complex.js';
+import { printed, sprint, sprintf, sprintln } from './format.js';
 import { isPrintable } from './quote.js';
 import { FunctionError, type TemplateFunction } from './template-function.js';
-import { compareTexts, elementOf, entryOf, isDictionary, isList, keysOf, isTrue, typeName, type Value } from './value.js';
+import {
+  compareTexts,
+  elementOf,
+  entryOf,
+  isDictionary,
+  isList,
+  isNilCollection,
+  isTrue,
+  keysOf,
+  made,
+  typeName,
+  type Value,
+} from './value.js';
 
-const ALL: Readonly<Record<Exclude<FunctionName, 'and' | 'or'>, TemplateFunction>> = {
-  not: { takes: 1, isVariadic: false, run: ([value]) => !isTrue(value) },
-  eq: { takes: 1, isVariadic: true, run: ([value, ...others]) => isEqualToOne(value, others) },
-  ne: { takes: 2, isVariadic: false, run: ([one, other]) => !isEqualToOne(one, [other]) },
-  lt: { takes: 2, isVariadic: false, run: ([one, other]) => isLess(one, other) },
-  le: { takes: 2, isVariadic: false, run: ([one, other]) => isLess(one, other) || isEqual(one, other) },
-  gt: { takes: 2, isVariadic: false, run: ([one, other]) => !(isLess(one, other) || isEqual(one, other)) },
-  ge: { takes: 2, isVariadic: false, run: ([one, other]) => !isLess(one, other) },
-  len: { takes: 1, isVariadic: false, run: ([value]) => BigInt(lengthOf(value)) },
-  index: { takes: 1, isVariadic: true, run: ([value, ...indexes]) => indexed(value, indexes) },
-  slice: { takes: 1, isVariadic: true, run: ([value, ...bounds]) => sliced(value, bounds) },
-  print: { takes: 0, isVariadic: true, run: sprint },
-  println: { takes: 0, isVariadic: true, run: sprintln },
-  printf: { takes: 1, isVariadic: true, run: ([format, ...values]) => formatted(format, values) },
-  html: { takes: 0, isVariadic: true, run: (values) => htmlEscaped(textOf(values)) },
-  js: { takes: 0, isVariadic: true, run: (values) => jsEscaped(textOf(values)) },
-  urlquery: { takes: 0, isVariadic: true, run: (values) => queryEscaped(textOf(values)) },
-};
+export const GO_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<string, TemplateFunction>([
+  ['not', { takes: 1, isVariadic: false, run: ([value]) => !isTrue(value) }],
+  ['eq', { takes: 1, isVariadic: true, run: ([value, ...others]) => isEqualToOne(value, others) }],
+  ['ne', { takes: 2, isVariadic: false, run: ([one, other]) => !isEqual(one, other) }],
+  ['lt', { takes: 2, isVariadic: false, run: ([one, other]) => isLess(one, other) }],
+  ['le', { takes: 2, isVariadic: false, run: ([one, other]) => isLess(one, other) || isEqual(one, other) }],
+  ['gt', { takes: 2, isVariadic: false, run: ([one, other]) => !(isLess(one, other) || isEqual(one, other)) }],
+  ['ge', { takes: 2, isVariadic: false, run: ([one, other]) => !isLess(one, other) }],
+  ['len', { takes: 1, isVariadic: false, run: ([value]) => BigInt(lengthOf(value)) }],
+  ['index', { takes: 1, isVariadic: true, run: ([value, ...indexes]) => indexed(value, indexes) }],
+  ['slice', { takes: 1, isVariadic: true, run: ([value, ...bounds]) => sliced(value, bounds) }],
+  ['print', { takes: 0, isVariadic: true, run: sprint }],
+  ['println', { takes: 0, isVariadic: true, run: sprintln }],
+  [
+    'printf',
+    {
+      takes: 1,
+      isVariadic: true,
+      types: ['string', 'interface {}'],
+      run: ([format, ...values]) => sprintf(typeof format === 'string' ? format : '', values),
+    },
+  ],
+  ['html', { takes: 0, isVariadic: true, run: (values) => htmlEscaped(textOf(values)) }],
+  ['js', { takes: 0, isVariadic: true, run: (values) => jsEscaped(textOf(values)) }],
+  ['urlquery', { takes: 0, isVariadic: true, run: (values) => queryEscaped(textOf(values)) }],
+]);
 
-export const FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map(Object.entries(ALL));
-
-type BasicKind = 'bool' | 'int' | 'float' | 'string';
+type BasicKind = 'bool' | 'int' | 'float' | 'complex' | 'string';
 
 function basicKind(value: Value): BasicKind | null {
   switch (typeof value) {
@@ -40,7 +59,7 @@ function basicKind(value: Value): BasicKind | null {
     case 'string':
       return 'string';
     default:
-      return null;
+      return value instanceof Complex ? 'complex' : null;
   }
 }
 
@@ -51,18 +70,29 @@ function isEqualToOne(value: Value, others: readonly Value[]): boolean {
 
 /** Values of two kinds are no answer but a mistake; nil may be compared with everything. */
 function isEqual(one: Value, other: Value): boolean {
-  const isOneNil = one === null || one === undefined;
-  const isOtherNil = other === null || other === undefined;
-  if (isOneNil || isOtherNil) return isOneNil && isOtherNil;
+  const isOneAbsent = one === null || one === undefined;
+  const isOtherAbsent = other === null || other === undefined;
   const kind = basicKind(one);
   if (kind !== basicKind(other)) {
+    if (isOneAbsent || isOtherAbsent) return false;
     throw new FunctionError(`incompatible types for comparison: ${typeName(one)} and ${typeName(other)}`);
   }
+  if (one instanceof Complex && other instanceof Complex) return one.equals(other);
   if (kind !== null) return one === other;
-  if (typeName(one) !== typeName(other)) {
+  if (!isOneAbsent && !isOtherAbsent && shapeOf(one) !== shapeOf(other)) {
     throw new FunctionError(`non-comparable types ${sprintf('%s', [one])}: ${typeName(one)}, ${typeName(other)}: ${printed(other)}`);
   }
-  throw new FunctionError(`non-comparable type ${sprintf('%s', [other])}: ${typeName(other)}`);
+  if (isNil(one) || isNil(other)) return isNil(one) === isNil(other);
+  if (isList(other) || isDictionary(other)) throw new FunctionError(`non-comparable type ${sprintf('%s', [other])}: ${typeName(other)}`);
+  return one === other;
+}
+
+function shapeOf(value: Value): string {
+  return isList(value) ? 'list' : isDictionary(value) ? 'map' : typeName(value);
+}
+
+function isNil(value: Value): boolean {
+  return value === null || value === undefined || ((isList(value) || isDictionary(value)) && isNilCollection(value));
 }
 
 function isLess(one: Value, other: Value): boolean {
@@ -126,19 +156,12 @@ function sliced(value: Value, bounds: readonly Value[]): Value {
   const [start = 0, end = item.length, capacity] = bounds.map((bound) => placeOf(bound, item.length));
   if (start > end) throw new FunctionError(`invalid slice index: ${start} > ${end}`);
   if (capacity !== undefined && end > capacity) throw new FunctionError(`invalid slice index: ${end} > ${capacity}`);
-  if (!Buffer.isBuffer(item)) return item.slice(start, end);
+  if (!Buffer.isBuffer(item)) return made(item.slice(start, end), { type: typeName(value) });
   const text = item.toString('utf8', start, end);
-  if (Buffer.byteLength(text) !== end - start || text.includes('\ufffd')) {
+  if (!Buffer.from(text).equals(item.subarray(start, end))) {
     throw new FunctionError(`the bytes ${start} to ${end} begin or end inside of a character, which is not supported here`);
   }
   return text;
-}
-
-function formatted(format: Value, values: readonly Value[]): string {
-  if (typeof format !== 'string') throw new FunctionError('the format is no string');
-  const problem = formatProblem(format);
-  if (problem !== null) throw new FunctionError(problem);
-  return sprintf(format, values);
 }
 
 function textOf(values: readonly Value[]): string {

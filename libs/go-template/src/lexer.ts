@@ -1,5 +1,6 @@
 // The tokens of a template, cut as Go's text/template/parse/lex.go (1.26) cuts them, so that messages name the same things.
 
+import { quoted } from './quote.js';
 import { isKeyword, type Token, type TokenType } from './token.js';
 
 const LEFT = '{{';
@@ -105,7 +106,7 @@ export class Lexer {
     const rune = this.#peek();
     if (rune === END) return this.#error('unclosed action');
     if (isSpace(rune)) return this.#space();
-    if (/[0-9+-]/.test(rune) || (rune === '.' && /[0-9]/.test(this.#input.charAt(this.#position + 1)))) return this.#number();
+    if (/[0-9+-]/.test(rune) || (rune === '.' && /^[0-9]?$/.test(this.#input.charAt(this.#position + 1)))) return this.#number();
     if (isAlphaNumeric(rune)) return this.#identifier();
     this.#position += rune.length;
     switch (rune) {
@@ -181,7 +182,7 @@ export class Lexer {
       this.#position += this.#peek().length;
       return false;
     };
-    const bad = (): Token => this.#error(`bad number syntax: ${JSON.stringify(this.#input.slice(this.#start, this.#position))}`);
+    const bad = (): Token => this.#error(`bad number syntax: ${quoted(this.#input.slice(this.#start, this.#position))}`);
     if (!scan()) return bad();
     if (!/[+-]/.test(this.#peek())) return this.#emit('number');
     return scan() && this.#input.charAt(this.#position - 1) === 'i' ? this.#emit('complex') : bad();

@@ -1,5 +1,8 @@
 // The tree of a template: blocks of texts and actions, whose pipelines are commands of operands.
 
+import { quoted } from './quote.js';
+import type { Value } from './value.js';
+
 interface Positioned {
   /** Index in the template. */
   readonly position: number;
@@ -7,7 +10,7 @@ interface Positioned {
 
 export type Operand =
   | (Positioned & { readonly type: 'bool'; readonly value: boolean })
-  | (Positioned & { readonly type: 'number'; readonly text: string; readonly value: bigint | number })
+  | NumberConstant
   | (Positioned & { readonly type: 'string'; readonly text: string; readonly value: string })
   | (Positioned & { readonly type: 'nil' })
   | (Positioned & { readonly type: 'dot' })
@@ -16,6 +19,17 @@ export type Operand =
   | Chain
   | Identifier
   | Pipe;
+
+/** Go's constants have no type before they meet one. */
+export interface NumberConstant extends Positioned {
+  readonly type: 'number';
+  readonly text: string;
+  /** Where any type will do; null: it is too large for one. */
+  readonly value: Value;
+  /** Null: it is no such number. */
+  readonly integer: bigint | null;
+  readonly float: number | null;
+}
 
 export interface Field extends Positioned {
   readonly type: 'field';
@@ -62,14 +76,31 @@ export type Branch = Positioned & {
   readonly otherwise: readonly Statement[];
 };
 
+export interface Action extends Positioned {
+  readonly type: 'action';
+  readonly pipe: Pipe;
+}
+
+/** `{{template}}`, and what is left of a `{{block}}` where it stands. */
+export interface TemplateCall extends Positioned {
+  readonly type: 'template';
+  readonly name: string;
+  /** Null: the other template gets nil. */
+  readonly pipe: Pipe | null;
+}
+
 export type Statement =
   | (Positioned & { readonly type: 'text'; readonly text: string })
-  | (Positioned & { readonly type: 'action'; readonly pipe: Pipe })
+  | Action
+  | TemplateCall
   | (Positioned & { readonly type: 'break' | 'continue' })
   | Branch;
 
+/** A node that an error can be about. */
+export type ShownNode = Operand | Command | Action | TemplateCall;
+
 /** A node as Go's messages show it. */
-export function shownNode(node: Operand | Command): string {
+export function shownNode(node: ShownNode): string {
   switch (node.type) {
     case 'bool':
       return String(node.value);
@@ -88,6 +119,10 @@ export function shownNode(node: Operand | Command): string {
       return `${inParens(node.of)}${node.fields.map((field) => `.${field}`).join('')}`;
     case 'identifier':
       return node.name;
+    case 'action':
+      return `{{${shownNode(node.pipe)}}}`;
+    case 'template':
+      return `{{template ${quoted(node.name)}${node.pipe === null ? '' : ` ${shownNode(node.pipe)}`}}}`;
     case 'command':
       return [node.first, ...node.rest].map(inParens).join(' ');
     case 'pipe': {

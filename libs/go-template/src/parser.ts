@@ -1,61 +1,104 @@
-// From tokens to the tree, in the steps of Go's text/template/parse/parse.go (1.26), so that the same templates are refused in the same words and
-// with the same line. What it reads and this package does not do is refused by name.
+// From tokens to the trees, in the steps of Go's text/template/parse/parse.go (1.26), so that the same templates are refused in the same words and
+// with the same line.
 
-import { formatProblem } from './format.js';
-import { isFunction } from './function-names.js';
 import { Lexer } from './lexer.js';
-import { type Branch, type Command, type Operand, type Pipe, shownNode, type Statement, type Variable } from './node.js';
-import { quoted, unquoted, unquotedRune } from './quote.js';
+import { type Branch, type Command, type Operand, type Pipe, shownNode, type Statement, type TemplateCall, type Variable } from './node.js';
+import { characterConstant, complexConstant, type Constant, numberConstant } from './number.js';
+import { NotTextError, quoted, unquoted, unquotedRune } from './quote.js';
 import { shownToken, type Token, type TokenType } from './token.js';
 
-/** Blocks and parentheses in each other: both are walked by recursion. */
+/** Blocks and parentheses in each other: both are walked by recursion. Go's bound is 10 000 parentheses. */
 const MAX_DEPTH = 200;
 
 type Ending = { readonly type: 'end' | 'else' };
-type PipeContext = 'command' | 'if' | 'with' | 'range' | 'parenthesized pipeline';
+type PipeContext = 'command' | 'if' | 'with' | 'range' | 'parenthesized pipeline' | 'template clause' | 'block clause';
 
 const START: Token = { type: 'end of text', text: '', position: 0, line: 0 };
 
-export class Parser {
-  readonly #name: string;
-  /** Those beside Go's own. */
-  readonly #functions: ReadonlyMap<string, unknown>;
-  readonly #lexer: Lexer;
+/** What the parsers of a text and of the templates that it defines have in common. */
+interface Source {
+  readonly name: string;
+  readonly hasFunction: (name: string) => boolean;
+  readonly lexer: Lexer;
+  readonly trees: Map<string, readonly Statement[]>;
+  depth: number;
+}
+
+/** The templates of a text by their names, its own among them. Throws what is wrong with it. */
+export function parse(
+  text: string,
+  { name, hasFunction }: { readonly name: string; readonly hasFunction: (name: string) => boolean },
+): ReadonlyMap<string, readonly Statement[]> {
+  const source = { name, hasFunction, lexer: new Lexer(text), trees: new Map<string, readonly Statement[]>(), depth: 0 };
+  new Parser(source).parse();
+  return source.trees;
+}
+
+/** One template: the text itself, or one that it defines and whose tokens it leaves to another parser. */
+class Parser {
+  readonly #source: Source;
   /** Tokens read; the last `#ahead` of them wait to be read again. The first one names the line of an error. */
   readonly #tokens: [Token, Token, Token] = [START, START, START];
   #ahead = 0;
   #variables = ['$'];
   #actionLine = 0;
   #ranges = 0;
-  #depth = 0;
 
-  constructor(text: string, { name, functions }: { readonly name: string; readonly functions: ReadonlyMap<string, unknown> }) {
-    this.#name = name;
-    this.#functions = functions;
-    this.#lexer = new Lexer(text);
+  constructor(source: Source) {
+    this.#source = source;
   }
 
-  /** The whole template. Throws what is wrong with it. */
-  parse(): Statement[] {
+  parse(): void {
     const statements: Statement[] = [];
     while (this.#peek().type !== 'end of text') {
+      if (this.#peek().type === 'left delimiter') {
+        const delimiter = this.#next();
+        if (this.#nextNonSpace().type === 'define') {
+          new Parser(this.#source).#definition();
+          continue;
+        }
+        this.#backTo(delimiter);
+      }
       const statement = this.#textOrAction();
-      if (isEnding(statement)) return this.#fail(`unexpected {{${statement.type}}}`);
-      statements.push(statement);
+      if (isEnding(statement)) this.#fail(`unexpected {{${statement.type}}}`);
+      else statements.push(statement);
     }
-    return statements;
+    this.#add(this.#source.name, statements);
+  }
+
+  /** What follows `{{define`. */
+  #definition(): void {
+    const context = 'define clause';
+    const token = this.#nextNonSpace();
+    if (token.type !== 'string' && token.type !== 'raw string') this.#unexpected(token, context);
+    const name = this.#string(token);
+    this.#expect('right delimiter', context);
+    this.#body(name, context);
+  }
+
+  #body(name: string, context: string): void {
+    const { statements, ending } = this.#block();
+    if (ending.type !== 'end') this.#fail(`unexpected {{${ending.type}}} in ${context}`);
+    this.#add(name, statements);
+  }
+
+  /** A template that is nothing but space gives way to another of its name. */
+  #add(name: string, statements: readonly Statement[]): void {
+    const { trees } = this.#source;
+    if (isEmpty(trees.get(name) ?? [])) trees.set(name, statements);
+    else if (!isEmpty(statements)) this.#fail(`template: multiple definition of template ${quoted(name)}`);
   }
 
   #next(): Token {
     if (this.#ahead > 0) this.#ahead--;
-    else this.#tokens[0] = this.#lexer.next();
+    else this.#tokens[0] = this.#source.lexer.next();
     return this.#at(this.#ahead);
   }
 
   #peek(): Token {
     if (this.#ahead > 0) return this.#at(this.#ahead - 1);
     this.#ahead = 1;
-    this.#tokens[0] = this.#lexer.next();
+    this.#tokens[0] = this.#source.lexer.next();
     return this.#tokens[0];
   }
 
@@ -67,7 +110,7 @@ export class Parser {
     this.#ahead++;
   }
 
-  /** Puts `before` in front of the token that was peeked. */
+  /** Puts `before` in front of the token that was read last. */
   #backTo(before: Token): void {
     this.#tokens[1] = before;
     this.#ahead = 2;
@@ -98,21 +141,21 @@ export class Parser {
   }
 
   #fail(problem: string): never {
-    throw new Error(`template: ${this.#name}:${this.#tokens[0].line}: ${problem}`);
+    throw new Error(`template: ${this.#source.name}:${this.#tokens[0].line}: ${problem}`);
   }
 
   #unexpected(token: Token, context: string): never {
     if (token.type !== 'error') return this.#fail(`unexpected ${shownToken(token)} in ${context}`);
     if (this.#actionLine === 0 || this.#actionLine === token.line) return this.#fail(token.text);
-    const extra = `${token.text.endsWith(' action') ? '' : ' in action'} started at ${this.#name}:${this.#actionLine}`;
+    const extra = `${token.text.endsWith(' action') ? '' : ' in action'} started at ${this.#source.name}:${this.#actionLine}`;
     return this.#fail(`${token.text}${extra}`);
   }
 
   #nested<T>(parse: () => T): T {
-    if (this.#depth >= MAX_DEPTH) return this.#fail(`blocks and parentheses are nested deeper than ${MAX_DEPTH} levels`);
-    this.#depth++;
+    if (this.#source.depth >= MAX_DEPTH) return this.#fail(`blocks and parentheses are nested deeper than ${MAX_DEPTH} levels`);
+    this.#source.depth++;
     const result = parse();
-    this.#depth--;
+    this.#source.depth--;
     return result;
   }
 
@@ -142,9 +185,9 @@ export class Parser {
     const { type, position } = token;
     switch (type) {
       case 'block':
-      case 'define':
+        return this.#blockCall();
       case 'template':
-        return this.#fail(`{{${type}}} is not supported here`);
+        return this.#templateCall();
       case 'break':
       case 'continue':
         return this.#leaveRange(type, position);
@@ -164,6 +207,43 @@ export class Parser {
         const { position: start } = this.#peek();
         return { type: 'action', position: start, pipe: this.#pipeline('command', 'right delimiter') };
       }
+    }
+  }
+
+  /** `{{block "name" pipeline}}`: a definition and the call of it. */
+  #blockCall(): TemplateCall {
+    const context = 'block clause';
+    const token = this.#nextNonSpace();
+    const name = this.#templateName(token, context);
+    const pipe = this.#pipeline(context, 'right delimiter');
+    this.#nested(() => new Parser(this.#source).#body(name, context));
+    return { type: 'template', position: token.position, name, pipe };
+  }
+
+  #templateCall(): TemplateCall {
+    const context = 'template clause';
+    const token = this.#nextNonSpace();
+    const name = this.#templateName(token, context);
+    let pipe: Pipe | null = null;
+    if (this.#nextNonSpace().type !== 'right delimiter') {
+      this.#back();
+      pipe = this.#pipeline(context, 'right delimiter');
+    }
+    return { type: 'template', position: token.position, name, pipe };
+  }
+
+  #templateName(token: Token, context: string): string {
+    return token.type === 'string' || token.type === 'raw string' ? this.#string(token) : this.#unexpected(token, context);
+  }
+
+  /** What a string constant says. */
+  #string({ type, text }: Token): string {
+    if (type === 'raw string') return text.slice(1, -1).replaceAll('\r', '');
+    try {
+      return unquoted(text) ?? this.#fail('invalid syntax');
+    } catch (error) {
+      if (!(error instanceof NotTextError)) throw error;
+      return this.#fail(error.message);
     }
   }
 
@@ -275,15 +355,7 @@ export class Parser {
     }
     const [first, ...rest] = operands;
     if (first === undefined) return this.#fail('empty command');
-    this.#checkFormat(first, rest[0]);
     return { type: 'command', position, first, rest };
-  }
-
-  /** A format that is written out is judged at once, and not only when its line is reached. */
-  #checkFormat(first: Operand, second: Operand | undefined): void {
-    if (first.type !== 'identifier' || first.name !== 'printf' || second?.type !== 'string') return;
-    const problem = formatProblem(second.value);
-    if (problem !== null) this.#fail(`printf ${second.text}: ${problem}`);
   }
 
   /** A term and the fields behind it. Null: something else comes. */
@@ -313,9 +385,7 @@ export class Parser {
     const { type, text, position } = token;
     switch (type) {
       case 'identifier':
-        return isFunction(text) || this.#functions.has(text)
-          ? { type, position, name: text }
-          : this.#fail(`function ${quoted(text)} not defined`);
+        return this.#source.hasFunction(text) ? { type, position, name: text } : this.#fail(`function ${quoted(text)} not defined`);
       case 'dot':
       case 'nil':
         return { type, position };
@@ -326,20 +396,14 @@ export class Parser {
       case 'bool':
         return { type, position, value: text === 'true' };
       case 'char constant':
-        return {
-          type: 'number',
-          position,
-          text,
-          value: unquotedRune(text) ?? this.#fail(text === "''" ? 'invalid syntax' : `malformed character constant: ${text}`),
-        };
+        return { type: 'number', position, text, ...this.#constant(characterOf(text)) };
       case 'complex':
-        return this.#fail(`complex numbers such as ${text} are not supported here`);
+        return { type: 'number', position, text, ...this.#constant(complexConstant(text)) };
       case 'number':
-        return { type, position, text, value: this.#number(text) };
+        return { type, position, text, ...this.#constant(numberConstant(text)) };
       case 'string':
-        return { type, position, text, value: unquoted(text) ?? this.#fail('invalid syntax') };
       case 'raw string':
-        return { type: 'string', position, text, value: text.slice(1, -1).replaceAll('\r', '') };
+        return { type: 'string', position, text, value: this.#string(token) };
       case 'left paren':
         return this.#nested(() => this.#pipeline('parenthesized pipeline', 'right paren'));
       default:
@@ -348,34 +412,24 @@ export class Parser {
     }
   }
 
-  #number(text: string): bigint | number {
-    if (/i$/.test(text)) return this.#fail(`complex numbers such as ${text} are not supported here`);
-    const isHex = /^[+-]?0[xX]/.test(text);
-    if (isHex && /[.pP]/.test(text)) return this.#fail(`hexadecimal fractions such as ${text} are not supported here`);
-    const integer = integerOf(text);
-    if (integer !== null) {
-      const isTooLarge = integer > 0x7fff_ffff_ffff_ffffn || integer < -0x8000_0000_0000_0000n;
-      return isTooLarge ? this.#fail(`integer overflow: ${quoted(text)}`) : integer;
-    }
-    const isFraction = !isHex && /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text) && /[.eE]/.test(text);
-    const value = Number(text);
-    if (isFraction && Number.isFinite(value)) return value;
-    // Go takes a zero in front for an octal number, and what is none for one that is too large.
-    return this.#fail(`${/^[+-]?\d+$/.test(text) ? 'integer overflow' : 'illegal number syntax'}: ${quoted(text)}`);
+  #constant(constant: Constant | string): Constant {
+    return typeof constant === 'string' ? this.#fail(constant) : constant;
   }
 }
 
-/** Go's integer literals; null: it is none. */
-function integerOf(text: string): bigint | null {
-  const match = /^([+-]?)(0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|0|[1-9](?:_?[0-9])*)$/.exec(text);
-  const digits = match?.[2]?.replaceAll('_', '');
-  if (digits === undefined) return null;
-  const value = BigInt(/^0[0-7]+$/.test(digits) ? `0o${digits.slice(1)}` : digits);
-  return match?.[1] === '-' ? -value : value;
+function characterOf(text: string): Constant | string {
+  const code = unquotedRune(text);
+  if (code === null) return 'invalid syntax';
+  return code === undefined ? `malformed character constant: ${text}` : characterConstant(code);
 }
 
 function variableOf({ text, position }: Token): Variable {
   return { type: 'variable', position, name: text, fields: [] };
+}
+
+/** Nothing but space, and comments, which leave nothing. */
+function isEmpty(statements: readonly Statement[]): boolean {
+  return statements.every((statement) => statement.type === 'text' && /^\p{White_Space}*$/u.test(statement.text));
 }
 
 function isEnding(statement: Statement | Ending): statement is Ending {

@@ -1,5 +1,7 @@
 // Go's way to write a string in quotes, and to read one.
 
+import { isUtf8 } from 'node:buffer';
+
 const ESCAPES: Readonly<Record<string, string>> = {
   a: '\u0007',
   b: '\b',
@@ -22,17 +24,26 @@ export function quoted(text: string): string {
   return `"${[...text.toWellFormed()].map((rune) => escaped(rune, '"')).join('')}"`;
 }
 
-/** `strconv.QuoteRune`: what is no character is shown as U+FFFD. */
-export function quotedRune(code: bigint): string {
-  const isCharacter = code >= 0n && code <= 0x10ffffn && !(code >= 0xd800n && code <= 0xdfffn);
-  return `'${escaped(String.fromCodePoint(isCharacter ? Number(code) : 0xfffd), "'")}'`;
+/** `strconv.QuoteToASCII`. */
+export function quotedAscii(text: string): string {
+  return `"${[...text.toWellFormed()].map((rune) => escaped(rune, '"', true)).join('')}"`;
 }
 
-function escaped(rune: string, quote: string): string {
+/** `strconv.QuoteRune`. */
+export function quotedRune(rune: string): string {
+  return `'${escaped(rune, "'")}'`;
+}
+
+/** `strconv.QuoteRuneToASCII`. */
+export function quotedRuneAscii(rune: string): string {
+  return `'${escaped(rune, "'", true)}'`;
+}
+
+function escaped(rune: string, quote: string, isAscii = false): string {
   if (rune === quote) return `\\${rune}`;
   const short = ESCAPED.get(rune);
   if (short !== undefined) return short;
-  if (isPrintable(rune)) return rune;
+  if (isPrintable(rune) && !(isAscii && rune > '~')) return rune;
   const code = rune.codePointAt(0) ?? 0;
   if (code < 0x20 || code === 0x7f) return `\\x${hex(code, 2)}`;
   return code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
@@ -42,32 +53,41 @@ function hex(code: number, digits: number): string {
   return code.toString(16).padStart(digits, '0');
 }
 
-/** What is between double quotes, with its escapes resolved; null when it is no Go string. */
+/** The bytes of a string are no UTF-8, which Go allows: texts are made of whole characters here. */
+export class NotTextError extends Error {}
+
+/** What is between double quotes, with its escapes resolved; null when it is no Go string. Throws a NotTextError. */
 export function unquoted(literal: string): string | null {
-  return resolved(literal.slice(1, -1), '"');
+  const bytes: Buffer[] = [];
+  for (const piece of pieces(literal.slice(1, -1), '"')) {
+    if (piece === null) return null;
+    bytes.push(typeof piece === 'string' ? Buffer.from(piece) : Buffer.of(piece));
+  }
+  const all = Buffer.concat(bytes);
+  if (!isUtf8(all)) throw new NotTextError(`the bytes of ${literal} are no UTF-8, which is not supported here`);
+  return all.toString();
 }
 
-/** The code of the one character between single quotes; null when there is none, or more. */
-export function unquotedRune(literal: string): bigint | null {
-  const runes = [...(resolved(literal.slice(1, -1), "'") ?? '')];
-  const [rune] = runes;
-  return rune === undefined || runes.length > 1 ? null : BigInt(rune.codePointAt(0) ?? 0);
+/** The code of the one character between single quotes; null when there is none, undefined when there are more. */
+export function unquotedRune(literal: string): bigint | null | undefined {
+  const [first, ...rest] = pieces(literal.slice(1, -1), "'");
+  if (first === undefined || first === null) return null;
+  return rest.length > 0 ? undefined : BigInt(typeof first === 'string' ? (first.codePointAt(0) ?? 0) : first);
 }
 
-function resolved(text: string, quote: string): string | null {
-  let isGood = true;
-  const bad = (): string => {
-    isGood = false;
-    return '';
-  };
-  const pattern = /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([^]))|\\$/g;
-  const result = text.replace(pattern, (_all, byte?: string, short?: string, long?: string, octal?: string, letter?: string) => {
-    if (letter !== undefined) return ESCAPES[letter] ?? (letter === quote ? letter : bad());
-    const code = octal === undefined ? Number.parseInt(byte ?? short ?? long ?? '', 16) : Number.parseInt(octal, 8);
-    // A byte above 7F is a piece of a character in Go; texts here are made of whole ones.
-    const isByte = byte !== undefined || octal !== undefined;
-    if (Number.isNaN(code) || code > (isByte ? 0x7f : 0x10ffff) || (code >= 0xd800 && code <= 0xdfff)) return bad();
-    return String.fromCodePoint(code);
-  });
-  return isGood ? result : null;
+/** Characters, and bytes that are written as such; null is no escape of Go. */
+function* pieces(text: string, quote: string): Generator<string | number | null> {
+  const pattern = /\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|([^]))|\\$|[^]/gu;
+  for (const [all, byte, short, long, octal, letter] of text.matchAll(pattern)) {
+    if (!all.startsWith('\\')) yield all;
+    else if (letter !== undefined) yield ESCAPES[letter] ?? (letter === quote ? letter : null);
+    else if (byte !== undefined) yield Number.parseInt(byte, 16);
+    else if (octal !== undefined) yield Number.parseInt(octal, 8) > 0xff ? null : Number.parseInt(octal, 8);
+    else yield characterOf(Number.parseInt(short ?? long ?? '', 16));
+  }
+}
+
+function characterOf(code: number): string | null {
+  const isCharacter = code <= 0x10ffff && !(code >= 0xd800 && code <= 0xdfff);
+  return isCharacter ? String.fromCodePoint(code) : null;
 }

@@ -1,11 +1,23 @@
 import type { Value } from './value.js';
 
+/** How many UTF-16 units a text may have that a function makes. What it reads and makes is charged to the template only when it has run. */
+export const MAX_TEXT_LENGTH = 4 * 1024 * 1024;
+
 /** What a function says of its arguments. */
 export class FunctionError extends Error {}
 
 /** The type of a parameter, by its name in Go. Whole numbers are of one type here: `int` and `int64` take the same values. */
 export type ParameterType =
-  'interface {}' | 'string' | 'bool' | 'int' | 'int64' | 'float64' | '[]interface {}' | '[]string' | 'map[string]interface {}';
+  | 'interface {}'
+  | 'string'
+  | 'bool'
+  | 'int'
+  | 'int64'
+  | 'float64'
+  | '[]interface {}'
+  | '[]string'
+  | 'map[string]interface {}'
+  | 'time.Time';
 
 export interface TemplateFunction {
   /** How many arguments it takes, or takes at least. */

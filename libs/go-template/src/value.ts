@@ -1,9 +1,10 @@
-// What a template computes with: Go's map[string]any as JSON makes it. A number of the data is an integer when it is a whole one that is exact, else
-// a float, as Kubernetes reads its objects.
+// What a template computes with: Go's map[string]any as JSON makes it.
+import { FunctionError, type TemplateFunction } from './template-function.js';
 
 /** Absent (Go's invalid value), nil, bool, string, int64, float64, list, map or one of another type. */
 export type Value = undefined | null | boolean | string | bigint | number | List | Dictionary | TypedValue;
 export type List = readonly unknown[];
+/** Without a prototype, or read only by its own keys. */
 export interface Dictionary {
   readonly [key: string]: unknown;
 }
@@ -14,6 +15,21 @@ export abstract class TypedValue {
   abstract readonly type: string;
   /** As `%v` shows it. */
   abstract toString(): string;
+
+  /** The text that JSON has for it. Throws a FunctionError where there is none. */
+  toJSON(): string {
+    throw new FunctionError(`json: unsupported type: ${this.type}`);
+  }
+
+  /** What `if` makes of it. */
+  get isTrue(): boolean {
+    return true;
+  }
+
+  /** A method, or a field, that templates reach as `.NAME`; undefined: there is none. */
+  method(_name: string): TemplateFunction | undefined {
+    return undefined;
+  }
 }
 
 interface MadeType {
@@ -25,10 +41,7 @@ interface MadeType {
 
 const MADE = new WeakMap<object, MadeType>();
 
-/**
- * Marks a list or map as made by a function: what it holds are values already, so that a whole number in it may be a float, and it may be of another
- * type than those of the data are.
- */
+/** Marks a list or map as the template's own, which functions may change, and as of another type than those of the data are, or as Go's nil. */
 export function made<T extends List | Dictionary>(
   items: T,
   { type, isNil = false }: { readonly type?: string; readonly isNil?: boolean } = {},
@@ -37,6 +50,7 @@ export function made<T extends List | Dictionary>(
   return items;
 }
 
+/** True for all that a template computes with: the data are copied. */
 export function isMade(items: List | Dictionary): boolean {
   return MADE.has(items);
 }
@@ -45,7 +59,10 @@ export function isNilCollection(items: List | Dictionary): boolean {
   return MADE.get(items)?.isNil ?? false;
 }
 
-/** What the data says at some place. Throws for what JSON cannot hold. */
+/**
+ * The data as values, as Kubernetes reads its objects: a number that is whole and exact is an int64, any other a float64. It is a copy, so that
+ * functions that change maps do not change the data. Throws for what JSON cannot hold.
+ */
 export function valueOf(data: unknown): Value {
   switch (typeof data) {
     case 'undefined':
@@ -55,8 +72,14 @@ export function valueOf(data: unknown): Value {
       return data;
     case 'number':
       return Number.isSafeInteger(data) ? BigInt(data) : data;
-    case 'object':
-      return data as List | Dictionary | TypedValue | null;
+    case 'object': {
+      if (data === null) return null;
+      if (Array.isArray(data)) return made(data.map((element) => valueOf(element) ?? null));
+      // Without a prototype, `__proto__` is a key like any other.
+      const copy = Object.create(null) as Record<string, Value>;
+      for (const [key, entry] of Object.entries(data)) if (entry !== undefined) copy[key] = valueOf(entry);
+      return made(copy);
+    }
     default:
       throw new Error(`the data holds a ${typeof data}, which a template cannot use`);
   }
@@ -72,13 +95,12 @@ export function isDictionary(value: Value): value is Dictionary {
 
 /** Undefined: there is no such key. */
 export function entryOf(map: Dictionary, key: string): Value {
-  if (!Object.hasOwn(map, key)) return undefined;
-  return MADE.has(map) ? (map[key] as Value) : valueOf(map[key]);
+  return Object.hasOwn(map, key) ? (map[key] as Value) : undefined;
 }
 
 /** Nil where the list holds nothing. */
 export function elementOf(list: List, index: number): Value {
-  return (MADE.has(list) ? (list[index] as Value) : valueOf(list[index])) ?? null;
+  return (list[index] as Value) ?? null;
 }
 
 export function keysOf(map: Dictionary): string[] {
@@ -98,12 +120,31 @@ export function compareTexts(one: string, other: string): number {
 /** Everything but false, zero, empty and nil is true. */
 export function isTrue(value: Value): boolean {
   if (isList(value)) return value.length > 0;
-  if (value instanceof TypedValue) return true;
+  if (value instanceof TypedValue) return value.isTrue;
   if (isDictionary(value)) return keysOf(value).length > 0;
   return Boolean(value);
 }
 
-/** The name of a value's type in Go. */
+/** How much text a value is, roughly; no more than a little above `limit` is counted. */
+export function weightOf(value: Value, limit: number): number {
+  let weight = 0;
+  const open: Value[] = [value];
+  for (let item = open.pop(); weight <= limit; item = open.pop()) {
+    if (typeof item === 'string') weight += item.length;
+    else if (isList(item)) open.push(...(item as readonly Value[]));
+    else if (isDictionary(item)) {
+      for (const key of Object.keys(item)) {
+        weight += key.length;
+        open.push(item[key] as Value);
+      }
+    }
+    if (open.length === 0) break;
+    weight += 4;
+  }
+  return weight;
+}
+
+/** The name of a value's type in Go, where what is `int` or a byte there is `int64`. */
 export function typeName(value: Value): string {
   switch (typeof value) {
     case 'undefined':
@@ -113,7 +154,7 @@ export function typeName(value: Value): string {
     case 'string':
       return 'string';
     case 'bigint':
-      return 'int';
+      return 'int64';
     case 'number':
       return 'float64';
     default:

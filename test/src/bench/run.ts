@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Binaries, cacheRoot, ETCD_VERSION, KUBERNETES_VERSION, type Program } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
+import { buildGoProgram } from '../go-program.js';
 import { ProgramError, runProgram } from '../run-program.js';
 import { apiServerTable, measureApiServer } from './apiserver.js';
 import { describeMachine } from './environment.js';
-import { buildGoProgram, KINE, LOAD_CLIENT, pinnedVersion } from './go-programs.js';
+import { eventsTable, measureEvents } from './events.js';
+import { KINE, LOAD_CLIENT, pinnedVersion } from './go-programs.js';
 import { type BenchOptions, parseOptions, USAGE, UsageError } from './options.js';
 import { describePages, measurePages } from './pages.js';
 import { measurePhases, phasesTable } from './phases.js';
@@ -23,6 +25,7 @@ async function bench(options: BenchOptions, folder: string, env: NodeJS.ProcessE
   if (options.what === 'registrations') {
     return { text: registrationsTables(await measureRegistrations(options.tenants, { folder, env, note })), problems: [] };
   }
+  if (options.what === 'events') return { text: eventsTable(await measureEvents(options.objects, { folder, env, note })), problems: [] };
   const cache = cacheRoot(env);
   const client = await buildGoProgram(LOAD_CLIENT, cache, note);
   const kine = options.stores.some((store) => store.startsWith('kine')) ? await buildGoProgram(KINE, cache, note) : '';
@@ -70,7 +73,8 @@ async function describeRun(options: BenchOptions, folder: string, args: readonly
   if (options.stores.includes('etcd')) versions.push(`etcd ${ETCD_VERSION}`);
   if (options.stores.some((store) => store.startsWith('kine')))
     versions.push(`kine ${await pinnedVersion(KINE, 'github.com/k3s-io/kine')}`);
-  if (options.what === 'apiserver' || options.what === 'registrations') versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
+  if (options.what === 'apiserver' || options.what === 'registrations' || options.what === 'events')
+    versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
   const commit = (await runProgram('git', ['rev-parse', '--short', 'HEAD']).catch(() => 'unknown')).trim();
   const how = {
     phases: `Values of 1.5 kB, 5000 keys to get and list, closed loop over 4 connections from the same machine, ${options.seconds} s each after a warm-up, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
@@ -79,6 +83,8 @@ async function describeRun(options: BenchOptions, folder: string, args: readonly
       'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key.',
     registrations:
       'A `harikube up` of its own; the client is on the same machine. Registrations by POST to the aggregated API, from the request to the 201. Then Tenants are made, and one user asks by its token, one request after another.',
+    events:
+      'A `harikube up --separate` of its own; writer and receiver are one process on the same machine. 16 callers create ConfigMaps of 1 kB as fast as they can; one trigger with 32 requests at once sends each to the receiver. Lag: from the answer to the creation to the request that is accepted.',
   }[options.what];
   return [
     `\`npm run bench${args.length > 0 ? ` -- ${args.join(' ')}` : ''}\`, ${new Date().toISOString().slice(0, 10)}, commit ${commit}${versions.length > 0 ? `, ${versions.join(', ')}` : ''}.`,

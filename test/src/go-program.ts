@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runProgram } from './run-program.js';
+
+const TEST = fileURLToPath(new URL('../', import.meta.url));
+
+export interface GoProgram {
+  /** Folder of its module below test. */
+  readonly module: string;
+  /** The main package. */
+  readonly package: string;
+}
+
+/** Compiles a program of ours in Go into the cache, or finds it there; returns its path. */
+export async function buildGoProgram(program: GoProgram, cache: string, note: (text: string) => void): Promise<string> {
+  const folder = goModuleFolder(program);
+  const hash = createHash('sha256').update(await runProgram('go', ['env', 'GOVERSION']));
+  for (const file of (await readdir(folder)).sort()) hash.update(file).update(await readFile(join(folder, file)));
+  const name = basename(folder);
+  const target = join(cache, 'go', `${name}-${hash.digest('hex').slice(0, 12)}`);
+  if ((await stat(target).catch(() => null)) !== null) return target;
+  note(`compiling ${name} (the first time takes a while)`);
+  await mkdir(join(cache, 'go'), { recursive: true });
+  const draft = `${target}.${process.pid}`;
+  await runProgram('go', ['build', '-trimpath', '-o', draft, program.package], { cwd: folder });
+  await rename(draft, target);
+  return target;
+}
+
+export function goModuleFolder(program: GoProgram): string {
+  return join(TEST, program.module);
+}
