@@ -84,4 +84,10 @@ describe('services in one process', () => {
     expect(isServiceCommand('services')).toBe(true);
     expect(isServiceCommand('up')).toBe(false);
   });
+
+  it('are not listed when only "up" starts them', () => {
+    expect(isServiceCommand('mail-catcher')).toBe(true);
+    expect(SERVICE_COMMANDS.map(({ name }) => name)).not.toContain('mail-catcher');
+    expect(SERVICE_COMMANDS.map(({ name }) => name)).toContain('email-function');
+  });
 });

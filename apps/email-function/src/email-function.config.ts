@@ -20,7 +20,7 @@ const LOCK_FILE = '/tmp/.lock';
 const LONGEST_MS = 2 ** 31 - 1;
 
 export const EMAIL_FUNCTION_FLAGS: readonly FlagDefinition[] = [
-  { name: 'function-bind-address', help: 'where to serve the function: HOST:PORT, or :PORT for every interface', shownDefault: ':$port' },
+  { name: 'function-bind-address', help: 'where to serve the function: HOST:PORT, or :PORT for every interface', shownDefault: ':8080' },
   { name: 'port', env: ['port'], help: 'the port alone, as OpenFaaS gives it', shownDefault: '8080' },
   { name: 'read-timeout', env: ['read_timeout'], help: 'how long a request may take to arrive: 10s, or 10', shownDefault: DEFAULT_TIMEOUT },
   { name: 'write-timeout', env: ['write_timeout'], help: 'how long an answer may take', shownDefault: DEFAULT_TIMEOUT },

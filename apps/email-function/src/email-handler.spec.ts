@@ -197,6 +197,20 @@ describe('EmailHandler and an SMTP server that', () => {
       expect(smtp.commands.filter((command) => /AUTH|MAIL/.test(command))).toEqual([]);
     });
 
+    it('and does not get as far as that is sent nothing', async () => {
+      const troubles: readonly [SmtpScript, RegExp][] = [
+        [{ starttls: '454 not at the moment' }, /454 not at the moment/],
+        [{ starttls: 'drop' }, /closed|reset/i],
+        [{ starttls: '220 go on, and then silence' }, /no answer in time/],
+      ];
+      for (const [script, reason] of troubles) {
+        const smtp = await smtpDouble(script);
+        const handler = handlerFor(smtp.port, { smtp: starttls, silenceMs: 80 });
+        expectFailure(await handler.handle(posted()), 503, reason);
+        expect(smtp.mails).toEqual([]);
+      }
+    });
+
     it('and wants a login gets it, and a wrong one is a failure that another try may heal', async () => {
       const { port, mails, logins } = await smtpServer(pemOf(trusted));
       const smtp = { ...starttls, 'smtp-ca': trusted.cert, 'smtp-username': 'shop' };

@@ -17,6 +17,7 @@ export const STYLE = `
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--back); color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 header, main, footer { max-width: 60rem; margin: 0 auto; padding: 0 1rem; }
+header nav { flex-basis: 100%; margin: 0; font-size: .875rem; }
 header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1rem; padding-top: 1.25rem; padding-bottom: .75rem; }
 h1 { font-size: 1.25rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
@@ -38,8 +39,9 @@ nav { display: flex; flex-wrap: wrap; gap: .5rem 1rem; margin: 1rem 0; }
 dl { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .125rem 1rem; margin: 0; background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: .75rem 1rem; }
 dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }
+dd time { color: inherit; font-size: inherit; }
 pre { margin: 0; background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font: .9375rem/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-iframe { display: block; width: 100%; height: 24rem; max-height: 80vh; resize: vertical; background: #ffffff; border: 1px solid var(--line); border-radius: .5rem; color-scheme: light; }
+iframe { display: block; width: 100%; height: 20rem; max-height: 80vh; resize: vertical; background: #ffffff; border: 1px solid var(--line); border-radius: .5rem; color-scheme: light; }
 ul.parts { margin: 0; padding-left: 1.25rem; }
 @media (max-width: 32rem) { .box a, dl { grid-template-columns: minmax(0, 1fr); } .repeat { justify-self: start; } dd + dt { margin-top: .375rem; } }
 `;
@@ -78,10 +80,10 @@ export function mailPage(mail: ShownMail): string {
     ['From', mail.from],
     ['To', mail.to],
     ['Cc', mail.cc],
-    ['Date', mail.date],
     ['Message-ID', mail.messageId],
   ].filter(([, value]) => value !== '');
   const list = fields.map(([name = '', value = '']) => `<dt>${name}</dt><dd>${escaped(value)}</dd>`).join('');
+  const date = mail.date === '' ? '' : `<dt>Sent</dt><dd>${isTime(mail.date) ? timeTag(mail.date) : escaped(mail.date)}</dd>`;
   const html = mail.hasHtml
     ? `<h2>HTML</h2><iframe src="${path}/html" sandbox="" referrerpolicy="no-referrer" title="The mail as HTML, without scripts and without anything from elsewhere"></iframe>`
     : '';
@@ -91,11 +93,11 @@ export function mailPage(mail: ShownMail): string {
   );
   return document(
     subjectOf(mail),
-    `<header><h1>${escaped(subjectOf(mail))}</h1>${repeatMark(mail)}</header>
-<main><dl>${list}<dt>Caught</dt><dd>${timeTag(mail.time)}, ${sizeText(mail.bytes)}</dd></dl>
+    `<header><nav aria-label="Back"><a href="/">All mails</a></nav><h1>${escaped(subjectOf(mail))}</h1>${repeatMark(mail)}</header>
+<main><dl>${list}${date}<dt>Caught</dt><dd>${timeTag(mail.time)}, ${sizeText(mail.bytes)}</dd></dl>
 ${html}${text}${html === '' && text === '' ? '<h2>Text</h2><p class="faint">The mail has no text that can be shown.</p>' : ''}
 ${parts.length === 0 ? '' : `<h2>Attachments</h2><ul class="parts">${parts.join('')}</ul>`}
-<nav><a href="/">All mails</a><a href="${path}.eml">As it came (.eml)</a></nav></main>`,
+<nav aria-label="This mail"><a href="${path}.eml">As it came (.eml)</a></nav></main>`,
   );
 }
 
@@ -121,6 +123,10 @@ function subjectOf({ subject }: CaughtMail): string {
 
 function timeTag(time: string): string {
   return `<time datetime="${escaped(time)}">${escaped(time.slice(0, 19).replace('T', ' '))} UTC</time>`;
+}
+
+function isTime(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(text);
 }
 
 function sizeText(bytes: number): string {

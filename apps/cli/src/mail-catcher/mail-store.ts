@@ -19,6 +19,8 @@ export interface CaughtMail {
   readonly isRepeat: boolean;
 }
 
+type Headers = Pick<CaughtMail, 'from' | 'to' | 'subject' | 'messageId'>;
+
 const EXTENSION = '.eml';
 const DRAFT = '.tmp';
 const ID = /^(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z)-(\d{1,15})-[\w.@-]*$/;
@@ -55,15 +57,15 @@ export class MailStore {
     const store = new MailStore(folder, known.at(-1)?.number ?? 0);
     for (let start = 0; start < known.length; start += PARALLEL_READS) {
       const heads = known.slice(start, start + PARALLEL_READS).map(async ({ id }) => ({ id, head: await store.#readHead(id) }));
-      for (const { id, head } of await Promise.all(heads)) if (head !== null) await store.#index(id, head.bytes, head.size);
+      for (const { id, head } of await Promise.all(heads)) if (head !== null) store.#index(id, head.headers, head.bytes);
     }
     return store;
   }
 
   /** Stores a mail whole: when it resolves, the mail outlives the machine's power. */
   async add(content: Uint8Array, time: Date): Promise<CaughtMail> {
-    const { messageId } = await headersOf(content.subarray(0, HEADER_BYTES));
-    const safe = messageId.replace(/^<|>$/g, '').replace(/[^\w.@-]+/g, '_');
+    const headers = await headersOf(content.subarray(0, HEADER_BYTES));
+    const safe = headers.messageId.replace(/^<|>$/g, '').replace(/[^\w.@-]+/g, '_');
     const id = `${time.toISOString().replaceAll(':', '-')}-${++this.#number}-${safe.slice(0, MAX_MESSAGE_ID)}`;
     const draft = join(this.#folder, `${id}${DRAFT}`);
     try {
@@ -74,7 +76,7 @@ export class MailStore {
       await rm(draft, { force: true });
       throw error;
     }
-    return await this.#index(id, content.subarray(0, HEADER_BYTES), content.length);
+    return this.#index(id, headers, content.length);
   }
 
   get size(): number {
@@ -109,8 +111,7 @@ export class MailStore {
     return join(this.#folder, `${id}${EXTENSION}`);
   }
 
-  async #index(id: string, head: Uint8Array, bytes: number): Promise<CaughtMail> {
-    const headers = await headersOf(head);
+  #index(id: string, headers: Headers, bytes: number): CaughtMail {
     const { messageId } = headers;
     const mail = { id, time: timeOf(id), ...headers, bytes, isRepeat: messageId !== '' && this.#messageIds.has(messageId) };
     this.#messageIds.add(messageId);
@@ -118,14 +119,14 @@ export class MailStore {
     return mail;
   }
 
-  async #readHead(id: string): Promise<{ readonly bytes: Uint8Array; readonly size: number } | null> {
+  async #readHead(id: string): Promise<{ readonly headers: Headers; readonly bytes: number } | null> {
     try {
       const file = await open(this.#file(id));
       try {
         const { size } = await file.stat();
         const buffer = Buffer.alloc(Math.min(size, HEADER_BYTES));
         const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-        return { bytes: buffer.subarray(0, bytesRead), size };
+        return { headers: await headersOf(buffer.subarray(0, bytesRead)), bytes: size };
       } finally {
         await file.close();
       }
@@ -148,7 +149,7 @@ function timeOf(id: string): string {
   return id.slice(0, 24).replace(/T(\d\d)-(\d\d)-/, 'T$1:$2:');
 }
 
-async function headersOf(head: Uint8Array): Promise<Pick<CaughtMail, 'from' | 'to' | 'subject' | 'messageId'>> {
+async function headersOf(head: Uint8Array): Promise<Headers> {
   try {
     const { from, to = [], subject = '', messageId = '' } = await PostalMime.parse(headersAlone(head));
     return { from: addressText(from === undefined ? [] : [from]), to: addressText(to), subject, messageId };
