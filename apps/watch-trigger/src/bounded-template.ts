@@ -23,16 +23,8 @@ export class BoundedTemplate {
 
   /** Throws `UnsendableError` TemplateFailed: the object has not what the template needs, or makes too much of it. */
   execute(object: KubeObject): string {
-    const { field, maxBytes } = this.#options;
-    const text = this.#executed(object);
-    const bytes = Buffer.byteLength(text);
-    if (bytes <= maxBytes) return text;
-    throw new UnsendableError('refused', 'TemplateFailed', `${field} makes ${bytes} bytes of this object; at most ${maxBytes} are sent`);
-  }
-
-  #executed(object: KubeObject): string {
     try {
-      return this.#template.execute(object);
+      return this.#template.execute(object, { outputBytes: this.#options.maxBytes });
     } catch (error) {
       throw new UnsendableError('refused', 'TemplateFailed', messageOf(error).slice(0, MAX_MESSAGE_CHARACTERS));
     }

@@ -46,6 +46,7 @@ describe('EventFilter', () => {
   });
 
   it.each([
+    ['.spec.missing', 'map has no entry for key "missing"'],
     ['eq .spec.customer 3', 'incompatible types for comparison'],
     ['index .spec.items 7', 'index out of range'],
     ['lt .spec.items 7', 'invalid type for comparison'],

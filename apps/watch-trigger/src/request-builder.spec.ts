@@ -74,6 +74,12 @@ describe('RequestBuilder', () => {
     expect(Buffer.from(headers['x-text'] ?? '', 'latin1').toString()).toBe('größer 😀');
   });
 
+  it('fails on a key that the object lacks, instead of sending that it has no value', () => {
+    const refusal = refusalOf({ spec: { body: textBody('{{ .spec.missing }}') } });
+    expect(refusal).toContain('refused TemplateFailed: template: body.template:1:');
+    expect(refusal).toContain('map has no entry for key "missing"');
+  });
+
   it('takes headers from Secrets before templates before static ones, whatever their case', () => {
     const { headers } = built({
       spec: {
@@ -223,6 +229,7 @@ describe('RequestBuilder', () => {
 
   it.each([
     ['a header', { headers: { template: { 'X-A': '{{ .spec.long }}' } } }, 'headers.template[X-A]', 8192],
+    ['the body', { body: textBody('{{ .spec.long }}') }, 'body.template', 4194304],
     ['the URL', { url: { template: 'http://example.com/{{ .spec.long }}' } }, 'url.template', 8192],
   ] satisfies [string, Partial<Spec>, string, number][])('refuses what makes %s too long', (_what, spec, field, most) => {
     const long = (length: number): Partial<TriggerEvent> => ({ object: sampleOrder({ long: 'x'.repeat(length) }) });

@@ -89,6 +89,7 @@ describe('TargetUrl', () => {
     ['http://example.com/{{ .spec.t }}', { t: 'a b' }, 'UrlInvalid: what url.template makes of the object has blanks'],
     ['http://example.com/{{ .spec.t }}', { t: 'a\r\nb' }, 'UrlInvalid: what url.template makes of the object has blanks'],
     ['http://example.com/{{ index .spec.t 7 }}', { t: [] }, 'TemplateFailed: template: url.template:1:'],
+    ['http://example.com/{{ .spec.missing }}', {}, 'TemplateFailed: template: url.template:1:'],
     ['http://example.com/{{ .spec.t }}', { t: 'x'.repeat(9000) }, 'TemplateFailed: '],
     ['http://example.com/{{ .spec.t }}', { t: 'ö'.repeat(3000) }, 'UrlInvalid: the URL is of 18019 bytes; at most 8192 are sent'],
   ])('refuses what the template %j makes of %j', (template, spec, refusal) => {
