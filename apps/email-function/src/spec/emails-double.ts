@@ -97,7 +97,7 @@ export class EmailsDouble {
   }
 }
 
-export const SPEC: EmailSpec = {
+const SPEC: EmailSpec = {
   toAddress: 'jane@shop.example',
   fromAddress: 'noreply@webshop.example',
   fromName: 'The Webshop',
