@@ -335,6 +335,20 @@ describe('TriggerSender', () => {
     expect(target.received).toEqual([]);
   });
 
+  it('waits for its Secrets to be read, and not longer than for an answer', async () => {
+    const known = Promise.withResolvers<void>();
+    references.known = known.promise;
+    const spec: Partial<Spec> = { auth: { bearer: { secretKeyRef: { name: 'token', key: 'value' } } } };
+    const late = sent(spec);
+    await clock.advance(10_000);
+    expect(await late).toMatchObject({ outcome: 'temporary', reason: 'ReferencesNotReady' });
+    const attempt = sent(spec);
+    references.setSecret('token', { value: 'sesame' });
+    known.resolve();
+    expect(await attempt).toMatchObject({ outcome: 'delivered' });
+    expect(target.received.map(({ headers }) => headers.authorization)).toEqual(['Bearer sesame']);
+  });
+
   it('uses another value of a Secret for the next request', async () => {
     references.setSecret('token', { value: 'one' });
     const sender = senderOf({ auth: { bearer: { secretKeyRef: { name: 'token', key: 'value' } } } });

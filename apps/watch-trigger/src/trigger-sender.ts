@@ -133,9 +133,11 @@ export class TriggerSender {
 
   async #attempt(signal: AbortSignal, send: (inner: AbortSignal) => Promise<Attempt>): Promise<Attempt> {
     const { clock } = this.#options;
+    let isKnown = false;
     try {
       return await withinTime({ clock, milliseconds: this.#timeoutMs, signal }, async (inner) => {
         await this.#references.known;
+        isKnown = true;
         inner.throwIfAborted();
         return await send(inner);
       });
@@ -144,7 +146,9 @@ export class TriggerSender {
       if (error instanceof UnsendableError) return { outcome: error.outcome, reason: error.reason, message: error.message };
       if (!(error instanceof TimeLimitError)) throw error;
       const { timeout } = this.#trigger.spec.delivery;
-      return { outcome: 'temporary', reason: 'Timeout', message: `no complete answer within ${timeout}` };
+      if (isKnown) return { outcome: 'temporary', reason: 'Timeout', message: `no complete answer within ${timeout}` };
+      const message = `the API server did not say within ${timeout} what is in the Secrets and the Service of the trigger`;
+      return { outcome: 'temporary', reason: 'ReferencesNotReady', message };
     }
   }
 

@@ -6,6 +6,8 @@ type Kind = 'Secret' | 'Service';
 
 /** Secrets and Services that a spec makes, changes and takes away. */
 export class FakeReferences implements ReferenceSource {
+  /** When it is known what is there. */
+  known: Promise<void> = Promise.resolve();
   readonly #objects = new Map<string, Secret | Service>();
   readonly #listeners = new Map<string, Set<() => void>>();
 
@@ -50,7 +52,7 @@ export class FakeReferences implements ReferenceSource {
       get problem() {
         return objects.has(key) ? null : `the ${key} does not exist`;
       },
-      known: Promise.resolve(),
+      known: this.known,
       close: () => listeners.delete(listener),
     };
   }
