@@ -11,6 +11,7 @@ import {
   isDictionary,
   isList,
   isNilCollection,
+  MAX_DEPTH,
   type List,
   sortedKeys,
   typeName,
@@ -18,10 +19,11 @@ import {
   type Value,
 } from './value.js';
 
-/** Lists and maps in each other: they are walked by recursion, and a map that was put into itself has no end. */
-const MAX_DEPTH = 500;
 /** Go takes a longer width or precision for a mistake. */
 const MAX_WIDTH = 1_000_000;
+
+/** A bracket that is not closed within so many characters is never looked for further. */
+const MAX_INDEX_LENGTH = 1024;
 
 /** One directive of a format. */
 interface Directive {
@@ -189,7 +191,7 @@ class FormatReader {
   #index(): boolean {
     if (this.#format.charAt(this.#place) !== '[') return false;
     this.#isReordered = true;
-    const rest = this.#format.slice(this.#place);
+    const rest = this.#format.slice(this.#place, this.#place + MAX_INDEX_LENGTH);
     const close = rest.length < 3 ? -1 : rest.indexOf(']');
     const digits = close < 0 ? null : /^\d+$/.exec(rest.slice(1, close))?.[0];
     this.#place += close < 0 ? 1 : close + 1;

@@ -41,7 +41,7 @@ export class Lexer {
     if (opening > this.#start) {
       const isTrimmed = /^-[ \t\r\n]/.test(this.#input.slice(opening + LEFT.length, opening + LEFT.length + 2));
       const text = this.#input.slice(this.#start, opening);
-      this.#position = this.#start + (isTrimmed ? text.replace(/[ \t\r\n]+$/, '') : text).length;
+      this.#position = this.#start + (isTrimmed ? lengthWithoutSpace(text) : text.length);
       const token = this.#position > this.#start ? this.#emit('text') : null;
       this.#position = opening;
       this.#start = opening;
@@ -234,6 +234,13 @@ export class Lexer {
     }
     return this.#line;
   }
+}
+
+/** Up to the space at its end. */
+function lengthWithoutSpace(text: string): number {
+  let length = text.length;
+  while (length > 0 && isSpace(text.charAt(length - 1))) length--;
+  return length;
 }
 
 function isSpace(rune: string): boolean {

@@ -13,6 +13,10 @@ export interface Constant {
   readonly float: number | null;
 }
 
+/** What takes longer to read than any number is worth is refused. */
+const MAX_LENGTH = 1024;
+const TOO_LONG = `a number has more than ${MAX_LENGTH} characters`;
+
 const MAX_INT = 0x7fff_ffff_ffff_ffffn;
 const MIN_INT = -0x8000_0000_0000_0000n;
 const MAX_UINT = 0xffff_ffff_ffff_ffffn;
@@ -23,6 +27,7 @@ export function characterConstant(code: bigint): Constant {
 
 /** `1+2i`. A string says what is wrong. */
 export function complexConstant(text: string): Constant | string {
+  if (text.length > MAX_LENGTH) return TOO_LONG;
   const float = '(?:0[xX][0-9a-fA-F_]*\\.?[0-9a-fA-F_]*(?:[pP][+-]?[0-9_]*)?|[0-9_]*\\.?[0-9_]*(?:[eE][+-]?[0-9_]*)?)';
   const [, realText, imaginaryText] = new RegExp(`^([+-]?${float})([+-]${float})i`).exec(text) ?? [];
   if (realText === undefined || imaginaryText === undefined || !/\d/.test(imaginaryText)) return 'syntax error scanning complex number';
@@ -36,6 +41,7 @@ export function complexConstant(text: string): Constant | string {
 
 /** Any other number. A string says what is wrong. */
 export function numberConstant(text: string): Constant | string {
+  if (text.length > MAX_LENGTH) return TOO_LONG;
   if (text.endsWith('i')) {
     const imaginary = parseFloat64(text.slice(0, -1));
     if (typeof imaginary === 'number') return ofComplex(new Complex(0, imaginary));

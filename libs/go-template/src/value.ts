@@ -39,6 +39,9 @@ interface MadeType {
   readonly isNil: boolean;
 }
 
+/** Lists and maps in each other: they are walked by recursion, and a map that was put into itself has no end. */
+export const MAX_DEPTH = 500;
+
 const MADE = new WeakMap<object, MadeType>();
 
 /** Marks a list or map as the template's own, which functions may change, and as of another type than those of the data are, or as Go's nil. */
@@ -61,9 +64,9 @@ export function isNilCollection(items: List | Dictionary): boolean {
 
 /**
  * The data as values, as Kubernetes reads its objects: a number that is whole and exact is an int64, any other a float64. It is a copy, so that
- * functions that change maps do not change the data. Throws for what JSON cannot hold.
+ * functions that change maps do not change the data. Throws for what JSON cannot hold, and for lists and maps that are nested deeper than 500 levels.
  */
-export function valueOf(data: unknown): Value {
+export function valueOf(data: unknown, depth = 0): Value {
   switch (typeof data) {
     case 'undefined':
     case 'boolean':
@@ -74,10 +77,11 @@ export function valueOf(data: unknown): Value {
       return Number.isSafeInteger(data) ? BigInt(data) : data;
     case 'object': {
       if (data === null) return null;
-      if (Array.isArray(data)) return made(data.map((element) => valueOf(element) ?? null));
+      if (depth >= MAX_DEPTH) throw new Error(`the data are nested deeper than ${MAX_DEPTH} levels`);
+      if (Array.isArray(data)) return made(data.map((element) => valueOf(element, depth + 1) ?? null));
       // Without a prototype, `__proto__` is a key like any other.
       const copy = Object.create(null) as Record<string, Value>;
-      for (const [key, entry] of Object.entries(data)) if (entry !== undefined) copy[key] = valueOf(entry);
+      for (const [key, entry] of Object.entries(data)) if (entry !== undefined) copy[key] = valueOf(entry, depth + 1);
       return made(copy);
     }
     default:
