@@ -1,0 +1,13 @@
+// What one call of a function may make. The executor charges what was made; this keeps it from being made.
+
+import { FunctionError, MAX_TEXT_LENGTH } from '../template-function.js';
+
+const MAX_ITEMS = 100_000;
+
+export function checkTextLength(length: number | bigint): void {
+  if (length > MAX_TEXT_LENGTH) throw new FunctionError(`it makes a text of more than ${MAX_TEXT_LENGTH} characters`);
+}
+
+export function checkItems(count: number | bigint): void {
+  if (count > MAX_ITEMS) throw new FunctionError(`it makes a list of more than ${MAX_ITEMS} items`);
+}

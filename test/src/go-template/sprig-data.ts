@@ -1,0 +1,22 @@
+/** What the cases of sprig's functions are executed on. */
+export const SPRIG_DATA: unknown = {
+  n: 7,
+  negative: -3,
+  zero: 0,
+  large: 9007199254740991,
+  ratio: 2.5,
+  text: 'żółw ☃ 😀',
+  empty: '',
+  null: null,
+  yes: true,
+  no: false,
+  list: ['a', 2, 3.5, true, null, { k: 'v' }],
+  words: ['b', 'a', 'c', 'a'],
+  numbers: [3, 1, 2],
+  none: [],
+  map: { a: 1, b: 'two', c: { d: [1, 2], e: null }, f: 1.5 },
+  other: { a: 9, c: { d: [3], g: 'new' }, h: true, z: '' },
+  nothing: {},
+  nested: [[1, 2], [3]],
+  users: [{ name: 'ada' }, { name: 'bob', age: 3 }, {}],
+};
