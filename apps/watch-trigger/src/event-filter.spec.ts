@@ -36,6 +36,11 @@ describe('EventFilter', () => {
     ['false', 'no'],
     ['0', 'no'],
     ['.spec.big', 'yes'],
+    ['get .spec "missing"', 'no'],
+    ['and (hasKey .spec "missing") .spec.missing', 'no'],
+    ['dig "status" "phase" "" . | eq "Done"', 'no'],
+    ['has "b" .spec.items', 'yes'],
+    ['hasPrefix "o-" .metadata.name', 'yes'],
     ['eq .spec.big 9007199254740993', 'yes'],
     ['eq .spec.big 9007199254740992', 'no'],
   ])('lets an object through for which %s: %s', (eventFilter, result) => {

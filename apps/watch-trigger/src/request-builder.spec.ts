@@ -74,6 +74,15 @@ describe('RequestBuilder', () => {
     expect(Buffer.from(headers['x-text'] ?? '', 'latin1').toString()).toBe('größer 😀');
   });
 
+  it('sends the whole object as JSON, with all digits of its numbers', () => {
+    const object = sampleOrder({ big: 9007199254740993n, least: -9223372036854775808n, half: 0.5, text: '<&>' });
+    const { body } = built({ spec: { body: { contentType: 'application/json', template: '{{ toJson . }}' } }, event: { object } });
+    const text = body?.toString() ?? '';
+    expect(text).toContain('"big":9007199254740993');
+    expect(text).toContain('"least":-9223372036854775808');
+    expect(JSON.parse(text)).toMatchObject({ kind: 'Order', metadata: { name: 'o-1' }, spec: { half: 0.5, text: '<&>' } });
+  });
+
   it('fails on a key that the object lacks, instead of sending that it has no value', () => {
     const refusal = refusalOf({ spec: { body: textBody('{{ .spec.missing }}') } });
     expect(refusal).toContain('refused TemplateFailed: template: body.template:1:');
