@@ -1,6 +1,8 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 /** A request as it came. */
 export interface ReceivedRequest {
@@ -10,30 +12,38 @@ export interface ReceivedRequest {
   readonly body: string;
   /** Milliseconds since the process began. */
   readonly at: number;
+  /** Common name of the client's certificate; null: none that the receiver trusts. */
+  readonly clientName: string | null;
 }
 
 export type Respond = (request: ReceivedRequest, response: ServerResponse) => void;
+
+export interface ReceiverTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Whose client certificates are trusted. */
+  readonly ca: string;
+}
 
 /** An HTTP server of the test's own, which keeps what it is sent. */
 export class EventReceiver {
   readonly requests: ReceivedRequest[] = [];
   /** Answers; 200 unless it is changed. */
   respond: Respond = (_, response) => void response.end();
-  readonly #server = createServer((incoming, response) => {
-    const chunks: Buffer[] = [];
-    incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-    incoming.on('end', () => {
-      const { method = '', url = '', headers } = incoming;
-      const request = { method, path: url, headers, body: Buffer.concat(chunks).toString(), at: performance.now() };
-      this.requests.push(request);
-      this.respond(request, response);
-      for (const look of this.#waiting.splice(0)) look();
-    });
-  });
+  readonly #scheme: 'http' | 'https';
+  readonly #server: Server;
   readonly #waiting: (() => void)[] = [];
 
-  static async start(): Promise<EventReceiver> {
-    const receiver = new EventReceiver();
+  private constructor(tls: ReceiverTls | undefined) {
+    const receive = (incoming: IncomingMessage, response: ServerResponse): void => this.#receive(incoming, response);
+    this.#scheme = tls === undefined ? 'http' : 'https';
+    this.#server =
+      tls === undefined ? createServer(receive) : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: false }, receive);
+  }
+
+  /** With `tls` it serves https, to clients with and without a certificate. */
+  static async start(tls?: ReceiverTls): Promise<EventReceiver> {
+    const receiver = new EventReceiver(tls);
     receiver.#server.listen(0, '127.0.0.1');
     await once(receiver.#server, 'listening');
     return receiver;
@@ -44,7 +54,7 @@ export class EventReceiver {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#scheme}://127.0.0.1:${this.port}`;
   }
 
   /** Resolves when it holds, which is looked at after each request; rejects with what is there when it takes too long. */
@@ -67,4 +77,23 @@ export class EventReceiver {
     this.#server.closeAllConnections();
     await once(this.#server, 'close');
   }
+
+  #receive(incoming: IncomingMessage, response: ServerResponse): void {
+    const chunks: Buffer[] = [];
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+    incoming.on('end', () => {
+      const { method = '', url = '', headers, socket } = incoming;
+      const body = Buffer.concat(chunks).toString();
+      const request = { method, path: url, headers, body, at: performance.now(), clientName: clientNameOf(socket) };
+      this.requests.push(request);
+      this.respond(request, response);
+      for (const look of this.#waiting.splice(0)) look();
+    });
+  }
+}
+
+function clientNameOf(socket: IncomingMessage['socket']): string | null {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return null;
+  const { CN = null } = socket.getPeerCertificate().subject;
+  return typeof CN === 'string' ? CN : null;
 }
