@@ -14,6 +14,14 @@ const SPACES = ['', ' ', '\n', ' \n\t', '  '];
 /** What is known of a value when the template is written. */
 type Known = unknown;
 
+function isMap(value: Known): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCollection(value: Known): boolean {
+  return typeof value === 'object';
+}
+
 class TemplateMaker {
   #state: number;
   /** Of the templates that may be called. */
@@ -151,10 +159,11 @@ class TemplateMaker {
   }
 
   #range(dot: Known): string {
-    const path: { text: string; value: Known } = this.#chance(0.2) ? { text: String(this.#below(4)), value: [0] } : this.#path(dot);
+    const isCount = this.#chance(0.2);
+    const path: { text: string; value: Known } = isCount ? { text: String(this.#below(4)), value: [0] } : this.#path(dot, isCollection);
     const element: Known = typeof path.value === 'object' && path.value !== null ? Object.values(path.value)[0] : undefined;
     const before = this.#variables.length;
-    const names = [`$${this.#of(KEYS)}`, `$${this.#of(KEYS)}`].slice(this.#below(3));
+    const names = [`$${this.#of(KEYS)}`, `$${this.#of(KEYS)}`].slice(isCount && this.#chance(0.9) ? 1 + this.#below(2) : this.#below(3));
     const head = names.length === 0 ? '' : `${names.join(', ')} := `;
     this.#variables.push(...names.map((name) => ({ name, value: undefined })));
     const wasInRange = this.#inRange;
@@ -166,15 +175,22 @@ class TemplateMaker {
     return `${this.#action(`range ${head}${path.text}`)}${body}${rest}{{end}}`;
   }
 
-  /** Mostly one that there is. */
-  #path(dot: Known): { text: string; value: Known } {
+  /** Mostly one that there is, and mostly one that fits. */
+  #path(dot: Known, fits: (value: Known) => boolean = () => true): { text: string; value: Known } {
+    for (let attempt = 1; ; attempt++) {
+      const path = this.#anyPath(dot);
+      if (attempt >= 8 || fits(path.value)) return path;
+    }
+  }
+
+  #anyPath(dot: Known): { text: string; value: Known } {
     let value = dot;
     let text = '';
-    while (typeof value === 'object' && value !== null && !Array.isArray(value) && (text === '' || this.#chance(0.6))) {
+    while (isMap(value) && (text === '' || this.#chance(0.6))) {
       const keys = Object.keys(value);
       const key = keys.length === 0 || this.#chance(0.03) ? this.#of(KEYS) : this.#of(keys);
       text += `.${key}`;
-      value = (value as Record<string, unknown>)[key];
+      value = value[key];
     }
     return text === '' ? { text: '.', value } : { text, value };
   }
@@ -211,24 +227,33 @@ class TemplateMaker {
       case 2:
         return `printf ${this.#format()} ${this.#operands(dot)}`;
       case 3:
-        return `${this.#of(['eq', 'ne', 'lt', 'le', 'gt', 'ge'])} ${this.#operand(dot)} ${this.#operand(dot)}`;
+        return this.#comparison(dot);
       case 4:
         return `${this.#of(['and', 'or', 'html', 'js', 'urlquery'])} ${this.#operands(dot)}`;
       case 5:
-        return this.#chance(0.5) ? `not ${this.#operand(dot)}` : `len ${this.#path(dot).text}`;
+        return this.#chance(0.5) ? `not ${this.#operand(dot)}` : `len ${this.#path(dot, isCollection).text}`;
       case 6:
       case 7:
-        return this.#part(this.#path(dot));
+        return this.#part(this.#path(dot, isCollection));
       default:
         return `printf ${this.#format()} ${this.#operand(dot)}`;
     }
   }
 
+  #comparison(dot: Known): string {
+    const name = this.#of(['eq', 'ne', 'lt', 'le', 'gt', 'ge']);
+    if (this.#chance(0.2)) return `${name} ${this.#operand(dot)} ${this.#operand(dot)}`;
+    const isOrdered = name !== 'eq' && name !== 'ne';
+    const { text, value } = this.#path(dot, (one) => ['number', 'string'].includes(typeof one) || (!isOrdered && typeof one === 'boolean'));
+    const other = typeof value === 'string' ? JSON.stringify(this.#of(TEXTS)) : Number.isInteger(value) ? String(this.#below(9)) : '1.5';
+    return `${name} ${text} ${typeof value === 'boolean' ? 'true' : other}`;
+  }
+
   /** Not of texts, whose bytes are no characters. */
   #part({ text, value }: { text: string; value: Known }): string {
-    if (typeof value !== 'object' || value === null) return `slice ${text} 0`;
-    if (this.#chance(0.4)) return `slice ${text} ${this.#below(3)} ${this.#below(4)}`;
-    return `index ${text} ${this.#chance(0.5) ? String(this.#below(3)) : `"${this.#of(KEYS)}"`}`;
+    const place = String(this.#below(Array.isArray(value) && this.#chance(0.9) ? Math.max(value.length, 1) : 3));
+    if (Array.isArray(value)) return this.#chance(0.4) ? `slice ${text} ${place}` : `index ${text} ${place}`;
+    return isMap(value) ? `index ${text} "${this.#of(KEYS)}"` : `print ${text}`;
   }
 
   #format(): string {
