@@ -10,4 +10,5 @@ export * from './topology/topology.js';
 export * from './topology/topology-error.js';
 export * from './topology/parse-topology.js';
 export * from './topology/topology-source.js';
+export * from './topology/topology-text.js';
 export * from './topology/topology-version.js';

@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { parseTopology, type ParseTopologyOptions } from './parse-topology.js';
+import { parseTopology, parseTopologyDocuments, type ParseTopologyOptions } from './parse-topology.js';
 import { TopologyError, type TopologyProblem } from './topology-error.js';
+import type { TopologyDocument } from './topology-version.js';
 
 /** The problems of a text, as `line:column path: message`. */
 function problems(text: string, options?: ParseTopologyOptions): string[] {
@@ -304,5 +305,66 @@ backends:
     const topology = parseTopology(backend(pods), 'topology.yaml', { etcdPrefix: '/custom' });
     expect(topology.route(Buffer.from('/custom/pods/ns/x'))).toBe('shirts');
     expect(topology.route(Buffer.from('/registry/pods/ns/x'))).toBe('main');
+  });
+});
+
+describe('parseTopologyDocuments', () => {
+  const rule = (name: string, kind = name): string =>
+    `backends:\n- name: ${name}\n  endpoint: sqlite://${name}.db\n  customresource: {group: shop.example.com, kind: ${kind}}\n`;
+  const lines = (documents: readonly TopologyDocument[], options?: ParseTopologyOptions): string[] => {
+    try {
+      parseTopologyDocuments(documents, { directory: '/data', ...options });
+    } catch (error) {
+      if (error instanceof TopologyError) return error.message.split('\n');
+      throw error;
+    }
+    return [];
+  };
+
+  it('takes the rules in the order of the names, whatever order the documents come in', () => {
+    const documents = [
+      { name: '10-orders.yaml', text: rule('orders') },
+      { name: '02-users.yaml', text: `${rule('users')}- name: rest\n  endpoint: sqlite://rest.db\n  prefix: {prefix: pods}\n` },
+      { name: '01-none.yaml', text: 'backends: []\n' },
+    ];
+    const topology = parseTopologyDocuments(documents, { directory: '/data' });
+    expect(topology.registeredNames()).toEqual(['users', 'rest', 'orders', 'main']);
+    expect(topology.rules.map(({ line }) => line)).toEqual([2, 5, 2]);
+  });
+
+  it('is a topology without rules when there is no document', () => {
+    expect(parseTopologyDocuments([]).registeredNames()).toEqual(['main']);
+  });
+
+  it('reports the problems of every document by its name', () => {
+    expect(
+      lines([
+        { name: '2-b.yaml', text: 'backends: 1\n' },
+        { name: '1-a.yaml', text: '' },
+        { name: '3-c.yaml', text: rule('main') },
+      ]),
+    ).toEqual([
+      '1-a.yaml:1:1: the topology is empty; write "backends: []" for one without rules',
+      '2-b.yaml:1:11: backends: must be a list, is the number 1',
+      '3-c.yaml:2:9: backends[0].name: the name "main" is reserved for the default backend; choose another',
+    ]);
+  });
+
+  it('reports what documents do to each other in the later one, and names the other', () => {
+    const same = `${rule('users')}- name: other\n  endpoint: sqlite://main.db\n  prefix: {prefix: pods}\n`;
+    expect(
+      lines(
+        [
+          { name: '2-b.yaml', text: same },
+          { name: '1-a.yaml', text: `# users\n${rule('users')}` },
+        ],
+        { defaultDataSourceName: 'multi://sqlite://main.db' },
+      ),
+    ).toEqual([
+      '2-b.yaml:2:9: backends[0].name: the name "users" is used twice: also by backends[0] "users" (1-a.yaml, line 3)',
+      '2-b.yaml:3:13: backends[0].endpoint: endpoint "sqlite://users.db" is the same database as that of backends[0] "users" (1-a.yaml, line 3)',
+      '2-b.yaml:4:19: backends[0].customresource: this rule takes the same keys as backends[0] "users" (1-a.yaml, line 3): they differ in nothing, or in what is ignored',
+      '2-b.yaml:6:13: backends[1].endpoint: endpoint "sqlite://main.db" is the same database as that of the default backend, "multi://sqlite://main.db"',
+    ]);
   });
 });

@@ -23,6 +23,7 @@ import {
   type TopologyRule,
 } from './topology.js';
 import { TopologyError, type TopologyProblem } from './topology-error.js';
+import { inNameOrder, type TopologyDocument } from './topology-version.js';
 
 export interface ParseTopologyOptions extends TopologyOptions {
   /** What relative paths of databases are relative to; the working directory unless told. */
@@ -54,7 +55,23 @@ const LABEL_RULE = 'use lower-case letters, digits and "-", at most 63';
  * the document, so that one round of editing suffices.
  */
 export function parseTopology(text: string, file: string, options: ParseTopologyOptions = {}): Topology {
-  return new TopologyParser(text, file, options).parse();
+  return parseTopologyDocuments([{ name: file, text }], options);
+}
+
+/**
+ * Reads the topology that several documents make together: their rules in the order of the documents' names. Throws
+ * `TopologyError` with every problem of every document; what two documents do to each other is a problem of the later one.
+ */
+export function parseTopologyDocuments(documents: readonly TopologyDocument[], options: ParseTopologyOptions = {}): Topology {
+  const parsers = inNameOrder(documents).map(({ name, text }) => new DocumentParser(text, name, options));
+  const backends = parsers.flatMap((parser) => parser.parse());
+  checkTogether(backends, options);
+  const problems = parsers.flatMap((parser) => parser.problems);
+  if (problems.length > 0) throw new TopologyError(problems);
+  return new Topology(
+    backends.map(ruleOf).filter((rule) => rule !== undefined),
+    options,
+  );
 }
 
 /** A value of the document and where it stands. */
@@ -66,6 +83,7 @@ interface Field {
 type Fields = ReadonlyMap<string, Field>;
 
 interface ParsedBackend {
+  readonly document: DocumentParser;
   readonly at: Field;
   readonly name: string | undefined;
   readonly dataSourceName: string | undefined;
@@ -80,7 +98,8 @@ interface ParsedBackend {
   readonly disableStorageLevelFiltering: boolean;
 }
 
-class TopologyParser {
+/** Reads one document, and keeps what is wrong with it. */
+class DocumentParser {
   readonly #lines = new LineCounter();
   readonly #problems: TopologyProblem[] = [];
   readonly #document;
@@ -95,21 +114,19 @@ class TopologyParser {
     this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
   }
 
-  parse(): Topology {
+  /** The backends of the document, as far as they can be read. */
+  parse(): ParsedBackend[] {
     for (const error of [...this.#document.errors, ...this.#document.warnings]) {
       const message = error.code === 'MULTIPLE_DOCS' ? 'a second document begins here; a topology is one' : error.message;
       this.#report(error.pos[0], '', message);
     }
-    const readable = this.#document.errors.every((error) => error.code === 'DUPLICATE_KEY');
-    const parsed = readable ? this.#backends() : [];
-    this.#checkTogether(parsed);
-    if (this.#problems.length > 0) {
-      throw new TopologyError(this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column));
-    }
-    return new Topology(
-      parsed.map((backend) => this.#rule(backend)).filter((rule) => rule !== undefined),
-      this.options,
-    );
+    const isReadable = this.#document.errors.every((error) => error.code === 'DUPLICATE_KEY');
+    return isReadable ? this.#backends() : [];
+  }
+
+  /** From top to bottom. */
+  get problems(): TopologyProblem[] {
+    return this.#problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
   }
 
   #backends(): ParsedBackend[] {
@@ -122,7 +139,7 @@ class TopologyParser {
     const backends = fields?.get('backends');
     if (backends === undefined) {
       if (fields !== undefined) {
-        this.#at({ node: root, path: '' }, '"backends" is missing');
+        this.at({ node: root, path: '' }, '"backends" is missing');
       }
       return [];
     }
@@ -139,9 +156,10 @@ class TopologyParser {
     const { dataSourceName, endpoint } = isMapping ? this.#endpoint(at, fields) : { dataSourceName: undefined, endpoint: undefined };
     const keyRule = matcher === undefined ? undefined : compileRule(matcher, this.#etcdPrefix);
     if (keyRule?.extent.length === 0) {
-      this.#at(matcherAt, 'this rule can never match: "prefix" and "key" begin with different texts');
+      this.at(matcherAt, 'this rule can never match: "prefix" and "key" begin with different texts');
     }
     return {
+      document: this,
       at,
       name,
       dataSourceName,
@@ -164,11 +182,11 @@ class TopologyParser {
       return undefined;
     }
     if (!LABEL.test(name)) {
-      this.#at(field, `invalid name "${name}": ${LABEL_RULE}`);
+      this.at(field, `invalid name "${name}": ${LABEL_RULE}`);
       return undefined;
     }
     if (name === MAIN) {
-      this.#at(field, `the name "${MAIN}" is reserved for the default backend; choose another`);
+      this.at(field, `the name "${MAIN}" is reserved for the default backend; choose another`);
       return undefined;
     }
     return name;
@@ -187,7 +205,7 @@ class TopologyParser {
         throw error;
       }
       for (const reason of error.reasons) {
-        this.#at(field, reason);
+        this.at(field, reason);
       }
       return { dataSourceName, endpoint: undefined };
     }
@@ -196,12 +214,12 @@ class TopologyParser {
   #matcher(at: Field, fields: Fields): Matcher | undefined {
     const present = MATCHERS.filter((type) => fields.has(type));
     if (present.length === 0) {
-      this.#at(at, `no matcher: give exactly one of ${MATCHERS.join(', ')}`);
+      this.at(at, `no matcher: give exactly one of ${MATCHERS.join(', ')}`);
       return undefined;
     }
     const matchers = present.map((type) => this.#oneMatcher(type, fields.get(type)));
     if (present.length > 1) {
-      this.#at(fields.get(present[1] ?? '') ?? at, `${present.length} matchers (${present.join(', ')}): give exactly one`);
+      this.at(fields.get(present[1] ?? '') ?? at, `${present.length} matchers (${present.join(', ')}): give exactly one`);
       return undefined;
     }
     return matchers[0];
@@ -234,7 +252,7 @@ class TopologyParser {
     const groupAt = fields.get('group');
     let isValid = kindAt === undefined || kind !== undefined;
     if (kind !== undefined && kindAt !== undefined && !LABEL.test(kind)) {
-      this.#at(kindAt, `invalid kind "${kind}": use the plural in lower case, such as "users"`);
+      this.at(kindAt, `invalid kind "${kind}": use the plural in lower case, such as "users"`);
       isValid = false;
     }
     if (written === undefined || groupAt === undefined) {
@@ -243,15 +261,15 @@ class TopologyParser {
     const slash = written.indexOf('/');
     const group = slash < 0 ? written : written.slice(0, slash);
     if (slash >= 0 && !VERSION_PATTERN.test(written.slice(slash + 1))) {
-      this.#at(groupAt, `invalid group "${written}": what follows "/" must be a version such as v1 (it is ignored)`);
+      this.at(groupAt, `invalid group "${written}": what follows "/" must be a version such as v1 (it is ignored)`);
       return undefined;
     }
     if (!SUBDOMAIN.test(group)) {
-      this.#at(groupAt, `invalid group "${written}": use a lower-case domain name such as "stable.example.com"`);
+      this.at(groupAt, `invalid group "${written}": use a lower-case domain name such as "stable.example.com"`);
       return undefined;
     }
     if (isBuiltInGroup(group)) {
-      this.#at(
+      this.at(
         groupAt,
         `this rule can never match: kinds of the built-in group "${group}" are stored without their group; use prefix: {prefix: ${kind ?? 'KIND'}}`,
       );
@@ -269,7 +287,7 @@ class TopologyParser {
     const namespaceAt = fields.get('namespace');
     let isValid = true;
     if (namespace !== undefined && namespaceAt !== undefined && !LABEL.test(namespace)) {
-      this.#at(namespaceAt, `invalid namespace "${namespace}": ${LABEL_RULE}`);
+      this.at(namespaceAt, `invalid namespace "${namespace}": ${LABEL_RULE}`);
       isValid = false;
     }
     const kinds = new Map<string, string>();
@@ -280,13 +298,13 @@ class TopologyParser {
       if (kind === undefined) {
         isValid = false;
       } else if (!SUBDOMAIN.test(kind)) {
-        this.#at(item, `invalid kind "${kind}": use the plural in lower case, such as "pods" or "users.product.example.com"`);
+        this.at(item, `invalid kind "${kind}": use the plural in lower case, such as "pods" or "users.product.example.com"`);
         isValid = false;
       } else if (isClusterScoped(resourcePath(kind))) {
-        this.#at(item, `kind "${kind}" can never match: its objects live in no namespace`);
+        this.at(item, `kind "${kind}" can never match: its objects live in no namespace`);
         isValid = false;
       } else if (kinds.has(resourcePath(kind))) {
-        this.#at(item, `kind "${kind}" is listed twice`);
+        this.at(item, `kind "${kind}" is listed twice`);
         isValid = false;
       } else {
         kinds.set(resourcePath(kind), kind);
@@ -314,12 +332,12 @@ class TopologyParser {
     const path = prefix.replace(/\/$/, '');
     const segments = path.split('/');
     if (!segments.every((segment) => SUBDOMAIN.test(segment))) {
-      this.#at(prefixAt, `invalid prefix "${prefix}": use a kind's plural in lower case, such as "pods", or a key that begins with "/"`);
+      this.at(prefixAt, `invalid prefix "${prefix}": use a kind's plural in lower case, such as "pods", or a key that begins with "/"`);
       return undefined;
     }
     const [first = '', second] = segments;
     if (isBuiltInGroupSegment(first)) {
-      this.#at(
+      this.at(
         prefixAt,
         `this rule can never match: kinds of the built-in group "${first}" are stored without their group; use prefix: {prefix: ${second ?? 'KIND'}}`,
       );
@@ -334,7 +352,7 @@ class TopologyParser {
       return undefined;
     }
     if (!fields.has('prefix') && !fields.has('key')) {
-      this.#at(at, '"key" is missing');
+      this.at(at, '"key" is missing');
       return undefined;
     }
     const prefix = this.#expression(fields.get('prefix'));
@@ -355,7 +373,7 @@ class TopologyParser {
       return text;
     } catch (error) {
       const reason = error instanceof Error ? error.message.replace('error parsing regexp: ', '') : String(error);
-      this.#at(field, `invalid expression "${text}": ${reason} (the syntax is RE2)`);
+      this.at(field, `invalid expression "${text}": ${reason} (the syntax is RE2)`);
       return undefined;
     }
   }
@@ -368,10 +386,10 @@ class TopologyParser {
     const certFile = this.#text(fields.get('certFile')) ?? null;
     const keyFile = this.#text(fields.get('keyFile')) ?? null;
     if (fields.has('certFile') !== fields.has('keyFile')) {
-      this.#at(at, 'certFile and keyFile belong together: give both or none');
+      this.at(at, 'certFile and keyFile belong together: give both or none');
     }
     if (endpoint?.scheme === 'sqlite' && fields.size > 0) {
-      this.#at(at, 'backendTLS has no meaning for a sqlite endpoint; leave it out');
+      this.at(at, 'backendTLS has no meaning for a sqlite endpoint; leave it out');
     }
     return {
       caFile: this.#text(fields.get('caFile')) ?? null,
@@ -401,100 +419,25 @@ class TopologyParser {
     });
   }
 
-  #rule({
-    at,
-    name,
-    dataSourceName,
-    endpoint,
-    matcher,
-    tls,
-    pool,
-    compaction,
-    disableStorageLevelFiltering,
-  }: ParsedBackend): TopologyRule | undefined {
-    if (name === undefined || dataSourceName === undefined || endpoint === undefined || matcher === undefined) {
-      return undefined;
-    }
-    const { line } = this.#lines.linePos(at.node.range?.[0] ?? 0);
-    return { name, matcher, dataSourceName, endpoint, tls, pool, compaction, disableStorageLevelFiltering, line };
-  }
-
-  /** What no backend can be told alone: names and databases used twice, rules that stand in each other's way. */
-  #checkTogether(backends: readonly ParsedBackend[]): void {
-    const names = new Map<string, ParsedBackend>();
-    const databases = new Map<string, string>();
-    const defaultDataSource = this.options.defaultDataSourceName;
-    if (defaultDataSource !== undefined) {
-      const endpoint = this.#endpointOrNothing(defaultDataSource);
-      if (endpoint !== undefined) {
-        databases.set(endpointIdentity(endpoint), `the default backend, "${redactEndpoint(defaultDataSource)}"`);
-      }
-    }
-    for (const [index, backend] of backends.entries()) {
-      const { name, endpoint, endpointAt, dataSourceName } = backend;
-      const nameAt = { node: backend.at.node, path: `${backend.at.path}.name` };
-      if (name !== undefined) {
-        const other = names.get(name);
-        if (other === undefined) {
-          names.set(name, backend);
-        } else {
-          this.#at(this.#valueOf(backend.at, 'name') ?? nameAt, `the name "${name}" is used twice: also by ${this.#where(other.at)}`);
-        }
-      }
-      if (endpointAt !== undefined && dataSourceName !== undefined) {
-        const identity = endpoint === undefined ? dataSourceName : endpointIdentity(endpoint);
-        const other = databases.get(identity);
-        if (other === undefined) {
-          databases.set(identity, this.#where(backend.at));
-        } else {
-          this.#at(endpointAt, `endpoint "${redactEndpoint(dataSourceName)}" is the same database as that of ${other}`);
-        }
-      }
-      this.#checkShadow(backend, backends.slice(0, index));
-    }
-  }
-
-  #checkShadow({ keyRule, matcher, matcherAt }: ParsedBackend, earlier: readonly ParsedBackend[]): void {
-    if (keyRule === undefined) {
-      return;
-    }
-    const isSame = (other: ParsedBackend): boolean => isDeepStrictEqual(other.matcher, matcher);
-    const over = earlier.find((other) => isSame(other) || (other.keyRule !== undefined && shadows(other.keyRule, keyRule)));
-    if (over?.keyRule !== undefined) {
-      const reason =
-        isSame(over) || shadows(keyRule, over.keyRule)
-          ? `takes the same keys as ${this.#where(over.at)}: they differ in nothing, or in what is ignored`
-          : `can never match: ${this.#where(over.at)} comes first and takes every key of it`;
-      this.#at(matcherAt, `this rule ${reason}`);
-    }
-  }
-
-  #endpointOrNothing(dataSourceName: string): Endpoint | undefined {
-    try {
-      return parseEndpoint(dataSourceName, { ...this.options, allowMulti: true });
-    } catch (error) {
-      // Whoever owns the setting says what is wrong with it.
-      if (error instanceof EndpointError) {
-        return undefined;
-      }
-      throw error;
-    }
-  }
-
-  #where(at: Field): string {
-    const name = this.#valueOf(at, 'name');
+  /** A backend as the problems of `from` name it. */
+  where(at: Field, from: DocumentParser): string {
+    const name = this.valueOf(at, 'name');
     const text = name !== undefined && isScalar(name.node) ? ` "${String(name.node.value)}"` : '';
-    return `${at.path}${text} (line ${this.#lines.linePos(at.node.range?.[0] ?? 0).line})`;
+    return `${at.path}${text} (${from === this ? '' : `${this.file}, `}line ${this.line(at)})`;
   }
 
-  #valueOf(at: Field, key: string): Field | undefined {
+  line(at: Field): number {
+    return this.#lines.linePos(at.node.range?.[0] ?? 0).line;
+  }
+
+  valueOf(at: Field, key: string): Field | undefined {
     const node = isMap(at.node) ? (at.node as YAMLMap<unknown, Node>).get(key, true) : undefined;
     return node === undefined ? undefined : { node, path: `${at.path}.${key}` };
   }
 
   #map(at: Field, known: readonly string[]): Fields | undefined {
     if (!isMap(at.node)) {
-      this.#at(at, `must be a mapping with ${known.join(', ')}, is ${describe(at.node)}`);
+      this.at(at, `must be a mapping with ${known.join(', ')}, is ${describe(at.node)}`);
       return undefined;
     }
     const fields = new Map<string, Field>();
@@ -503,13 +446,13 @@ class TopologyParser {
       const name = isScalar(keyNode) ? String(keyNode.value) : undefined;
       if (name === undefined || !known.includes(name)) {
         const shown = name ?? 'a key that is not a text';
-        this.#at({ node: keyNode, path: at.path }, `unknown key "${shown}"${didYouMean(shown, known)}`);
+        this.at({ node: keyNode, path: at.path }, `unknown key "${shown}"${didYouMean(shown, known)}`);
         continue;
       }
       const path = at.path === '' ? name : `${at.path}.${name}`;
       const node = this.#resolve((value ?? keyNode) as Node);
       if (value === null || node === undefined || (isScalar(node) && node.value === null)) {
-        this.#at({ node: keyNode, path }, `"${name}" has no value`);
+        this.at({ node: keyNode, path }, `"${name}" has no value`);
       } else {
         fields.set(name, { node, path });
       }
@@ -519,7 +462,7 @@ class TopologyParser {
 
   #list(at: Field): Field[] | undefined {
     if (!isSeq(at.node)) {
-      this.#at(at, `must be a list, is ${describe(at.node)}`);
+      this.at(at, `must be a list, is ${describe(at.node)}`);
       return undefined;
     }
     return at.node.items.map((item, index) => ({ node: this.#resolve(item as Node) ?? (item as Node), path: `${at.path}[${index}]` }));
@@ -534,7 +477,7 @@ class TopologyParser {
     if (field === undefined) {
       const isWritten = isMap(at.node) && at.node.has(name);
       if (!isWritten) {
-        this.#at(at, `"${name}" is missing`);
+        this.at(at, `"${name}" is missing`);
       }
       return undefined;
     }
@@ -547,11 +490,11 @@ class TopologyParser {
       return undefined;
     }
     if (typeof value !== 'string') {
-      this.#at(field, `must be a text, is ${describe(field.node)}; put it in quotes`);
+      this.at(field, `must be a text, is ${describe(field.node)}; put it in quotes`);
       return undefined;
     }
     if (value.trim() === '') {
-      this.#at(field, 'must not be empty; leave it out or give a value');
+      this.at(field, 'must not be empty; leave it out or give a value');
       return undefined;
     }
     return value;
@@ -560,7 +503,7 @@ class TopologyParser {
   #boolean(field: Field | undefined): boolean | undefined {
     const value = this.#scalar(field);
     if (field !== undefined && value !== undefined && typeof value !== 'boolean') {
-      this.#at(field, `must be true or false, is ${describe(field.node)}`);
+      this.at(field, `must be true or false, is ${describe(field.node)}`);
       return undefined;
     }
     return value as boolean | undefined;
@@ -572,11 +515,11 @@ class TopologyParser {
       return undefined;
     }
     if (typeof value !== 'number' || !Number.isInteger(value)) {
-      this.#at(field, `must be a whole number, is ${describe(field.node)}`);
+      this.at(field, `must be a whole number, is ${describe(field.node)}`);
       return undefined;
     }
     if (value < least || value > most) {
-      this.#at(field, `${value} is out of range: ${least} to ${most}`);
+      this.at(field, `${value} is out of range: ${least} to ${most}`);
       return undefined;
     }
     return value;
@@ -589,11 +532,11 @@ class TopologyParser {
     }
     const milliseconds = typeof value === 'string' ? parseGoDuration(value) : value === 0 ? 0 : undefined;
     if (milliseconds === undefined) {
-      this.#at(field, `must be a duration such as 5m0s, 1h or 100ms, is ${describe(field.node)}`);
+      this.at(field, `must be a duration such as 5m0s, 1h or 100ms, is ${describe(field.node)}`);
       return undefined;
     }
     if (milliseconds < 0) {
-      this.#at(field, `a duration must not be negative, is ${describe(field.node)}`);
+      this.at(field, `a duration must not be negative, is ${describe(field.node)}`);
       return undefined;
     }
     return milliseconds;
@@ -604,19 +547,91 @@ class TopologyParser {
       return undefined;
     }
     if (!isScalar(field.node)) {
-      this.#at(field, `must be a single value, is ${describe(field.node)}`);
+      this.at(field, `must be a single value, is ${describe(field.node)}`);
       return undefined;
     }
     return field.node.value;
   }
 
-  #at(field: Field, message: string): void {
+  at(field: Field, message: string): void {
     this.#report(field.node.range?.[0] ?? 0, field.path, message);
   }
 
   #report(offset: number, path: string, message: string): void {
     const { line, col } = this.#lines.linePos(offset);
     this.#problems.push({ file: this.file, line: Math.max(1, line), column: Math.max(1, col), path, message });
+  }
+}
+
+function ruleOf(backend: ParsedBackend): TopologyRule | undefined {
+  const { document, at, name, dataSourceName, endpoint, matcher, tls, pool, compaction, disableStorageLevelFiltering } = backend;
+  if (name === undefined || dataSourceName === undefined || endpoint === undefined || matcher === undefined) {
+    return undefined;
+  }
+  const line = document.line(at);
+  return { name, matcher, dataSourceName, endpoint, tls, pool, compaction, disableStorageLevelFiltering, line };
+}
+
+/** What no backend can be told alone: names and databases used twice, rules that stand in each other's way. */
+function checkTogether(backends: readonly ParsedBackend[], options: ParseTopologyOptions): void {
+  const names = new Map<string, ParsedBackend>();
+  const databases = new Map<string, (from: DocumentParser) => string>();
+  const defaultDataSource = options.defaultDataSourceName;
+  if (defaultDataSource !== undefined) {
+    const endpoint = endpointOrNothing(defaultDataSource, options);
+    if (endpoint !== undefined) {
+      databases.set(endpointIdentity(endpoint), () => `the default backend, "${redactEndpoint(defaultDataSource)}"`);
+    }
+  }
+  for (const [index, backend] of backends.entries()) {
+    const { document, at, name, endpoint, endpointAt, dataSourceName } = backend;
+    if (name !== undefined) {
+      const other = names.get(name);
+      if (other === undefined) {
+        names.set(name, backend);
+      } else {
+        const nameAt = document.valueOf(at, 'name') ?? at;
+        document.at(nameAt, `the name "${name}" is used twice: also by ${other.document.where(other.at, document)}`);
+      }
+    }
+    if (endpointAt !== undefined && dataSourceName !== undefined) {
+      const identity = endpoint === undefined ? dataSourceName : endpointIdentity(endpoint);
+      const other = databases.get(identity);
+      if (other === undefined) {
+        databases.set(identity, (from) => document.where(at, from));
+      } else {
+        document.at(endpointAt, `endpoint "${redactEndpoint(dataSourceName)}" is the same database as that of ${other(document)}`);
+      }
+    }
+    checkShadow(backend, backends.slice(0, index));
+  }
+}
+
+function checkShadow({ document, keyRule, matcher, matcherAt }: ParsedBackend, earlier: readonly ParsedBackend[]): void {
+  if (keyRule === undefined) {
+    return;
+  }
+  const isSame = (other: ParsedBackend): boolean => isDeepStrictEqual(other.matcher, matcher);
+  const over = earlier.find((other) => isSame(other) || (other.keyRule !== undefined && shadows(other.keyRule, keyRule)));
+  if (over?.keyRule !== undefined) {
+    const where = over.document.where(over.at, document);
+    const reason =
+      isSame(over) || shadows(keyRule, over.keyRule)
+        ? `takes the same keys as ${where}: they differ in nothing, or in what is ignored`
+        : `can never match: ${where} comes first and takes every key of it`;
+    document.at(matcherAt, `this rule ${reason}`);
+  }
+}
+
+function endpointOrNothing(dataSourceName: string, options: ParseTopologyOptions): Endpoint | undefined {
+  try {
+    return parseEndpoint(dataSourceName, { ...options, allowMulti: true });
+  } catch (error) {
+    // Whoever owns the setting says what is wrong with it.
+    if (error instanceof EndpointError) {
+      return undefined;
+    }
+    throw error;
   }
 }
 
