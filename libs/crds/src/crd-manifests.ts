@@ -53,7 +53,7 @@ export function clusterRoles(target: SchemaClass): object[] {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRole',
     metadata: {
-      name: `${group.rolePrefix}-${singular}-${suffix}`,
+      name: [group.rolePrefix, singular, suffix].filter((part) => part !== '').join('-'),
       labels: {
         'app.kubernetes.io/part-of': 'harikube',
         ...(isAggregated ? { [`rbac.authorization.k8s.io/aggregate-to-${level}`]: 'true' } : {}),

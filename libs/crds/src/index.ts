@@ -35,6 +35,20 @@ export { KIND_CLASSES, KINDS } from './kinds.js';
 export * from './names.js';
 export { openApiSchema, type OpenApiSchema } from './open-api-schema.js';
 export { REGISTRATION_REQUESTS, RegistrationRequest, RegistrationRequestSpec, RegistrationRequestStatus } from './registration-request.js';
+export { parseSecretReference, SECRET_REFERENCE, SECRET_SCHEME, type SecretReference } from './secret-reference.js';
 export { Tenant, TENANTS, TenantSpec, TenantStatus } from './tenant.js';
+export {
+  CustomResourceMatcher,
+  NamespaceMatcher,
+  PrefixMatcher,
+  RegexpMatcher,
+  TOPOLOGY_CONFIGS,
+  TopologyBackend,
+  TopologyConfig,
+  TopologyConfigSpec,
+  TopologyPool,
+  TopologyTls,
+} from './topology-config.js';
+export { AbandonedData, BackendUsage, MAX_BACKENDS, TopologyConfigStatus } from './topology-config-status.js';
 export { User, USERS, UserSpec, UserStatus } from './user.js';
 export { type FieldError, unknownFields, type ValidateOptions, validateSpec } from './validate-spec.js';

@@ -10,6 +10,22 @@ export const AGGREGATED_API_VERSION = `${AGGREGATED_GROUP}/${VERSION}`;
 /** The group of the kinds that send what happens to objects elsewhere. */
 export const TRIGGERS_GROUP = 'triggers.harikube.info';
 
+/** The group of the kinds that say where data is stored. */
+export const TOPOLOGY_GROUP = 'harikube.info';
+
+/** The Secret that rules are merged into where a TopologyConfig names none. */
+export const DEFAULT_TARGET_SECRET = 'harikube/topology-config';
+
+/** On a TopologyConfig: its place among those of the target, as a whole number. Those without one come after those with one. */
+export const DEPLOY_ORDER_ANNOTATION = `${TOPOLOGY_GROUP}/deployOrder`;
+/** On a TopologyConfig: `<backend>` or `<backend>=<keys>`, of which the data is given up. */
+export const ABANDON_DATA_ANNOTATION = `${TOPOLOGY_GROUP}/abandon-data`;
+/** On a TopologyConfig whose rules may be in force, and on the Secret that the rules are merged into. */
+export const TOPOLOGY_FINALIZER = `${TOPOLOGY_GROUP}/finalizer`;
+
+/** Conditions of a TopologyConfig, in the order in which they become true. */
+export const TOPOLOGY_CONDITIONS = { valid: 'Valid', merged: 'Merged', active: 'Active' } as const;
+
 /** Namespace of the platform where nothing else names one. */
 export const PLATFORM_NAMESPACE = 'harikube-system';
 

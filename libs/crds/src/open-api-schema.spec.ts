@@ -4,7 +4,7 @@ import { crdManifest } from './crd-manifests.js';
 import { CustomObject, Kind } from './kind.js';
 import { WEBSHOP } from './kind-group.js';
 import { KIND_CLASSES, KINDS } from './kinds.js';
-import { TRIGGERS_GROUP } from './names.js';
+import { GROUP, TOPOLOGY_GROUP, TRIGGERS_GROUP } from './names.js';
 import { openApiSchema, type OpenApiSchema } from './open-api-schema.js';
 import { RegistrationRequest } from './registration-request.js';
 import {
@@ -211,6 +211,8 @@ describe('openApiSchema', () => {
   });
 });
 
+const CATEGORIES: Readonly<Record<string, string>> = { [GROUP]: 'webshop', [TRIGGERS_GROUP]: 'triggers', [TOPOLOGY_GROUP]: 'topology' };
+
 describe('crdManifest', () => {
   it('names a kind as its resource does', () => {
     for (const [index, kind] of KIND_CLASSES.entries()) {
@@ -223,7 +225,7 @@ describe('crdManifest', () => {
           names: {
             kind: resource?.kind,
             plural: resource?.plural,
-            categories: [resource?.group === TRIGGERS_GROUP ? 'triggers' : 'webshop'],
+            categories: [CATEGORIES[String(resource?.group)]],
           },
           versions: [{ name: resource?.version, served: true, storage: true }],
         },

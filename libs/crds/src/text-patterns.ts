@@ -27,6 +27,22 @@ export const OBJECT_NAME = /^[a-z0-9]+(?:[-.]+[a-z0-9]+)*$/u;
 /** The name of a namespace, a Service or a port: a DNS label. */
 export const DNS_LABEL = /^[a-z0-9]+(?:-+[a-z0-9]+)*$/u;
 
+/** A name of DNS: labels, each of which begins and ends with a letter or a digit, and dots between them. */
+export const SUBDOMAIN = /^[a-z0-9]+(?:-+[a-z0-9]+)*(?:[.][a-z0-9]+(?:-+[a-z0-9]+)*)*$/u;
+
+/** A group, and perhaps a version behind it. */
+export const GROUP_TEXT = /^[a-z0-9]+(?:-+[a-z0-9]+)*(?:[.][a-z0-9]+(?:-+[a-z0-9]+)*)*(?:\/v[0-9]+(?:(?:alpha|beta)[0-9]+)?)?$/u;
+
+/** A namespace and the name of an object in it. */
+export const SECRET_PLACE = /^[a-z0-9]+(?:-+[a-z0-9]+)*\/[a-z0-9]+(?:-+[a-z0-9]+)*(?:[.][a-z0-9]+(?:-+[a-z0-9]+)*)*$/u;
+
+/** The path of a kind, such as `pods`, or a prefix of keys that begins with a slash. */
+export const KEY_PREFIX =
+  /^(?:\/[^\p{Cc}]*|[a-z0-9]+(?:-+[a-z0-9]+)*(?:[.][a-z0-9]+(?:-+[a-z0-9]+)*)*(?:\/[a-z0-9]+(?:-+[a-z0-9]+)*(?:[.][a-z0-9]+(?:-+[a-z0-9]+)*)*)*\/?)$/u;
+
+/** What begins with a scheme; the rest is for the scheme to say. Without a backslash: it is part of a rule, since an endpoint is secret. */
+export const ENDPOINT = /^[A-Za-z][A-Za-z0-9+.-]*:[/][/]/u;
+
 /** `v1`, or a group before it as in `apps/v1`. */
 export const API_VERSION_TEXT = /^(?:[a-z0-9]+(?:[-.]+[a-z0-9]+)*\/)?[a-z][a-z0-9]*(?:-+[a-z0-9]+)*$/u;
 

@@ -71,9 +71,10 @@ describe('the CustomResourceDefinitions on a real kube-apiserver', () => {
     const conditions = await kubectl.succeed(['get', 'crd', '-o', 'jsonpath={.items[*].status.conditions[?(@.status=="True")].type}']);
     expect(new Set(conditions.split(' '))).toEqual(new Set(['NamesAccepted', 'Established']));
     const known = (category: string): Promise<string> => kubectl.succeed(['api-resources', `--categories=${category}`, '-o', 'name']);
-    const all = [...(await known('webshop')).split('\n'), ...(await known('triggers')).split('\n')];
+    const all: string[] = [];
+    for (const category of ['webshop', 'triggers', 'topology']) all.push(...(await known(category)).split('\n'));
     expect(all.sort()).toEqual(KINDS.map(({ plural, group }) => `${plural}.${group}`).sort());
-    for (const short of ['regreq', 'tnt', 'usr', 'eml', 'emltpl', 'emlclm', 'httptrg']) await kubectl.succeed(['get', short]);
+    for (const short of ['regreq', 'tnt', 'usr', 'eml', 'emltpl', 'emlclm', 'httptrg', 'topo']) await kubectl.succeed(['get', short]);
     const explained = await kubectl.succeed(['explain', 'users.spec.phoneNumber']);
     expect(explained).toContain('Phone number as in E.164');
   });
