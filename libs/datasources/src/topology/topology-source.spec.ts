@@ -1,10 +1,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type IncomingHttpHeaders, type RequestListener, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TopologyError } from './topology-error.js';
-import { loadTopology, parseTopologySource, topologySourceName } from './topology-source.js';
+import { fetchTopologyText, loadTopology, parseTopologySource, topologySourceName } from './topology-source.js';
 
 const yaml = 'backends:\n- name: pods\n  endpoint: sqlite://pods.db\n  prefix: {prefix: pods}\n';
 
@@ -14,11 +14,19 @@ describe('parseTopologySource', () => {
     expect(parseTopologySource('file://./topology.yaml', '/etc')).toEqual({ type: 'file', path: '/etc/topology.yaml' });
     expect(parseTopologySource('file://topology.yaml', '/etc')).toEqual({ type: 'file', path: '/etc/topology.yaml' });
     expect(parseTopologySource('https://h/t')).toEqual({ type: 'http', url: 'https://h/t' });
+    expect(parseTopologySource('secret://harikube/topology-config')).toEqual({
+      type: 'secret',
+      namespace: 'harikube',
+      name: 'topology-config',
+    });
   });
 
   it.each([
-    ['secret://harikube/topology-config', 'a topology in a Kubernetes Secret is not supported in this version'],
-    ['topology.yaml', 'has no scheme; write file://PATH or an http(s) URL'],
+    ['secret://harikube', '"secret://harikube" names no Secret; write secret://NAMESPACE/NAME'],
+    ['secret://harikube/topology-config/1.yaml', 'names no Secret'],
+    ['secret://Harikube/topology-config', 'names no Secret'],
+    ['secret:///topology-config', 'names no Secret'],
+    ['topology.yaml', 'has no scheme; write file://PATH, an http(s) URL or secret://NAMESPACE/NAME'],
     ['fiel:///x', 'unknown scheme "fiel" (did you mean "file"?)'],
     ['file://', 'names no file'],
     ['http://', 'is not a valid URL'],
@@ -28,6 +36,7 @@ describe('parseTopologySource', () => {
 
   it('is named without credentials', () => {
     expect(topologySourceName(parseTopologySource('https://u:pw@h/t'))).toBe('https://u:***@h/t');
+    expect(topologySourceName(parseTopologySource('secret://harikube/topology-config'))).toBe('secret://harikube/topology-config');
   });
 });
 
@@ -119,6 +128,63 @@ describe('loadTopology', () => {
       async (host) => {
         await expect(loadTopology({ type: 'http', url: `http://${host}/t` }, {}, stopping.signal)).rejects.toThrow('cannot read topology');
       },
+    );
+  });
+
+  it('leaves a Secret to a router that runs', async () => {
+    await expect(loadTopology({ type: 'secret', namespace: 'harikube', name: 'topology-config' })).rejects.toThrow(
+      'secret://harikube/topology-config is read by a router that runs, through kube-apiserver; ask that router',
+    );
+  });
+});
+
+describe('fetchTopologyText', () => {
+  let server: Server;
+  let url: string;
+  let respond: RequestListener;
+  const asked: IncomingHttpHeaders[] = [];
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      asked.push(request.headers);
+      respond(request, response);
+    });
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    const address = server.address();
+    url = `http://shop:secret@127.0.0.1:${address !== null && typeof address === 'object' ? address.port : 0}/t`;
+  });
+
+  afterAll(async () => {
+    server.closeAllConnections();
+    await new Promise((closed) => server.close(closed));
+  });
+
+  it('keeps what the server tells texts apart by, and shows it the next time', async () => {
+    const validators = { etag: '"7"', lastModified: 'Thu, 01 Jan 2026 00:00:00 GMT' };
+    respond = (request, response) => {
+      const isKnown = request.headers['if-none-match'] === '"7"';
+      response.writeHead(isKnown ? 304 : 200, { etag: '"7"', 'last-modified': validators.lastModified }).end(isKnown ? undefined : yaml);
+    };
+    asked.length = 0;
+    const first = await fetchTopologyText(url);
+    expect(first).toMatchObject({ text: yaml, ...validators });
+    expect(await fetchTopologyText(url, { known: first })).toBeNull();
+    expect(asked.map((headers) => [headers['if-none-match'], headers['if-modified-since']])).toEqual([
+      [undefined, undefined],
+      ['"7"', validators.lastModified],
+    ]);
+  });
+
+  it('takes no text for the known one that the server was not asked about', async () => {
+    respond = (_, response) => response.writeHead(304).end();
+    await expect(fetchTopologyText(url, { known: { etag: null, lastModified: null } })).rejects.toThrow('the server answered 304');
+    await expect(loadTopology({ type: 'http', url })).rejects.toThrow('the server answered 304');
+  });
+
+  it('gives up a server that hangs, and shows no credentials', async () => {
+    respond = () => undefined;
+    await expect(fetchTopologyText(url, { timeoutMs: 50 })).rejects.toThrow(
+      `cannot read topology ${url.replace('secret', '***')}: no answer within 0.05 seconds`,
     );
   });
 });

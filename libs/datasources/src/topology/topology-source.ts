@@ -10,7 +10,9 @@ import type { Topology } from './topology.js';
 export type TopologySource =
   | { readonly type: 'file'; readonly path: string }
   /** `url` may hold credentials. */
-  | { readonly type: 'http'; readonly url: string };
+  | { readonly type: 'http'; readonly url: string }
+  /** All keys of a Secret of Kubernetes. */
+  | { readonly type: 'secret'; readonly namespace: string; readonly name: string };
 
 /** The text of a topology could not be had: nothing is known about its rules. */
 export class TopologySourceError extends Error {
@@ -19,11 +21,32 @@ export class TopologySourceError extends Error {
   readonly exitCode = 1;
 }
 
+/** By which a server tells whether its text is still the one that was read; null: it gave none. */
+export interface TextValidators {
+  readonly etag: string | null;
+  readonly lastModified: string | null;
+}
+
+export interface FetchedTopologyText extends TextValidators {
+  readonly text: string;
+}
+
+export interface FetchTopologyOptions {
+  /** Of the text that is known already. */
+  readonly known?: TextValidators | null;
+  readonly signal?: AbortSignal | undefined;
+  /** 10 s unless told. */
+  readonly timeoutMs?: number;
+}
+
 const FETCH_TIMEOUT_MS = 10_000;
 /** A topology is a page of text; whatever is larger is something else. */
 const MAX_BYTES = 1024 * 1024;
 
-/** Reads `file://PATH`, `http://…` or `https://…`. Throws `TopologySourceError`. Relative paths are relative to `directory`. */
+const NAMESPACE = /^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$/;
+const SECRET_NAME = /^(?=.{1,253}$)[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?$/;
+
+/** Reads `file://PATH`, `http://…`, `https://…` or `secret://NAMESPACE/NAME`. Throws `TopologySourceError`. Relative paths are relative to `directory`. */
 export function parseTopologySource(text: string, directory: string = process.cwd()): TopologySource {
   const shown = redactEndpoint(text);
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(text)?.[1]?.toLowerCase();
@@ -40,39 +63,78 @@ export function parseTopologySource(text: string, directory: string = process.cw
         throw new TopologySourceError(`"${shown}" is not a valid URL`);
       }
       return { type: 'http', url: text };
-    case 'secret':
-      throw new TopologySourceError(
-        `"${shown}": a topology in a Kubernetes Secret is not supported in this version; write it to a file and use file://PATH`,
-      );
+    case 'secret': {
+      const [namespace = '', name = '', ...more] = rest.split('/');
+      if (!NAMESPACE.test(namespace) || !SECRET_NAME.test(name) || more.length > 0) {
+        throw new TopologySourceError(`"${shown}" names no Secret; write secret://NAMESPACE/NAME`);
+      }
+      return { type: 'secret', namespace, name };
+    }
     case undefined:
-      throw new TopologySourceError(`"${shown}" has no scheme; write file://PATH or an http(s) URL`);
+      throw new TopologySourceError(`"${shown}" has no scheme; write file://PATH, an http(s) URL or secret://NAMESPACE/NAME`);
     default:
       throw new TopologySourceError(`"${shown}": unknown scheme "${scheme}"${didYouMean(scheme, ['file', 'http', 'https', 'secret'])}`);
   }
 }
 
-/** The source as messages name it: a path, or a URL without credentials. */
+/** The source as messages name it: a path, a Secret, or a URL without credentials. */
 export function topologySourceName(source: TopologySource): string {
-  return source.type === 'file' ? source.path : redactEndpoint(source.url);
+  switch (source.type) {
+    case 'file':
+      return source.path;
+    case 'http':
+      return redactEndpoint(source.url);
+    case 'secret':
+      return `secret://${source.namespace}/${source.name}`;
+  }
 }
 
 /**
  * Reads and parses the topology once. Throws `TopologySourceError` when the source cannot be read and `TopologyError` when what
- * it holds cannot be used: never an empty topology in place of either.
+ * it holds cannot be used: never an empty topology in place of either. A Secret is not read here: it takes Kubernetes' API.
  */
 export async function loadTopology(source: TopologySource, options: ParseTopologyOptions = {}, signal?: AbortSignal): Promise<Topology> {
-  const bytes = source.type === 'file' ? await readSourceFile(source.path, signal) : await fetchSource(source.url, signal);
-  const name = topologySourceName(source);
+  return parseTopology(await readTopologyText(source, signal), topologySourceName(source), options);
+}
+
+/** The text of a file or a URL. Throws `TopologySourceError`. */
+export async function readTopologyText(source: TopologySource, signal?: AbortSignal): Promise<string> {
+  switch (source.type) {
+    case 'file':
+      return readTopologyFile(source.path, signal);
+    case 'http': {
+      const fetched = await fetchTopologyText(source.url, { signal });
+      if (fetched !== null) return fetched.text;
+      throw new TopologySourceError(`cannot read topology ${redactEndpoint(source.url)}: the server answered 304 without being asked to`);
+    }
+    case 'secret':
+      throw new TopologySourceError(
+        `${topologySourceName(source)} is read by a router that runs, through kube-apiserver; ask that router, or write the topology to a file and use file://PATH`,
+      );
+  }
+}
+
+/** Throws `TopologySourceError`. */
+export async function readTopologyFile(path: string, signal?: AbortSignal): Promise<string> {
+  return topologyTextOf(await readSourceFile(path, signal), path);
+}
+
+/** Null: the text is still the known one. Throws `TopologySourceError`. */
+export async function fetchTopologyText(url: string, options: FetchTopologyOptions = {}): Promise<FetchedTopologyText | null> {
+  const fetched = await fetchSource(url, options);
+  return fetched === null ? null : { ...fetched, text: topologyTextOf(fetched.bytes, redactEndpoint(url)) };
+}
+
+/** The text of bytes that are said to be a topology. Throws `TopologySourceError` with the name that is given. */
+export function topologyTextOf(bytes: Uint8Array, name: string): string {
   if (bytes.length > MAX_BYTES) {
     throw new TopologySourceError(`topology ${name} is larger than ${MAX_BYTES} bytes: it is not a topology`);
   }
-  let text: string;
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (error) {
     throw new TopologySourceError(`topology ${name} is not UTF-8 text`, { cause: error });
   }
-  return parseTopology(text, name, options);
 }
 
 async function readSourceFile(path: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
@@ -92,11 +154,17 @@ async function readSourceFile(path: string, signal: AbortSignal | undefined): Pr
   }
 }
 
-async function fetchSource(url: string, signal: AbortSignal | undefined): Promise<Uint8Array> {
+async function fetchSource(
+  url: string,
+  { known = null, signal, timeoutMs = FETCH_TIMEOUT_MS }: FetchTopologyOptions,
+): Promise<(TextValidators & { readonly bytes: Uint8Array }) | null> {
   const shown = redactEndpoint(url);
-  const timeout = AbortSignal.timeout(FETCH_TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(timeoutMs);
   const target = new URL(url);
   const headers = new Headers({ accept: 'application/yaml, text/yaml, */*' });
+  const { etag: knownEtag = null, lastModified: knownDate = null } = known ?? {};
+  if (knownEtag !== null) headers.set('if-none-match', knownEtag);
+  if (knownDate !== null) headers.set('if-modified-since', knownDate);
   // fetch() refuses credentials in a URL; they travel in a header.
   if (target.username !== '' || target.password !== '') {
     const credentials = `${decodeURIComponent(target.username)}:${decodeURIComponent(target.password)}`;
@@ -106,8 +174,9 @@ async function fetchSource(url: string, signal: AbortSignal | undefined): Promis
   }
   try {
     const response = await fetch(target, { headers, signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) });
+    if (response.status !== 200) await response.body?.cancel();
+    if (response.status === 304 && (knownEtag !== null || knownDate !== null)) return null;
     if (response.status !== 200) {
-      await response.body?.cancel();
       throw new TopologySourceError(`cannot read topology ${shown}: the server answered ${response.status}`);
     }
     const chunks: Uint8Array[] = [];
@@ -119,12 +188,13 @@ async function fetchSource(url: string, signal: AbortSignal | undefined): Promis
         break;
       }
     }
-    return Buffer.concat(chunks);
+    const [etag, lastModified] = [response.headers.get('etag'), response.headers.get('last-modified')];
+    return { bytes: Buffer.concat(chunks), etag, lastModified };
   } catch (error) {
     if (error instanceof TopologySourceError) {
       throw error;
     }
-    const reason = timeout.aborted ? `no answer within ${FETCH_TIMEOUT_MS / 1000} seconds` : networkReason(error);
+    const reason = timeout.aborted ? `no answer within ${timeoutMs / 1000} seconds` : networkReason(error);
     throw new TopologySourceError(`cannot read topology ${shown}: ${reason}`, { cause: error });
   }
 }
