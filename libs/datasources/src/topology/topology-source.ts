@@ -21,19 +21,16 @@ export class TopologySourceError extends Error {
   readonly exitCode = 1;
 }
 
-/** By which a server tells whether its text is still the one that was read; null: it gave none. */
-export interface TextValidators {
+/** A text, and by what its server tells whether it is still the one that was read; null: it gave none. */
+export interface FetchedTopologyText {
+  readonly text: string;
   readonly etag: string | null;
   readonly lastModified: string | null;
 }
 
-export interface FetchedTopologyText extends TextValidators {
-  readonly text: string;
-}
-
 export interface FetchTopologyOptions {
-  /** Of the text that is known already. */
-  readonly known?: TextValidators | null;
+  /** What was read before; it need not be sent again. */
+  readonly known?: FetchedTopologyText | null;
   readonly signal?: AbortSignal | undefined;
   /** 10 s unless told. */
   readonly timeoutMs?: number;
@@ -102,11 +99,8 @@ export async function readTopologyText(source: TopologySource, signal?: AbortSig
   switch (source.type) {
     case 'file':
       return readTopologyFile(source.path, signal);
-    case 'http': {
-      const fetched = await fetchTopologyText(source.url, { signal });
-      if (fetched !== null) return fetched.text;
-      throw new TopologySourceError(`cannot read topology ${redactEndpoint(source.url)}: the server answered 304 without being asked to`);
-    }
+    case 'http':
+      return (await fetchTopologyText(source.url, { signal })).text;
     case 'secret':
       throw new TopologySourceError(
         `${topologySourceName(source)} is read by a router that runs, through kube-apiserver; ask that router, or write the topology to a file and use file://PATH`,
@@ -117,12 +111,6 @@ export async function readTopologyText(source: TopologySource, signal?: AbortSig
 /** Throws `TopologySourceError`. */
 export async function readTopologyFile(path: string, signal?: AbortSignal): Promise<string> {
   return topologyTextOf(await readSourceFile(path, signal), path);
-}
-
-/** Null: the text is still the known one. Throws `TopologySourceError`. */
-export async function fetchTopologyText(url: string, options: FetchTopologyOptions = {}): Promise<FetchedTopologyText | null> {
-  const fetched = await fetchSource(url, options);
-  return fetched === null ? null : { ...fetched, text: topologyTextOf(fetched.bytes, redactEndpoint(url)) };
 }
 
 /** The text of bytes that are said to be a topology. Throws `TopologySourceError` with the name that is given. */
@@ -154,17 +142,18 @@ async function readSourceFile(path: string, signal: AbortSignal | undefined): Pr
   }
 }
 
-async function fetchSource(
+/** The known text itself when it is still the same. Throws `TopologySourceError`. */
+export async function fetchTopologyText(
   url: string,
-  { known = null, signal, timeoutMs = FETCH_TIMEOUT_MS }: FetchTopologyOptions,
-): Promise<(TextValidators & { readonly bytes: Uint8Array }) | null> {
+  { known = null, signal, timeoutMs = FETCH_TIMEOUT_MS }: FetchTopologyOptions = {},
+): Promise<FetchedTopologyText> {
   const shown = redactEndpoint(url);
   const timeout = AbortSignal.timeout(timeoutMs);
   const target = new URL(url);
   const headers = new Headers({ accept: 'application/yaml, text/yaml, */*' });
-  const { etag: knownEtag = null, lastModified: knownDate = null } = known ?? {};
-  if (knownEtag !== null) headers.set('if-none-match', knownEtag);
-  if (knownDate !== null) headers.set('if-modified-since', knownDate);
+  if (known !== null && known.etag !== null) headers.set('if-none-match', known.etag);
+  if (known !== null && known.lastModified !== null) headers.set('if-modified-since', known.lastModified);
+  const isAsked = headers.has('if-none-match') || headers.has('if-modified-since');
   // fetch() refuses credentials in a URL; they travel in a header.
   if (target.username !== '' || target.password !== '') {
     const credentials = `${decodeURIComponent(target.username)}:${decodeURIComponent(target.password)}`;
@@ -175,7 +164,7 @@ async function fetchSource(
   try {
     const response = await fetch(target, { headers, signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) });
     if (response.status !== 200) await response.body?.cancel();
-    if (response.status === 304 && (knownEtag !== null || knownDate !== null)) return null;
+    if (response.status === 304 && known !== null && isAsked) return known;
     if (response.status !== 200) {
       throw new TopologySourceError(`cannot read topology ${shown}: the server answered ${response.status}`);
     }
@@ -189,7 +178,7 @@ async function fetchSource(
       }
     }
     const [etag, lastModified] = [response.headers.get('etag'), response.headers.get('last-modified')];
-    return { bytes: Buffer.concat(chunks), etag, lastModified };
+    return { text: topologyTextOf(Buffer.concat(chunks), shown), etag, lastModified };
   } catch (error) {
     if (error instanceof TopologySourceError) {
       throw error;
