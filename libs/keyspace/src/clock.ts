@@ -6,6 +6,8 @@ interface Place {
   pending: Revision | null;
   /** Not null while the backend is out of reach: everything up to here is known of it, nothing more. */
   stalled: Revision | null;
+  /** Nobody waits for it any more: it was given up. */
+  isGone: boolean;
   waiters: (() => void)[];
 }
 
@@ -21,6 +23,8 @@ export class Clock {
   #observed: Revision;
   #reserved: Revision;
   readonly #places = new Map<string, Place>();
+  /** No more than one backend was ever registered: what is pending there is the end of all that was handed out. */
+  #isSole = true;
 
   /** `reserved` is the durable limit of revisions that may be handed out. */
   constructor(current: Revision, reserved: Revision) {
@@ -48,7 +52,16 @@ export class Clock {
 
   /** A backend that nothing is known of yet: its horizon is 0 until it is resumed. */
   register(backend: string): void {
-    this.#places.set(backend, { pending: null, stalled: 0n, waiters: [] });
+    if (this.#places.size > 0) this.#isSole = false;
+    this.#places.set(backend, { pending: null, stalled: 0n, isGone: false, waiters: [] });
+  }
+
+  /** The backend is no longer one: whoever waits for it goes on. */
+  unregister(backend: string): void {
+    const place = this.#place(backend);
+    this.#places.delete(backend);
+    place.isGone = true;
+    this.#wake(place);
   }
 
   /** Hands out `count` revisions for one batch of a backend that has none pending, and returns the first. */
@@ -60,6 +73,13 @@ export class Clock {
     this.#current += BigInt(count);
     place.pending = first;
     return first;
+  }
+
+  /** Hands out a number at which nothing is written. */
+  skip(): Revision {
+    if (this.available < 1n) throw new Error('no revisions are reserved');
+    this.#isSole = false;
+    return ++this.#current;
   }
 
   /** The backend's pending batch is committed, or certain never to be. */
@@ -75,7 +95,7 @@ export class Clock {
    */
   takeBack(backend: string): void {
     const { pending } = this.#place(backend);
-    if (pending !== null && this.#places.size === 1) this.#current = pending - 1n;
+    if (pending !== null && this.#isSole) this.#current = pending - 1n;
     this.settle(backend);
   }
 
@@ -97,10 +117,11 @@ export class Clock {
     return place.pending === null ? this.#current : place.pending - 1n;
   }
 
-  /** The smallest horizon of several backends; `current` when there are none. */
+  /** The smallest horizon of several backends; `current` when there are none. One that is no longer registered holds nobody up. */
   horizonOf(backends: readonly string[]): Revision {
     let lowest = this.#current;
     for (const backend of backends) {
+      if (!this.#places.has(backend)) continue;
       const horizon = this.horizon(backend);
       if (horizon < lowest) lowest = horizon;
     }
@@ -122,8 +143,8 @@ export class Clock {
 
   async #wait(backends: readonly string[], revision: Revision): Promise<void> {
     for (const backend of backends) {
-      const place = this.#place(backend);
-      while (this.horizon(backend) < revision) {
+      const place = this.#places.get(backend);
+      while (place !== undefined && !place.isGone && this.horizon(backend) < revision) {
         await new Promise<void>((resolve) => place.waiters.push(resolve));
       }
     }

@@ -39,7 +39,7 @@ export class EventRing {
   #floor: Revision;
 
   constructor(
-    private readonly maxBytes: number,
+    private maxBytes: number,
     floor: Revision,
   ) {
     this.#floor = floor;
@@ -62,6 +62,16 @@ export class EventRing {
       this.#events.push(event);
       this.#bytes += bytesOf(event);
     }
+    this.#trim();
+  }
+
+  /** Another bound: what is too much goes at once. */
+  resize(maxBytes: number): void {
+    this.maxBytes = maxBytes;
+    this.#trim();
+  }
+
+  #trim(): void {
     while (this.#bytes > this.maxBytes && this.#head < this.#events.length) this.#dropOldestRevision();
     if (this.#head > 1024 && this.#head * 2 > this.#events.length) {
       this.#events = this.#events.slice(this.#head);

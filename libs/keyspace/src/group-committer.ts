@@ -28,9 +28,16 @@ interface Submission {
   readonly ranges: readonly KeyRange[];
   readonly resolve: (result: TxnResult) => void;
   readonly reject: (error: Error) => void;
+  readonly cohort: Cohort;
   /** Heads still being loaded, or being committed on trust. */
   missing: number;
   isDone: boolean;
+}
+
+/** What was submitted between two questions of `whenDone`. */
+interface Cohort {
+  open: number;
+  onDone: (() => void) | null;
 }
 
 /** The head of a key that some waiting txn names. */
@@ -57,6 +64,10 @@ export interface CommitterStats {
 }
 
 export interface CommitterOptions {
+  /** The backend's place in the clock. */
+  readonly id: string;
+  /** As people know it now. */
+  readonly label: () => string;
   readonly backend: Backend;
   readonly clock: Clock;
   readonly cache: HeadCache;
@@ -93,6 +104,8 @@ export class GroupCommitter {
   /** Creations that are not to be trusted, after one that was wrong. */
   #cautious = 0;
   #closed: Error | null = null;
+  #cohort: Cohort = { open: 0, onDone: null };
+  #done: Promise<void> = Promise.resolve();
   readonly #idle: (() => void)[] = [];
   #commits = 0;
   #rows = 0;
@@ -118,11 +131,24 @@ export class GroupCommitter {
       const keys: string[] = [];
       const ranges: KeyRange[] = [];
       collect(txn, keys, ranges);
-      const submission: Submission = { txn, keys, ranges, resolve, reject, missing: 0, isDone: false };
+      const cohort = this.#cohort;
+      cohort.open++;
+      const submission: Submission = { txn, keys, ranges, resolve, reject, cohort, missing: 0, isDone: false };
       for (const text of keys) this.#use(text, submission);
       this.#queue.push(submission);
       this.#schedule();
     });
+  }
+
+  /** Resolves when all that was submitted before is settled, and what came of it is told. */
+  whenDone(): Promise<void> {
+    const cohort = this.#cohort;
+    if (cohort.open > 0) {
+      this.#cohort = { open: 0, onDone: null };
+      const before = this.#done;
+      this.#done = new Promise<void>((resolve) => (cohort.onDone = resolve)).then(() => before);
+    }
+    return this.#done;
   }
 
   /** Refuses what comes from now on and resolves when what came before is settled. */
@@ -191,6 +217,7 @@ export class GroupCommitter {
 
   #release(submission: Submission): void {
     submission.isDone = true;
+    if (--submission.cohort.open === 0) submission.cohort.onDone?.();
     for (const text of submission.keys) {
       const working = this.#working.get(text);
       if (working !== undefined && --working.users === 0) this.#working.delete(text);
@@ -218,7 +245,7 @@ export class GroupCommitter {
       },
       (error: unknown) => {
         this.#isLoading = false;
-        for (const text of wanted) this.#failLoad(text, unavailable(backend, error));
+        for (const text of wanted) this.#failLoad(text, this.#unavailable(error));
         this.#loadIfDue();
         void this.#pump();
       },
@@ -287,7 +314,7 @@ export class GroupCommitter {
   }
 
   async #process(batch: Submission[]): Promise<void> {
-    const { backend, clock } = this.options;
+    const { id, clock } = this.options;
     const rangeHeads = new Map<string, Head>();
     try {
       for (const submission of batch) {
@@ -302,7 +329,7 @@ export class GroupCommitter {
         await reserved;
       }
     } catch (error) {
-      for (const submission of batch) this.#fail(submission, error instanceof UnsupportedError ? error : unavailable(backend, error));
+      for (const submission of batch) this.#fail(submission, error instanceof UnsupportedError ? error : this.#unavailable(error));
       this.#doubtAll(batch);
       return;
     }
@@ -312,7 +339,7 @@ export class GroupCommitter {
     if (judge.rows.length === 0) return;
     const lastRevision = judge.lastRevision as Revision;
     const firstRevision = clock.current + 1n;
-    clock.handOut(backend.name, Number(lastRevision - firstRevision) + 1);
+    clock.handOut(id, Number(lastRevision - firstRevision) + 1);
     await this.#commit({ rows: judge.rows, firstRevision, lastRevision }, judge, waiting);
   }
 
@@ -358,7 +385,7 @@ export class GroupCommitter {
   }
 
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
-    const { backend, clock, onCommit, onCommitFailed } = this.options;
+    const { id, backend, clock, onCommit, onCommitFailed } = this.options;
     const started = performance.now();
     const committed = backend.commit(batch);
     // The database works on while answers are made: their clients' next requests come for the commit after.
@@ -369,7 +396,7 @@ export class GroupCommitter {
       const submissions = waiting.map(({ submission }) => submission);
       if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#isTrusting(each))) {
         this.#cautious = CAUTIOUS_CREATIONS;
-        clock.takeBack(backend.name);
+        clock.takeBack(id);
         this.options.onBurned();
         this.#retry(submissions);
         return;
@@ -377,13 +404,13 @@ export class GroupCommitter {
       this.#failedCommits++;
       onCommitFailed((performance.now() - started) / 1000);
       const isUnknown = error instanceof CommitUnknownError;
-      const told = isUnknown ? new UnknownOutcomeError(backend.name, { cause: error }) : unavailable(backend, error);
+      const told = isUnknown ? new UnknownOutcomeError(this.options.label(), { cause: error }) : this.#unavailable(error);
       for (const { submission } of waiting) submission.reject(told);
       const tookPlace = isUnknown && (await this.#resolve(batch.lastRevision));
       if (tookPlace) {
         this.#settle(batch, judge);
       } else {
-        clock.settle(backend.name);
+        clock.settle(id);
         this.options.onBurned();
       }
       for (const submission of submissions) this.#release(submission);
@@ -424,7 +451,7 @@ export class GroupCommitter {
   }
 
   #settle(batch: CommitBatch, judge: TxnJudge): void {
-    const { backend, cache, clock, onSettled } = this.options;
+    const { id, cache, clock, onSettled } = this.options;
     this.#commits++;
     this.#rows += batch.rows.length;
     this.#lastBatchRows = batch.rows.length;
@@ -438,8 +465,13 @@ export class GroupCommitter {
       }
     }
     clock.observe(batch.lastRevision);
-    clock.settle(backend.name);
+    clock.settle(id);
     onSettled(judge.events);
+  }
+
+  #unavailable(error: unknown): UnavailableError {
+    if (error instanceof UnavailableError) return error;
+    return new UnavailableError(this.options.label(), error instanceof Error ? error.message : String(error), { cause: error });
   }
 
   #fail(submission: Submission, error: Error): void {
@@ -461,11 +493,6 @@ export class GroupCommitter {
       if (head !== null) into.set(keyText(keys[i] as Buffer), head);
     });
   }
-}
-
-function unavailable(backend: Backend, error: unknown): UnavailableError {
-  if (error instanceof UnavailableError) return error;
-  return new UnavailableError(backend.name, error instanceof Error ? error.message : String(error), { cause: error });
 }
 
 /** A put of a key that is to be absent, and nothing whose answer or effect would depend on more than that. */

@@ -80,7 +80,7 @@ export class HeadCache {
   #hits = 0;
   #misses = 0;
 
-  constructor(private readonly maxBytes: number) {}
+  constructor(private maxBytes: number) {}
 
   get bytes(): number {
     return this.#fresh.bytes + this.#kept.bytes;
@@ -128,6 +128,12 @@ export class HeadCache {
       this.#fresh.push(added);
     }
     if (this.bytes > this.maxBytes) this.#evict();
+  }
+
+  /** Another bound: what is too much goes at once. */
+  resize(maxBytes: number): void {
+    this.maxBytes = maxBytes;
+    if (this.bytes > maxBytes) this.#evict();
   }
 
   delete(keyText: string): void {

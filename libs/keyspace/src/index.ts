@@ -6,5 +6,18 @@ export * from './key-range.js';
 export * from './key-value.js';
 export * from './model.js';
 export { freeBlock, ownedBlock } from './owned-block.js';
-export { Keyspace, type BackendStatus, type KeyspaceLog, type KeyspaceObserver, type KeyspaceOptions, type Routing } from './keyspace.js';
+export type { KeyMove } from './key-moves.js';
+export {
+  Keyspace,
+  type BackendStatus,
+  type FormerRouting,
+  type KeyspaceLog,
+  type KeyspaceObserver,
+  type KeyspaceOptions,
+  type PlannedRouting,
+  type RetiredBackend,
+  type RoutingChange,
+  type RoutingVerdict,
+} from './keyspace.js';
+export type { Routing } from './placement.js';
 export { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';

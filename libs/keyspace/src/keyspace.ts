@@ -6,6 +6,7 @@ import { CompactedError, FutureRevisionError, KeyspaceError, StoppedError, Unava
 import { EventRing, type StoreEvent } from './event-ring.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
+import { type Destination, findMoves, findMovesSince, type KeyMove } from './key-moves.js';
 import { singleKey } from './key-range.js';
 import { decodeKeyValue, encodeKeyValue, frameRecord, keyOf, lastRecordOf } from './key-value.js';
 import { Lessor } from './lessor.js';
@@ -28,10 +29,14 @@ import type {
   WatchSink,
   WatchStream,
 } from './model.js';
+import { Patience } from './patience.js';
+import { type FormerPlacement, Placement, type Routing, slotsBefore } from './placement.js';
 import { PointReader } from './point-reader.js';
 import { RecordArena } from './record-arena.js';
 import { keyText } from './key-text.js';
-import { WatchHub } from './watch-hub.js';
+import type { Slot } from './slot.js';
+import { WatchHub, type WatchPlacement } from './watch-hub.js';
+import { WriteGate } from './write-gate.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
 const REVISION_BLOCK = 100_000n;
@@ -44,11 +49,55 @@ const ORPHAN_INTERVAL_MS = 5 * 60_000;
 /** Keys of a lease that are deleted in one txn. */
 const LEASE_KEYS_PER_TXN = 1000;
 
-/** Where keys live. Placement is decided by single keys alone. */
-export interface Routing {
-  route(key: Buffer): string;
-  /** Every backend that could hold a key of the range. */
-  backendsFor(range: KeyRange): readonly string[];
+/** How long writes are held back at most while a change of the routing is decided. */
+const REROUTE_PATIENCE_MS = 10_000;
+
+/** A routing that was in force, for reads of what was before. */
+export interface FormerRouting {
+  readonly routing: Routing;
+  /** By the routing's names; the default one aside. */
+  readonly backends: ReadonlyMap<string, Backend>;
+  /** The last revision at which it told where keys were. */
+  readonly until: Revision;
+}
+
+export interface RoutingChange {
+  /** Where keys live from the change on. */
+  readonly routing: Routing;
+  /** By the routing's names; the default one aside. One that is in force keeps what it holds, under whatever name; one that is not comes in. */
+  readonly backends: ReadonlyMap<string, Backend>;
+  /** Ranges outside which no key changes its backend; they do not overlap. */
+  readonly affected: readonly KeyRange[];
+  /** Backends of the present routing whose keys may be lost. */
+  readonly abandoned?: ReadonlySet<Backend>;
+  /** Makes the change durable; then it takes place. `until` is the last revision of the present routing. When it rejects, nobody knows what is durable. */
+  readonly record: (until: Revision) => Promise<void>;
+  /** How long writes are held back at most. */
+  readonly patienceMs?: number;
+}
+
+/** A routing that is not in force. */
+export interface PlannedRouting {
+  readonly routing: Routing;
+  /** By the routing's names; the default one aside. Null: one that is not there yet. */
+  readonly backends: ReadonlyMap<string, Backend | null>;
+  readonly affected: readonly KeyRange[];
+  readonly abandoned?: ReadonlySet<Backend>;
+}
+
+/** Without a move and a problem it took place; with one, nothing has changed. */
+export interface RoutingVerdict {
+  /** Keys that would be hidden. */
+  readonly moves: readonly KeyMove[];
+  /** Sentences. */
+  readonly problems: readonly string[];
+}
+
+/** A backend that holds nothing of the present, and is still asked about the past. */
+export interface RetiredBackend {
+  readonly name: string;
+  readonly backend: Backend;
+  readonly until: Revision;
 }
 
 export interface KeyspaceOptions {
@@ -61,6 +110,8 @@ export interface KeyspaceOptions {
   /** Bytes of recent events, shared evenly by the backends. */
   readonly eventBytes: number;
   readonly progressIntervalMs: number;
+  /** Routings that were in force before, the oldest first. */
+  readonly former?: readonly FormerRouting[];
   readonly log: KeyspaceLog;
   readonly observer?: KeyspaceObserver;
 }
@@ -95,27 +146,22 @@ export interface BackendStatus extends CommitterStats {
   readonly sizeBytes: number;
 }
 
-/** A backend with what the keyspace keeps for it. */
-interface Slot {
-  readonly backend: Backend;
-  readonly cache: HeadCache;
-  readonly ring: EventRing;
-  readonly committer: GroupCommitter;
-  readonly points: PointReader;
-  isReady: boolean;
-  problem: string;
-  /** Batches settled so far: tells a reader whether its head may still go into the cache. */
-  settled: number;
-  size: { bytes: number; inUse: number };
-  compaction: Promise<void>;
-}
-
 /**
  * One logical keyspace over several databases: etcd's ranges, txns, watches, leases and compaction under one revision
  * clock. The laws it keeps are in docs/architecture.md.
  */
 export class Keyspace implements Store {
+  /** Every slot that anything is asked of, by id: those of the present and those of the past. */
   readonly #slots = new Map<string, Slot>();
+  readonly #main: Slot;
+  #placement: Placement;
+  /** The oldest first; empty nearly always. */
+  #former: readonly FormerPlacement[] = [];
+  #gate: WriteGate | null = null;
+  #rerouting: Promise<void> = Promise.resolve();
+  /** Backends that are being closed. */
+  readonly #closing = new Set<Promise<void>>();
+  #lastId = 0;
   readonly #arena = new RecordArena();
   readonly #hints = new CountHints();
   readonly #stopped = new AbortController();
@@ -134,16 +180,21 @@ export class Keyspace implements Store {
     private readonly control: ControlState,
   ) {
     this.#compactRevision = control.compactRevision;
-    const sources = new Map<string, Slot>();
     this.#hub = new WatchHub({
       clock,
-      sources,
-      route: (range) => this.#backendsFor(range),
+      sources: this.#slots,
+      place: (range, after) => this.#placeOf(range, after),
       compactRevision: () => this.#compactRevision,
       progressIntervalMs: options.progressIntervalMs,
     });
-    for (const backend of [options.main, ...options.backends]) this.#slots.set(backend.name, this.#slotFor(backend));
-    for (const [name, slot] of this.#slots) sources.set(name, slot);
+    const { main, backends, former = [] } = options;
+    this.#main = this.#slotFor(main, main.name);
+    this.#placement = this.#placementOf(options.routing, new Map(backends.map((backend) => [backend.name, backend])));
+    // Compaction may have passed one of them since it was recorded.
+    this.#former = former
+      .filter(({ until }) => until >= control.compactRevision)
+      .map(({ routing, backends: named, until }) => ({ placement: this.#placementOf(routing, named), until }));
+    this.#shareMemory();
     this.#lessor = new Lessor(
       {
         store: options.main,
@@ -173,7 +224,7 @@ export class Keyspace implements Store {
   status(): StoreStatus {
     let sizeBytes = 0;
     let sizeInUseBytes = 0;
-    for (const slot of this.#slots.values()) {
+    for (const slot of this.#placement.slots.values()) {
       sizeBytes += slot.size.bytes;
       sizeInUseBytes += slot.size.inUse;
     }
@@ -194,9 +245,9 @@ export class Keyspace implements Store {
   }
 
   backendStatus(): BackendStatus[] {
-    return [...this.#slots].map(([name, slot]) => {
-      const { watches, synced } = this.#hub.count(name);
-      const lag = this.clock.current - this.clock.horizon(name);
+    return [...this.#placement.slots].map(([name, slot]) => {
+      const { watches, synced } = this.#hub.count(slot.id);
+      const lag = this.clock.current - this.clock.horizon(slot.id);
       return {
         ...slot.committer.stats,
         name,
@@ -220,24 +271,58 @@ export class Keyspace implements Store {
     const known = this.#cachedGet(request);
     if (known !== undefined) return known;
     this.#checkRevision(request.revision);
-    const slots = this.#slotsFor(request.range);
-    const names = slots.map((slot) => slot.backend.name);
+    const placement = this.#placement;
+    try {
+      return await this.#rangeIn(placement, request);
+    } catch (error) {
+      // A backend that has gone from the rules meanwhile need not answer any more.
+      if (this.#placement === placement || !(error instanceof UnavailableError)) throw error;
+      return this.range(request);
+    }
+  }
+
+  async #rangeIn(placement: Placement, request: RangeRequest): Promise<RangeResult> {
+    const present = readyOf(placement.slotsFor(request.range));
+    const past = this.#former.length > 0 && request.revision > 0n ? this.#slotsBefore(request, present) : NO_SLOTS;
     // What anybody was told of by now has to be in the answer, and so has everything up to the revision asked for.
     const arrival = this.clock.observed;
-    const wait = this.clock.whenWhole(names, arrival);
+    const wait = this.clock.whenWhole(idsOf(present), arrival);
     if (wait !== undefined) await wait;
-    const [slot] = slots;
+    if (past.length > 0) {
+      await this.clock.whenWhole(idsOf(past), request.revision);
+      return this.#rangeOfMany([...present, ...past], request, arrival);
+    }
+    const [slot] = present;
     if (slot === undefined) return { revision: arrival, count: 0, more: false, records: 0, bytes: 0, blocks: [] };
-    if (request.range.single) return this.#get(slot, request, arrival);
-    return slots.length === 1 ? this.#rangeOfOne(slot, request, arrival) : this.#rangeOfMany(slots, request, arrival);
+    if (request.range.single) return this.#get(placement, slot, request, arrival);
+    return present.length === 1 ? this.#rangeOfOne(placement, slot, request, arrival) : this.#rangeOfMany(present, request, arrival);
+  }
+
+  /** Slots that held keys of the range at the revision that is asked for, and do so no more. */
+  #slotsBefore({ range, revision }: RangeRequest, present: readonly Slot[]): readonly Slot[] {
+    return readyOf(slotsBefore(this.#former, range, revision, present).slots);
   }
 
   async txn(request: TxnRequest): Promise<TxnResult> {
-    return (await this.#slotForTxn(request)).committer.submit(request);
+    for (;;) {
+      const gate = this.#gate;
+      if (gate?.holdsBack(request) === true) {
+        await gate.opened;
+        continue;
+      }
+      const placement = this.#placement;
+      const slots = this.#slotsOfTxn(placement, request);
+      const [only] = slots;
+      if (slots.length === 1 && only !== undefined) return only.committer.submit(request);
+      const slot = await this.#slotOfLoneDelete(request, slots);
+      // The rules may have changed while the databases were asked, or may be about to.
+      if (this.#placement === placement && this.#gate?.holdsBack(request) !== true) return slot.committer.submit(request);
+    }
   }
 
   async put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }> {
-    const slot = this.#slot(this.options.routing.route(request.key));
+    while (this.#gate?.holdsBackKey(request.key) === true) await this.#gate.opened;
+    const slot = ready(this.#placement.slotOf(request.key));
     const { revision, responses } = await slot.committer.submit({ type: 'txn', compares: [], success: [request], failure: [] });
     return { ...(responses[0] as PutResult), revision };
   }
@@ -262,8 +347,254 @@ export class Keyspace implements Store {
     if (revision <= this.#compactRevision) throw new CompactedError(this.#compactRevision);
     await this.#onMain(this.options.main.setCompactRevision(revision));
     this.#compactRevision = revision;
+    this.#forget();
     for (const slot of this.#slots.values()) this.#compactLater(slot);
     return this.clock.observed;
+  }
+
+  /** Compacts everything that was: whoever wants to know begins with the present. For a past that cannot be told. */
+  async compactAll(): Promise<Revision> {
+    const revision = await this.#skip();
+    await this.compact(revision);
+    return revision;
+  }
+
+  /** A revision above all others that anybody was told of, at which nothing was written. */
+  async #skip(): Promise<Revision> {
+    for (let reserved = this.#reserve(1); reserved !== undefined; reserved = this.#reserve(1)) await reserved;
+    const revision = this.clock.skip();
+    this.clock.observe(revision);
+    for (const slot of this.#slots.values()) this.#hub.moved(slot.id);
+    return revision;
+  }
+
+  /**
+   * Puts another routing in force, in one turn of the event loop, if no live key is hidden by it. Writes to keys that change their backend
+   * wait meanwhile; nothing fails, no watch ends, and what was before stays readable. One change at a time.
+   */
+  reroute(change: RoutingChange): Promise<RoutingVerdict> {
+    const rerouting = this.#rerouting.then(() => this.#reroute(change));
+    this.#rerouting = rerouting.then(
+      () => undefined,
+      () => undefined,
+    );
+    return rerouting;
+  }
+
+  /** What would stand against a routing at this moment; nothing is changed. */
+  async judgeRouting({ routing, backends, affected, abandoned = NO_BACKENDS }: PlannedRouting): Promise<RoutingVerdict> {
+    const named = new Map([...backends].map(([name, backend]) => [name, backend === null ? undefined : this.#slotOf(backend)]));
+    named.set(this.#main.label, this.#main);
+    const before = this.#placement;
+    const slots = this.#slotsToJudge(before, new Set(named.values()), affected, abandoned);
+    const destination = destinationOf(before, routing, named);
+    const verdict = await this.#look(slots, (slot) => findMoves(slot, affected, destination));
+    return verdict ?? ACCEPTED;
+  }
+
+  /** Backends that hold nothing of the present. */
+  retired(): RetiredBackend[] {
+    const present = new Set(this.#placement.slots.values());
+    return [...this.#slots.values()]
+      .filter((slot) => !present.has(slot))
+      .flatMap((slot) => {
+        const last = this.#former.findLast(({ placement }) => [...placement.slots.values()].includes(slot));
+        return last === undefined ? [] : [{ name: slot.label, backend: slot.backend, until: last.until }];
+      });
+  }
+
+  async #reroute(change: RoutingChange): Promise<RoutingVerdict> {
+    const refusal = await this.#whenClosed(change);
+    if (refusal !== null) return refusal;
+    const known = new Set(this.#slots.values());
+    const placement = this.#placementOf(change.routing, change.backends);
+    const added = [...placement.slots.values()].filter((slot) => !known.has(slot));
+    // One of the past that comes back.
+    const away = [...placement.slots.values()].filter((slot) => known.has(slot) && !slot.isReady && !this.#isPresent(slot));
+    if (away.length > 0)
+      return { moves: [], problems: away.map(({ label, problem }) => `backend "${label}" cannot be opened: ${problem}`) };
+    let isDone = false;
+    try {
+      const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
+      try {
+        const problems = await Promise.all(added.map((slot) => this.#takeIn(slot, patience)));
+        const verdict = { moves: [], problems: problems.filter((problem) => problem !== null) };
+        if (verdict.problems.length > 0) return verdict;
+      } finally {
+        patience.end();
+      }
+      const verdict = await this.#cross(placement, change);
+      isDone = verdict === null;
+      return verdict ?? ACCEPTED;
+    } finally {
+      if (!isDone) for (const slot of added) void this.#drop(slot);
+    }
+  }
+
+  /** A database that is being closed can be opened again only after that. */
+  async #whenClosed({ patienceMs = REROUTE_PATIENCE_MS }: RoutingChange): Promise<RoutingVerdict | null> {
+    if (this.#closing.size === 0) return null;
+    const patience = new Patience(patienceMs, this.#stopped.signal);
+    try {
+      await patience.await(Promise.all(this.#closing));
+      return null;
+    } catch (error) {
+      return { moves: [], problems: [`a backend of an earlier change cannot be closed: ${messageOf(error)}`] };
+    } finally {
+      patience.end();
+    }
+  }
+
+  #isPresent(slot: Slot): boolean {
+    return this.#placement.slots.get(slot.label) === slot;
+  }
+
+  /** Opens a backend that comes in; why it must not, if so. */
+  async #takeIn(slot: Slot, patience: Patience): Promise<string | null> {
+    try {
+      await patience.await(this.#claim(slot));
+      const query = { range: EVERYTHING, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: true };
+      const { count, blocks } = await patience.await(slot.backend.range(query));
+      const [block] = blocks;
+      if (block === undefined) return null;
+      const example = lastKeyOf(block).toString();
+      return (
+        `backend "${slot.label}" already holds ${count === 1 ? '1 key' : `${count ?? 'some'} keys`}, for example ${example}, of which nobody has heard: ` +
+        'name a database without keys'
+      );
+    } catch (error) {
+      return `backend "${slot.label}" cannot be opened: ${messageOf(error)}`;
+    }
+  }
+
+  /** Judges and switches; what stands against it, or null when it is done. */
+  async #cross(placement: Placement, change: RoutingChange): Promise<RoutingVerdict | null> {
+    const { affected, abandoned = NO_BACKENDS, record } = change;
+    const before = this.#placement;
+    const destination = destinationOf(before, placement.routing, placement.slots);
+    const staying = new Set(placement.slots.values());
+    const slots = this.#slotsToJudge(before, staying, affected, abandoned);
+    const looked = new Map(slots.map((slot) => [slot, this.clock.horizon(slot.id)]));
+    const lookAgain = async (slot: Slot): Promise<KeyMove[]> => {
+      const horizon = this.clock.horizon(slot.id);
+      const moves = await findMovesSince(slot, affected, destination, looked.get(slot) ?? 0n, horizon);
+      looked.set(slot, horizon);
+      return moves;
+    };
+    const found = await this.#untilStopped(async () => {
+      return (await this.#look(slots, (slot) => findMoves(slot, affected, destination))) ?? (await this.#look(slots, lookAgain));
+    });
+    if (found !== null) return found;
+    const lost = [...before.slots.values()].filter((slot) => abandoned.has(slot.backend) && !staying.has(slot));
+    // Nobody can be told what becomes of their keys: who has read them reads anew.
+    if (lost.length > 0) await this.#untilStopped(() => this.compactAll());
+    const gate = new WriteGate(before, placement, affected);
+    const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
+    this.#gate = gate;
+    try {
+      for (const slot of slots) await patience.await(slot.committer.whenDone());
+      const late = await patience.await(this.#look(slots, lookAgain));
+      if (late !== null) return late;
+      const until = this.clock.current;
+      await patience.await(record(until));
+      // Nothing is awaited from here to the end of the switch.
+      this.#switch(placement, until, affected);
+      for (const slot of lost) this.#lose(slot);
+      return null;
+    } catch (error) {
+      return { moves: [], problems: [`the change was given up, and nothing has changed: ${messageOf(error)}`] };
+    } finally {
+      patience.end();
+      this.#gate = null;
+      gate.open();
+    }
+  }
+
+  async #untilStopped<T>(work: () => Promise<T>): Promise<T> {
+    const patience = new Patience(null, this.#stopped.signal);
+    try {
+      return await patience.await(work());
+    } finally {
+      patience.end();
+    }
+  }
+
+  /** Slots in which a key may be that another routing would look for elsewhere. */
+  #slotsToJudge(
+    before: Placement,
+    staying: ReadonlySet<Slot | undefined>,
+    affected: readonly KeyRange[],
+    abandoned: ReadonlySet<Backend>,
+  ): Slot[] {
+    const slots = new Set(affected.flatMap((range) => before.slotsFor(range)));
+    for (const slot of before.slots.values()) if (!staying.has(slot)) slots.add(slot);
+    return [...slots].filter((slot) => !abandoned.has(slot.backend));
+  }
+
+  async #look(slots: readonly Slot[], find: (slot: Slot) => Promise<KeyMove[]>): Promise<RoutingVerdict | null> {
+    const moves: KeyMove[] = [];
+    const problems: string[] = [];
+    for (const slot of slots) {
+      try {
+        moves.push(...(await find(ready(slot))));
+      } catch (error) {
+        problems.push(`backend "${slot.label}" cannot be asked whether it holds keys that would be hidden: ${messageOf(error)}`);
+      }
+    }
+    return moves.length > 0 || problems.length > 0 ? { moves, problems } : null;
+  }
+
+  #switch(placement: Placement, until: Revision, affected: readonly KeyRange[]): void {
+    const before = this.#placement;
+    const staying = new Set(placement.slots.values());
+    const isRetiring = [...before.slots.values()].some((slot) => !staying.has(slot));
+    for (const [name, slot] of placement.slots) slot.label = name;
+    this.#placement = placement;
+    if (affected.length > 0 || isRetiring) this.#former = [...this.#former, { placement: before, until }];
+    this.#shareMemory();
+    this.#hub.replaced();
+  }
+
+  /** Keys are given up with the slot. */
+  #lose(slot: Slot): void {
+    this.#hub.lost(slot.id, this.#compactRevision);
+    void this.#drop(slot);
+  }
+
+  #placeOf(range: KeyRange, after: Revision | null): WatchPlacement {
+    const present = this.#placement.slotsFor(range);
+    if (after === null || this.#former.length === 0) return { backends: idsOf(present), until: null };
+    const { slots, until } = slotsBefore(this.#former, range, after, present);
+    return { backends: idsOf([...present, ...slots]), until };
+  }
+
+  /** Gives up what nobody can ask for any more, now that compaction has passed it. */
+  #forget(): void {
+    this.#former = this.#former.filter(({ until }) => until >= this.#compactRevision);
+    const needed = new Set(this.#placement.slots.values());
+    for (const { placement } of this.#former) for (const slot of placement.slots.values()) needed.add(slot);
+    for (const slot of this.#slots.values()) if (!needed.has(slot) && slot.reading === 0) void this.#drop(slot);
+  }
+
+  /** The slot is the keyspace's no more, and its backend is closed. */
+  #drop(slot: Slot): Promise<void> {
+    slot.isGone = true;
+    slot.isReady = false;
+    slot.problem = 'it has gone from the topology';
+    this.#slots.delete(slot.id);
+    this.clock.unregister(slot.id);
+    this.#hub.forget(slot.id);
+    const closing = this.#close(slot).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    return closing;
+  }
+
+  async #close(slot: Slot): Promise<void> {
+    await slot.committer.close(new UnavailableError(slot.label, slot.problem));
+    await slot.compaction;
+    await slot.backend.close().catch((error: unknown) => {
+      this.options.log.warn('backend could not be closed', { backend: slot.label, error: messageOf(error) });
+    });
   }
 
   watch(sink: WatchSink): WatchStream {
@@ -289,11 +620,12 @@ export class Keyspace implements Store {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#hub.close();
+    await this.#rerouting;
     const slots = [...this.#slots.values()];
     // A lease that is ending may wait for a commit, and that for a database that is away: both are ended together.
     await Promise.all([this.#lessor.close(), ...slots.map((slot) => slot.committer.close(new StoppedError()))]);
     await Promise.all(slots.map((slot) => slot.compaction));
-    await Promise.all(this.#background);
+    await Promise.all([...this.#background, ...this.#closing]);
     await this.#reserving?.catch(() => undefined);
     try {
       await this.options.main.reserve(this.clock.current);
@@ -302,12 +634,15 @@ export class Keyspace implements Store {
     }
   }
 
-  #slotFor(backend: Backend): Slot {
-    const share = this.options.backends.length + 1;
-    const cache = new HeadCache(this.options.cacheBytes / share);
-    const ring = new EventRing(this.options.eventBytes / share, this.clock.current);
-    this.clock.register(backend.name);
+  #slotFor(backend: Backend, label: string): Slot {
+    const id = `${++this.#lastId}`;
+    // Bounded by `#shareMemory` as soon as it is known among how many.
+    const cache = new HeadCache(this.options.cacheBytes);
+    const ring = new EventRing(this.options.eventBytes, this.clock.current);
+    this.clock.register(id);
     const committer = new GroupCommitter({
+      id,
+      label: () => slot.label,
       backend,
       clock: this.clock,
       cache,
@@ -316,11 +651,13 @@ export class Keyspace implements Store {
       compactRevision: () => this.#compactRevision,
       reserve: (count) => this.#reserve(count),
       onSettled: (events) => this.#settled(slot, events),
-      onBurned: () => this.#hub.moved(backend.name),
-      onCommit: (seconds, rows) => this.options.observer?.committed(backend.name, seconds, rows),
-      onCommitFailed: (seconds) => this.options.observer?.commitFailed(backend.name, seconds),
+      onBurned: () => this.#hub.moved(id),
+      onCommit: (seconds, rows) => this.options.observer?.committed(slot.label, seconds, rows),
+      onCommitFailed: (seconds) => this.options.observer?.commitFailed(slot.label, seconds),
     });
     const slot: Slot = {
+      id,
+      label,
       backend,
       cache,
       ring,
@@ -328,19 +665,42 @@ export class Keyspace implements Store {
       points: new PointReader(backend),
       isReady: false,
       problem: 'not opened yet',
+      isGone: false,
       settled: 0,
+      reading: 0,
       size: { bytes: 0, inUse: 0 },
       compaction: Promise.resolve(),
     };
+    this.#slots.set(id, slot);
     return slot;
   }
 
+  #slotOf(backend: Backend): Slot | undefined {
+    for (const slot of this.#slots.values()) if (slot.backend === backend) return slot;
+    return undefined;
+  }
+
+  #placementOf(routing: Routing, backends: ReadonlyMap<string, Backend>): Placement {
+    const slots = new Map<string, Slot>();
+    for (const [name, backend] of backends) slots.set(name, this.#slotOf(backend) ?? this.#slotFor(backend, name));
+    return new Placement(routing, slots.set(this.#main.label, this.#main));
+  }
+
+  /** The present slots share the memory evenly; those of the past keep little. */
+  #shareMemory(): void {
+    const present = new Set(this.#placement.slots.values());
+    for (const slot of this.#slots.values()) {
+      const share = present.has(slot) ? present.size : present.size * 16;
+      slot.cache.resize(this.options.cacheBytes / share);
+      slot.ring.resize(this.options.eventBytes / share);
+    }
+  }
+
   async #start(): Promise<void> {
-    const { main } = this.options;
-    const others = [...this.#slots.values()].filter((slot) => slot.backend !== main);
+    const others = [...this.#slots.values()].filter((slot) => slot !== this.#main);
     const [reserved, claimed] = await Promise.allSettled([
       this.#extend(),
-      this.#claim(this.#slot(main.name, false)),
+      this.#claim(this.#main),
       ...others.map((slot) => this.#claimOrRetry(slot)),
     ]);
     if (reserved.status === 'rejected') throw reserved.reason;
@@ -366,29 +726,30 @@ export class Keyspace implements Store {
   }
 
   async #claim(slot: Slot): Promise<void> {
-    const { storeId, epoch, reservedRevision } = this.control;
+    const { storeId, epoch } = this.control;
+    const { current } = this.clock;
     const { lastRevision } = await slot.backend.claim({ storeId, epoch });
-    if (lastRevision > reservedRevision) {
+    if (slot.isGone) return;
+    if (lastRevision > current) {
       throw new Error(
-        `backend "${slot.backend.name}" holds revision ${lastRevision}, but the default store never handed out more than ` +
-          `${reservedRevision}: the default store was restored from an older copy; restore the copy of "${slot.backend.name}" that belongs to it`,
+        `backend "${slot.label}" holds revision ${lastRevision}, but the default store never handed out more than ` +
+          `${current}: the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
       );
     }
     slot.isReady = true;
     slot.problem = '';
-    this.clock.resume(slot.backend.name);
-    this.#hub.moved(slot.backend.name);
+    this.clock.resume(slot.id);
+    this.#hub.moved(slot.id);
     // A compaction that the last run did not finish, or that passed while the backend was away.
     if (this.#compactRevision > 0n) this.#compactLater(slot);
   }
 
   async #claimOrRetry(slot: Slot): Promise<void> {
-    const { name } = slot.backend;
     try {
-      await this.#claim(slot);
+      if (!slot.isGone) await this.#claim(slot);
     } catch (error) {
       slot.problem = messageOf(error);
-      this.options.log.warn('backend cannot be opened; it is tried again', { backend: name, error: slot.problem });
+      this.options.log.warn('backend cannot be opened; it is tried again', { backend: slot.label, error: slot.problem });
       const timer = setTimeout(() => {
         if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
       }, CLAIM_RETRY_MS);
@@ -400,7 +761,7 @@ export class Keyspace implements Store {
     slot.settled++;
     slot.problem = '';
     slot.ring.append(events);
-    this.#hub.publish(slot.backend.name, events);
+    this.#hub.publish(slot.id, events);
   }
 
   /** Undefined when `count` revisions may be handed out right now. The next block is made durable long before it is needed. */
@@ -430,45 +791,31 @@ export class Keyspace implements Store {
     if (revision > 0n && revision < this.#compactRevision) throw new CompactedError(this.#compactRevision);
   }
 
-  #backendsFor(range: KeyRange): readonly string[] {
-    return range.single ? [this.options.routing.route(range.start)] : this.options.routing.backendsFor(range);
-  }
-
-  #slotsFor(range: KeyRange): Slot[] {
-    return this.#backendsFor(range).map((name) => this.#slot(name));
-  }
-
-  #slot(name: string, mustBeReady = true): Slot {
-    const slot = this.#slots.get(name);
-    if (slot === undefined) throw new UnavailableError(name, 'the topology names it, but it is not registered');
-    if (mustBeReady && !slot.isReady) throw new UnavailableError(name, slot.problem);
-    return slot;
-  }
-
   /** A get that nothing has to be waited for. */
   #cachedGet(request: RangeRequest): RangeResult | undefined {
     const { range, revision } = request;
     if (!range.single || revision !== 0n) return undefined;
-    const slot = this.#slot(this.options.routing.route(range.start));
+    const slot = ready(this.#placement.slotOf(range.start));
     const arrival = this.clock.observed;
-    if (this.clock.horizon(slot.backend.name) < arrival) return undefined;
+    if (this.clock.horizon(slot.id) < arrival) return undefined;
     const cached = slot.cache.get(keyText(range.start));
     return cached === undefined ? undefined : pointResult(cached === null ? null : cached.record, request, arrival);
   }
 
   /** A single key that `#cachedGet` could not tell: from the database, at latest together with the other gets of this turn. */
-  #get(slot: Slot, request: RangeRequest, arrival: Revision): RangeResult | Promise<RangeResult> {
-    if (request.revision === 0n) return this.#load(slot, request, arrival);
+  #get(placement: Placement, slot: Slot, request: RangeRequest, arrival: Revision): RangeResult | Promise<RangeResult> {
+    if (request.revision === 0n) return this.#load(placement, slot, request, arrival);
     // The cache holds the state at the horizon; below it only what has not changed since is known.
     const cached = slot.cache.get(keyText(request.range.start));
     if (cached === undefined || cached === null || revisionOf(cached.id) > request.revision)
-      return this.#rangeOfOne(slot, request, arrival);
+      return this.#rangeOfOne(placement, slot, request, arrival);
     return pointResult(cached.record, request, arrival);
   }
 
-  async #load(slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
+  async #load(placement: Placement, slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
     const { settled } = slot;
     const { head, lastRevision } = await this.#reading(slot, slot.points.read(request.range.start));
+    if (this.#placement !== placement) return this.range(request);
     if (slot.settled === settled) {
       const kept = head === null ? null : { id: head.id, record: this.#arena.copy(head.record) };
       slot.cache.set(keyText(request.range.start), kept);
@@ -476,10 +823,15 @@ export class Keyspace implements Store {
     return pointResult(head === null ? null : head.record, request, this.#told(arrival, lastRevision));
   }
 
-  async #rangeOfOne(slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
+  async #rangeOfOne(placement: Placement, slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
     const { range, revision } = request;
     const hint = revision > 0n ? this.#hints.find(revision, range.start, range.end) : undefined;
-    const answer = await this.#reading(slot, slot.backend.range(queryOf(request, revision, hint === undefined)));
+    const answer = await this.#readingRange(slot, queryOf(request, revision, hint === undefined));
+    if (this.#placement !== placement && revision === 0n) {
+      // The snapshot may be one of after the change, and so lack what was written elsewhere since.
+      await answer.rest?.return();
+      return this.range(request);
+    }
     await this.#checkStillReadable(request, [answer]);
     const told = revision > 0n ? this.clock.observed : this.#told(arrival, answer.lastRevision);
     const count = hint ?? answer.count ?? answer.records;
@@ -496,7 +848,7 @@ export class Keyspace implements Store {
   async #rangeOfMany(slots: readonly Slot[], request: RangeRequest, arrival: Revision): Promise<RangeResult> {
     const revision = request.revision > 0n ? request.revision : arrival;
     const query = queryOf(request, revision, true);
-    const results = await Promise.allSettled(slots.map((slot) => this.#reading(slot, slot.backend.range(query))));
+    const results = await Promise.allSettled(slots.map((slot) => this.#readingRange(slot, query)));
     const answers: RangeAnswer[] = [];
     for (const result of results) if (result.status === 'fulfilled') answers.push(result.value);
     const failed = results.find((result) => result.status === 'rejected');
@@ -531,7 +883,22 @@ export class Keyspace implements Store {
     return revision;
   }
 
+  /** The slot is not closed before the answer is over, its `rest` included. */
+  async #readingRange(slot: Slot, query: RangeQuery): Promise<RangeAnswer> {
+    const answer = await this.#reading(slot, slot.backend.range(query));
+    const { rest } = answer;
+    if (rest === undefined) return answer;
+    slot.reading++;
+    const read = async (): Promise<Buffer | null> => (await rest.next()).value ?? null;
+    const end = async (): Promise<void> => {
+      slot.reading--;
+      await rest.return();
+    };
+    return { ...answer, rest: new BlockStream(read, end) };
+  }
+
   async #reading<T>(slot: Slot, read: Promise<T>): Promise<T> {
+    slot.reading++;
     try {
       const answer = await read;
       if (slot.isReady) slot.problem = '';
@@ -539,59 +906,56 @@ export class Keyspace implements Store {
     } catch (error) {
       if (error instanceof KeyspaceError) throw error;
       slot.problem = messageOf(error);
-      throw new UnavailableError(slot.backend.name, slot.problem, { cause: error });
+      throw new UnavailableError(slot.label, slot.problem, { cause: error });
+    } finally {
+      slot.reading--;
     }
   }
 
   async #onMain<T>(work: Promise<T>): Promise<T> {
-    return this.#reading(this.#slot(this.options.main.name), work);
+    return this.#reading(ready(this.#main), work);
   }
 
-  async #slotForTxn(request: TxnRequest): Promise<Slot> {
-    const names = new Set<string>();
-    const add = (range: KeyRange): void => this.#backendsFor(range).forEach((name) => names.add(name));
+  /** At least one. */
+  #slotsOfTxn(placement: Placement, request: TxnRequest): Slot[] {
+    const slots = new Set<Slot>();
+    const add = (range: KeyRange): void => placement.slotsFor(range).forEach((slot) => slots.add(slot));
     const addOp = (op: TxnOp): void => {
-      if (op.type === 'put') names.add(this.options.routing.route(op.key));
+      if (op.type === 'put') slots.add(placement.slotOf(op.key));
       else if (op.type !== 'txn') add(op.range);
     };
     for (const compare of request.compares) add(compare.range);
     request.success.forEach(addOp);
     request.failure.forEach(addOp);
-    if (names.size === 0) names.add(this.options.main.name);
-    const [only] = names;
-    if (names.size === 1 && only !== undefined) return this.#slot(only);
-    return this.#slotOfLoneDelete(request, [...names]);
+    if (slots.size === 0) slots.add(this.#main);
+    return readyOf([...slots]);
   }
 
   /** A DeleteRange may reach over several backends as long as one of them holds all of its keys. */
-  async #slotOfLoneDelete(request: TxnRequest, names: readonly string[]): Promise<Slot> {
+  async #slotOfLoneDelete(request: TxnRequest, slots: readonly Slot[]): Promise<Slot> {
     const [op] = request.success;
     const isLoneDelete =
       request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
-    if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', names);
-    const slots = names.map((name) => this.#slot(name));
+    if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', slots);
     const query: RangeQuery = { range: op.range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
     const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.backend.range(query))));
     const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
     if (holding.length > 1) {
-      throw acrossBackends(
-        'a DeleteRange that holds keys',
-        holding.map((slot) => slot.backend.name),
-      );
+      throw acrossBackends('a DeleteRange that holds keys', holding);
     }
     return holding[0] ?? (slots[0] as Slot);
   }
 
   /** A backend that is away holds up the lease, but not the removal of its keys from the others. */
   async #removeKeysOf(lease: bigint): Promise<void> {
-    const removals = await Promise.allSettled([...this.#slots.values()].map((slot) => this.#removeKeysFrom(slot, lease)));
+    const removals = await Promise.allSettled([...this.#placement.slots.values()].map((slot) => this.#removeKeysFrom(slot, lease)));
     for (const removal of removals) if (removal.status === 'rejected') throw removal.reason;
   }
 
   async #removeKeysFrom(slot: Slot, lease: bigint): Promise<void> {
-    if (!slot.isReady) throw new UnavailableError(slot.backend.name, slot.problem);
+    ready(slot);
     // A put that was let in before the lease began to end may still be on its way to the database.
-    await this.clock.whenSettled(slot.backend.name);
+    await this.clock.whenSettled(slot.id);
     for (;;) {
       const keys = await slot.backend.keysOfLease(lease, LEASE_KEYS_PER_TXN);
       if (keys.length === 0) break;
@@ -608,7 +972,7 @@ export class Keyspace implements Store {
   /** A revoke that raced with a put in another database may leave a key of a lease that is gone. */
   async #removeOrphans(): Promise<void> {
     try {
-      for (const slot of this.#slots.values()) {
+      for (const slot of this.#placement.slots.values()) {
         if (!slot.isReady) continue;
         for (const lease of await slot.backend.leasesInUse()) if (!this.#lessor.has(lease)) await this.#removeKeysOf(lease);
       }
@@ -622,16 +986,16 @@ export class Keyspace implements Store {
     slot.compaction = slot.compaction.then(async () => {
       const revision = this.#compactRevision;
       try {
-        if (!slot.isReady || signal.aborted) return;
+        if (!slot.isReady || slot.isGone || signal.aborted) return;
         // A batch that is pending below the compaction has to be in the log before the log is gone through.
-        await this.clock.whenWhole([slot.backend.name], revision);
+        await this.clock.whenWhole([slot.id], revision);
         await slot.backend.compact(revision, signal);
-        this.options.observer?.compacted(slot.backend.name, true);
+        this.options.observer?.compacted(slot.label, true);
       } catch (error) {
         if (!signal.aborted) {
-          this.options.observer?.compacted(slot.backend.name, false);
+          this.options.observer?.compacted(slot.label, false);
           this.options.log.warn('compaction failed; the next one takes it up again', {
-            backend: slot.backend.name,
+            backend: slot.label,
             error: messageOf(error),
           });
         }
@@ -640,7 +1004,8 @@ export class Keyspace implements Store {
   }
 
   async #measure(): Promise<void> {
-    for (const slot of this.#slots.values()) {
+    this.#forget();
+    for (const slot of this.#placement.slots.values()) {
       if (!slot.isReady || this.#stopped.signal.aborted) continue;
       // The last size stands while a database does not tell; its reads and writes report what is wrong with it.
       slot.size = await slot.backend.size().catch(() => slot.size);
@@ -649,6 +1014,32 @@ export class Keyspace implements Store {
 }
 
 const NO_BYTES: Buffer = Buffer.alloc(0);
+const NO_SLOTS: readonly Slot[] = [];
+const EVERYTHING: KeyRange = { start: NO_BYTES, end: null, single: false };
+
+function ready(slot: Slot): Slot {
+  if (!slot.isReady) throw new UnavailableError(slot.label, slot.problem);
+  return slot;
+}
+
+function readyOf<S extends readonly Slot[]>(slots: S): S {
+  for (const slot of slots) ready(slot);
+  return slots;
+}
+
+const NO_BACKENDS: ReadonlySet<Backend> = new Set();
+const ACCEPTED: RoutingVerdict = { moves: [], problems: [] };
+
+function destinationOf(before: Placement, after: Routing, slots: ReadonlyMap<string, Slot | undefined>): Destination {
+  return (key, slot) => {
+    const name = after.route(key);
+    return before.slotOf(key) === slot && slots.get(name) !== slot ? name : null;
+  };
+}
+
+function idsOf(slots: readonly Slot[]): string[] {
+  return slots.map(({ id }) => id);
+}
 
 function queryOf(request: RangeRequest, revision: Revision, count: boolean): RangeQuery {
   const { range, limit, keysOnly, countOnly } = request;
@@ -679,8 +1070,10 @@ function lastKeyOf(block: Buffer): Buffer {
   return Buffer.from(keyOf(lastRecordOf(block)));
 }
 
-function acrossBackends(what: string, names: readonly string[]): UnsupportedError {
-  return new UnsupportedError(`${what} over the backends ${names.map((name) => `"${name}"`).join(', ')}, which cannot be changed as one,`);
+function acrossBackends(what: string, slots: readonly Slot[]): UnsupportedError {
+  return new UnsupportedError(
+    `${what} over the backends ${slots.map(({ label }) => `"${label}"`).join(', ')}, which cannot be changed as one,`,
+  );
 }
 
 function messageOf(error: unknown): string {

@@ -19,6 +19,9 @@ import { WatchIndex } from './watch-index.js';
  * Synced, it is pushed to: a settled batch is handed to the watches of its keys. A watch over one backend passes events
  * on at once. A watch over several holds them until the horizons of all its backends have passed them.
  *
+ * When the rules that place keys change, a watch whose backends change with them falls back to catching up from exactly what
+ * it was sent, in the turn of the change. Below the change it reads the former backends, too.
+ *
  * A stream whose client reads too slowly takes no events: a watch that would get one falls back to catching up, and
  * starts when the stream has drained. So what is buffered is bounded, and nothing is lost.
  */
@@ -37,11 +40,20 @@ export interface WatchSource {
   readonly ring: EventRing;
 }
 
+/** The backends that a watch reads from some revision on. */
+export interface WatchPlacement {
+  /** Ids of the backends that could hold an event of the range. */
+  readonly backends: readonly string[];
+  /** These hold up to here, and fewer or others above; null: for good. */
+  readonly until: Revision | null;
+}
+
 export interface WatchHubOptions {
   readonly clock: Clock;
+  /** By id. */
   readonly sources: ReadonlyMap<string, WatchSource>;
-  /** Names of the backends that could hold a key of the range. */
-  readonly route: (range: KeyRange) => readonly string[];
+  /** Where events of the range after a revision are; null: those to come. */
+  readonly place: (range: KeyRange, after: Revision | null) => WatchPlacement;
   readonly compactRevision: () => Revision;
   /** How often watches that asked for it get their progress. */
   readonly progressIntervalMs: number;
@@ -111,6 +123,21 @@ export class WatchHub {
   moved(backend: string): void {
     const synced = this.#synced.get(backend);
     if (synced !== undefined) for (const watch of synced.merging) watch.release();
+  }
+
+  /** Keys live elsewhere from now on. To be called in the turn of the event loop in which `place` begins to tell so. */
+  replaced(): void {
+    for (const stream of this.#streams) stream.replaced();
+  }
+
+  /** What became of the keys of a backend from here on is not known: watches of it begin anew, as after a compaction. */
+  lost(backend: string, compactRevision: Revision): void {
+    for (const stream of this.#streams) stream.lost(backend, compactRevision);
+  }
+
+  /** No watch reads the backend any more. */
+  forget(backend: string): void {
+    this.#synced.delete(backend);
   }
 
   addSynced(watch: Watch): void {
@@ -212,6 +239,14 @@ class Stream implements WatchStream {
     for (const watch of this.#watches.values()) watch.wake();
   }
 
+  replaced(): void {
+    for (const watch of this.#watches.values()) watch.replaced();
+  }
+
+  lost(backend: string, compactRevision: Revision): void {
+    for (const watch of [...this.#watches.values()]) if (watch.backends.includes(backend)) this.compacted(watch, compactRevision);
+  }
+
   countOn(backend: string): number {
     let count = 0;
     for (const watch of this.#watches.values()) if (watch.backends.includes(backend)) count++;
@@ -264,7 +299,10 @@ class Stream implements WatchStream {
 
 class Watch {
   readonly range: KeyRange;
-  readonly backends: readonly string[];
+  /** Read while catching up, and pushed by when synced. */
+  #backends: readonly string[];
+  /** The last revision that is looked for in them; null: for good. */
+  #until: Revision | null = null;
   /** Events below this revision are not for this watch. */
   readonly #from: Revision;
   /** Lowest revision that the watch may be told as progress: a start asked for, or what was current at the creation. */
@@ -288,16 +326,31 @@ class Watch {
     readonly id: bigint,
     private readonly request: WatchRequest,
   ) {
-    const { clock, route } = hub.options;
+    const { clock, place } = hub.options;
     this.range = request.range;
-    this.backends = route(request.range);
+    this.#backends = place(request.range, null).backends;
     this.#from = request.startRevision > 0n ? request.startRevision : clock.observed + 1n;
     this.#cursor = this.#from - 1n;
     this.#progressFrom = request.startRevision > 0n ? this.#from : this.#cursor;
   }
 
+  get backends(): readonly string[] {
+    return this.#backends;
+  }
+
   start(): void {
     void this.#catchUp();
+  }
+
+  /** Keys live elsewhere now. One that is catching up looks anew wherever it is. */
+  replaced(): void {
+    if (!this.#isSynced) return;
+    const { backends } = this.hub.options.place(this.range, null);
+    if (isSame(backends, this.#backends)) return;
+    const horizon = this.hub.options.clock.horizonOf(this.#backends);
+    const held = this.#held[0];
+    // Everything that its backends have settled was sent; of one over several, what their horizons have passed.
+    this.#unsync(held !== undefined && held.revision <= horizon ? held.revision - 1n : horizon);
   }
 
   close(): void {
@@ -418,9 +471,11 @@ class Watch {
         continue;
       }
       if (this.#isCompacted()) return;
+      this.#place();
       if (this.#joinFromRing()) return;
       if (this.stream.isCongested) continue;
-      const horizon = clock.horizonOf(this.backends);
+      if (this.#until !== null && this.#until <= this.#cursor) continue;
+      const horizon = this.#horizon();
       if (horizon <= this.#cursor) {
         await clock.whenWhole(this.backends, this.#cursor + 1n);
         continue;
@@ -432,6 +487,18 @@ class Watch {
         await new Promise((resolve) => setTimeout(resolve, RETRY_PAUSE_MS));
       }
     }
+  }
+
+  #place(): void {
+    const { backends, until } = this.hub.options.place(this.range, this.#cursor);
+    this.#backends = backends;
+    this.#until = until;
+  }
+
+  /** How far the backends may be read now. */
+  #horizon(): Revision {
+    const horizon = this.hub.options.clock.horizonOf(this.backends);
+    return this.#until !== null && this.#until < horizon ? this.#until : horizon;
   }
 
   #isCompacted(): boolean {
@@ -447,13 +514,14 @@ class Watch {
     const rings = this.backends.map((name) => (sources.get(name) as WatchSource).ring);
     for (;;) {
       if (rings.some((ring) => ring.floor > this.#cursor)) return false;
-      const horizon = clock.horizonOf(this.backends);
+      const horizon = this.#horizon();
       if (horizon > this.#cursor) {
         const reads = rings.map((ring) => ring.read(this.range, this.#cursor, horizon, MESSAGE_BYTES));
         this.#deliver(reads);
         if (this.stream.isCongested) return false;
         if (this.#cursor < horizon) continue;
       }
+      if (this.#until !== null) return false;
       // Settled above the horizon of another backend: held as if it had come just now.
       const reads = this.backends.length > 1 ? rings.map((ring) => ring.read(this.range, this.#cursor, clock.current, MAX_HELD_BYTES)) : [];
       const above = merge(reads.map((read) => read.events));
@@ -506,6 +574,10 @@ class Watch {
     this.flush();
     this.#cursor = through;
   }
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name) => b.includes(name));
 }
 
 function heldBytes(event: StoreEvent): number {
