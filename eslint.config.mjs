@@ -33,7 +33,7 @@ const nestAtTheEdge = {
       patterns: [
         {
           regex: '^@nestjs/',
-          message: 'Nest stays at the edge: apps, *.module.ts, the transport strategy of etcd-api, libs/platform',
+          message: 'Nest stays at the edge: apps, *.module.ts, the transport strategy of etcd-api, the server of admission, libs/platform',
         },
       ],
     },
@@ -85,7 +85,13 @@ export default tseslint.config(
     },
   },
   {
-    files: ['apps/**/src/**/*.ts', 'libs/platform/src/**/*.ts', '**/*.module.ts', 'libs/etcd-api/src/etcd-transport*.ts'],
+    files: [
+      'apps/**/src/**/*.ts',
+      'libs/platform/src/**/*.ts',
+      '**/*.module.ts',
+      'libs/etcd-api/src/etcd-transport*.ts',
+      'libs/admission/src/admission-server.ts',
+    ],
     rules: { 'no-restricted-imports': 'off' },
   },
   { files: ['libs/platform/src/env.ts'], rules: restrict(openDataSource, defaultExport) },

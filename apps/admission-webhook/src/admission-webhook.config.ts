@@ -1,13 +1,11 @@
-import { bindAddress, type BindAddress, type FlagDefinition, type ServiceSettings, type Settings } from '@harikube/platform';
+import { WEBHOOK_FLAGS, webhookSettings, type WebhookSettings } from '@harikube/admission';
+import type { FlagDefinition, ServiceSettings, Settings } from '@harikube/platform';
 import { DEFAULT_HASH_PARAMETERS, type HashParameters } from './password-hash.js';
 
-export interface AdmissionWebhookConfig extends ServiceSettings {
-  readonly listen: BindAddress;
-  readonly tls: { readonly folder: string; readonly certName: string; readonly keyName: string };
+export interface AdmissionWebhookConfig extends ServiceSettings, WebhookSettings {
   readonly hashing: { readonly parameters: HashParameters; readonly parallel: number; readonly waiting: number };
 }
 
-const DEFAULT_LISTEN = ':9443';
 /** 128 MiB by default. Node has four threads for this and for looking up names; above three, give it more by UV_THREADPOOL_SIZE. */
 const DEFAULT_PARALLEL = 2;
 /** About as many as are hashed within the ten seconds that kube-apiserver waits. */
@@ -15,14 +13,7 @@ const DEFAULT_WAITING = 100;
 const MIB = 1024;
 
 export const ADMISSION_WEBHOOK_FLAGS: readonly FlagDefinition[] = [
-  {
-    name: 'webhook-bind-address',
-    help: 'where kube-apiserver asks: HOST:PORT, or :PORT for every interface',
-    shownDefault: DEFAULT_LISTEN,
-  },
-  { name: 'webhook-cert-path', help: 'the folder of the certificate and its key; replaced files are taken up by themselves' },
-  { name: 'webhook-cert-name', help: 'the file of the certificate in this folder', shownDefault: 'tls.crt' },
-  { name: 'webhook-cert-key', help: 'the file of the key in this folder', shownDefault: 'tls.key' },
+  ...WEBHOOK_FLAGS,
   {
     name: 'max-concurrent-hashes',
     help: 'how many passwords are hashed at once, each with the memory of --argon2-memory-mib',
@@ -39,20 +30,10 @@ export const ADMISSION_WEBHOOK_FLAGS: readonly FlagDefinition[] = [
 ];
 
 export function admissionWebhookConfig(settings: Settings, common: ServiceSettings): AdmissionWebhookConfig {
-  const listen = bindAddress(settings, 'webhook-bind-address', DEFAULT_LISTEN);
-  if (settings.text('webhook-bind-address') === '0')
-    settings.refuse('--webhook-bind-address=0 would leave nothing to ask; write HOST:PORT');
-  const folder = settings.text('webhook-cert-path');
-  if (folder === null) settings.refuse('--webhook-cert-path is not given; name the folder that holds tls.crt and tls.key');
   const { memoryKib, iterations, parallelism } = DEFAULT_HASH_PARAMETERS;
   return {
     ...common,
-    listen: listen ?? { host: '', port: 0 },
-    tls: {
-      folder: folder ?? '',
-      certName: settings.text('webhook-cert-name') ?? 'tls.crt',
-      keyName: settings.text('webhook-cert-key') ?? 'tls.key',
-    },
+    ...webhookSettings(settings),
     hashing: {
       parameters: {
         memoryKib: settings.integer('argon2-memory-mib', memoryKib / MIB, { least: 8, most: 1024 }) * MIB,

@@ -1,10 +1,9 @@
+import { AdmissionHandler, AdmissionMetrics, type AdmissionServer, startAdmissionServer } from '@harikube/admission';
 import { EMAIL_CLAIMS, HTTP_TRIGGERS, REGISTRATION_REQUESTS, TENANTS, USERS } from '@harikube/crds';
 import { InformerFactory, KubeClient } from '@harikube/kube';
 import { type HealthChecks, type RunningService, type ServiceContext, serviceProgram, TlsFiles } from '@harikube/platform';
-import { AdmissionHandler } from './admission-handler.js';
-import { AdmissionMetrics } from './admission-metrics.js';
-import { type AdmissionServer, startAdmissionServer } from './admission-server.js';
 import { ADMISSION_WEBHOOK_FLAGS, type AdmissionWebhookConfig, admissionWebhookConfig } from './admission-webhook.config.js';
+import { HashMetrics } from './hash-metrics.js';
 import { HTTPTriggerAdmission } from './http-trigger-admission.js';
 import { platformAccounts } from './kept-metadata.js';
 import { HashBounds } from './password-hash.js';
@@ -28,16 +27,16 @@ async function start(config: AdmissionWebhookConfig, { logger, registry }: Servi
   const client = KubeClient.fromConfig({ kubeconfig: config.kubeconfig ?? undefined, userAgent: `harikube-${NAME}`, registry });
   const informers = new InformerFactory(client, { logger, registry });
   const claims = informers.informer(EMAIL_CLAIMS);
-  const metrics = new AdmissionMetrics(registry);
+  const metrics = new HashMetrics(registry);
   const accounts = platformAccounts(config.namespace);
   const bounds = new HashBounds(config.hashing.parameters);
   const hasher = new PasswordHasher({
     ...config.hashing,
     onChange: ({ running, waiting }) => {
-      metrics.hashesRunning.set(running);
-      metrics.hashesWaiting.set(waiting);
+      metrics.running.set(running);
+      metrics.waiting.set(waiting);
     },
-    onRefusal: () => metrics.hashesRefused.inc(),
+    onRefusal: () => metrics.refused.inc(),
   });
   const handler = new AdmissionHandler({
     admissions: [
@@ -55,7 +54,7 @@ async function start(config: AdmissionWebhookConfig, { logger, registry }: Servi
       [USERS, new UserAdmission({ accounts, bounds })],
       [HTTP_TRIGGERS, new HTTPTriggerAdmission()],
     ],
-    metrics,
+    metrics: new AdmissionMetrics(registry),
     logger,
   });
   let server: AdmissionServer;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Verdict } from '@harikube/admission';
 import { HTTP_TRIGGERS } from '@harikube/crds';
-import type { Verdict } from './admission-review.js';
+import { type ReviewOptions, requestOf } from '@harikube/admission/review';
 import { HTTPTriggerAdmission } from './http-trigger-admission.js';
-import { type ReviewOptions, requestOf } from './spec/review.js';
 
 const admission = new HTTPTriggerAdmission();
 const secretKeyRef = { name: 'sink', key: 'token' };

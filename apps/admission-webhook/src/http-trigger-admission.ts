@@ -1,13 +1,20 @@
 import { isDeepStrictEqual } from 'node:util';
+import {
+  type AdmissionRequest,
+  ALLOWED,
+  type Cause,
+  invalid,
+  isDeleting,
+  type JsonObject,
+  specCauses,
+  valueAt,
+  type Verdict,
+} from '@harikube/admission';
 import { HTTPTrigger, type HTTPTriggerSpec, validateSpec } from '@harikube/crds';
 import { Template } from '@harikube/go-template';
-import { type AdmissionRequest, ALLOWED, type Cause, invalid, type Verdict } from './admission-review.js';
 import { fieldSelectorProblem } from './field-selector.js';
 import { headerNameProblem } from './header-name.js';
-import { type JsonObject, valueAt } from './json-object.js';
-import { isDeleting } from './kept-metadata.js';
 import { labelSelectorProblem } from './label-selector.js';
-import { specCauses } from './spec-causes.js';
 import { hasLiteralOrigin, pathProblem, urlProblem, withoutCredentials } from './target-url.js';
 
 type Path = readonly string[];

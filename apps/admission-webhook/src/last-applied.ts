@@ -1,7 +1,6 @@
 // `kubectl apply` sends the whole manifest once more, as the text of an annotation: a secret in it would be stored beside its own hash.
+import { isObject, type JsonObject, JsonPatch, valueAt } from '@harikube/admission';
 import { PASSWORD_ANNOTATION } from '@harikube/crds';
-import { isObject, type JsonObject, valueAt } from './json-object.js';
-import { JsonPatch } from './json-patch.js';
 
 export const LAST_APPLIED_ANNOTATION = 'kubectl.kubernetes.io/last-applied-configuration';
 

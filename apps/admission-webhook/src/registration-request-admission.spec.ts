@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Verdict } from '@harikube/admission';
 import { claimName, REGISTRATION_FINALIZER } from '@harikube/crds';
-import type { Verdict } from './admission-review.js';
+import { applyPatch } from '@harikube/admission/apply-patch';
+import { type ReviewOptions, requestOf } from '@harikube/admission/review';
 import { platformAccounts } from './kept-metadata.js';
 import { LAST_APPLIED_ANNOTATION } from './last-applied.js';
 import { DEFAULT_HASH_PARAMETERS, HashBounds } from './password-hash.js';
 import { PasswordHasher, type PasswordHasherOptions } from './password-hasher.js';
 import { RegistrationRequestAdmission } from './registration-request-admission.js';
-import { applyPatch } from './spec/apply-patch.js';
-import { type ReviewOptions, requestOf } from './spec/review.js';
 
 const CANARY = 'Plain-Canary-1';
 const HASH = '$argon2id$v=19$m=65536,t=3,p=2$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b4dWRWJTmaaJObG6Kp2FbXVQ2w';

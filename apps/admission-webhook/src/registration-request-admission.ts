@@ -1,13 +1,26 @@
+import {
+  addFinalizer,
+  type AdmissionRequest,
+  ALLOWED,
+  type Cause,
+  denied,
+  failed,
+  finalizerCauses,
+  hasFinalizer,
+  invalid,
+  type JsonObject,
+  JsonPatch,
+  specCauses,
+  textAt,
+  valueAt,
+  type Verdict,
+} from '@harikube/admission';
 import { claimName, REGISTRATION_FINALIZER, RegistrationRequest } from '@harikube/crds';
-import { type AdmissionRequest, ALLOWED, type Cause, denied, failed, invalid, type Verdict } from './admission-review.js';
-import { type JsonObject, textAt, valueAt } from './json-object.js';
-import { JsonPatch } from './json-patch.js';
-import { addFinalizer, finalizerCauses, hasFinalizer, type PlatformAccounts } from './kept-metadata.js';
+import type { PlatformAccounts } from './kept-metadata.js';
 import { LAST_APPLIED_ANNOTATION, withoutPassword } from './last-applied.js';
 import { type HashBounds, isMeantAsHash } from './password-hash.js';
 import { type PasswordHasher, TooManyPasswordsError } from './password-hasher.js';
 import { passwordProblem } from './password-policy.js';
-import { specCauses } from './spec-causes.js';
 
 export interface RegistrationRequestAdmissionOptions {
   readonly accounts: PlatformAccounts;

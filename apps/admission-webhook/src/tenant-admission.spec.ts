@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Verdict } from '@harikube/admission';
 import { REGISTRATION_ANNOTATION, TENANT_FINALIZER, TENANT_LABEL } from '@harikube/crds';
-import type { Verdict } from './admission-review.js';
+import { applyPatch } from '@harikube/admission/apply-patch';
+import { type ReviewOptions, requestOf } from '@harikube/admission/review';
 import { platformAccounts } from './kept-metadata.js';
-import { applyPatch } from './spec/apply-patch.js';
-import { type ReviewOptions, requestOf } from './spec/review.js';
 import { TenantAdmission } from './tenant-admission.js';
 
 const accounts = platformAccounts('harikube-system');

@@ -1,8 +1,17 @@
+import {
+  addFinalizer,
+  type AdmissionRequest,
+  ALLOWED,
+  finalizerCauses,
+  hasFinalizer,
+  invalid,
+  isDeleting,
+  JsonPatch,
+  specCauses,
+  type Verdict,
+} from '@harikube/admission';
 import { Tenant, TENANT_FINALIZER } from '@harikube/crds';
-import { type AdmissionRequest, ALLOWED, invalid, type Verdict } from './admission-review.js';
-import { JsonPatch } from './json-patch.js';
-import { addFinalizer, finalizerCauses, hasFinalizer, isDeleting, type PlatformAccounts, registrationMarkCauses } from './kept-metadata.js';
-import { specCauses } from './spec-causes.js';
+import { type PlatformAccounts, registrationMarkCauses } from './kept-metadata.js';
 
 const KEPT_WARNING = 'the finalizer of the Tenant stays until it is deleted: it was put back';
 

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
+import type { Verdict } from '@harikube/admission';
 import { PASSWORD_ANNOTATION, TENANT_LABEL } from '@harikube/crds';
-import type { Verdict } from './admission-review.js';
+import { applyPatch } from '@harikube/admission/apply-patch';
+import { type ReviewOptions, requestOf } from '@harikube/admission/review';
 import { platformAccounts } from './kept-metadata.js';
 import { LAST_APPLIED_ANNOTATION } from './last-applied.js';
 import { DEFAULT_HASH_PARAMETERS, HashBounds } from './password-hash.js';
-import { applyPatch } from './spec/apply-patch.js';
-import { type ReviewOptions, requestOf } from './spec/review.js';
 import { UserAdmission } from './user-admission.js';
 
 const CANARY = 'Plain-Canary-1';

@@ -1,11 +1,19 @@
+import {
+  type AdmissionRequest,
+  ALLOWED,
+  type Cause,
+  invalid,
+  isDeleting,
+  JsonPatch,
+  specCauses,
+  textAt,
+  valueAt,
+  type Verdict,
+} from '@harikube/admission';
 import { PASSWORD_ANNOTATION, User } from '@harikube/crds';
-import { type AdmissionRequest, ALLOWED, type Cause, invalid, type Verdict } from './admission-review.js';
-import { textAt, valueAt } from './json-object.js';
-import { JsonPatch } from './json-patch.js';
-import { isDeleting, type PlatformAccounts, registrationMarkCauses } from './kept-metadata.js';
+import { type PlatformAccounts, registrationMarkCauses } from './kept-metadata.js';
 import { LAST_APPLIED_ANNOTATION, withoutPasswordAnnotation } from './last-applied.js';
 import type { HashBounds } from './password-hash.js';
-import { specCauses } from './spec-causes.js';
 
 const LAST_APPLIED = ['metadata', 'annotations', LAST_APPLIED_ANNOTATION];
 const SCRUBBED_WARNING = 'kubectl apply repeats the password hash in an annotation: it was removed from there';

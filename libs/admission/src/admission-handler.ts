@@ -9,7 +9,7 @@ import { type AdmissionRequest, ALLOWED, BadReviewError, failed, parseReview, re
 export interface Admission {
   /** Absent: there is nothing to complete. */
   mutate?(request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> | Verdict;
-  validate(request: AdmissionRequest): Verdict;
+  validate(request: AdmissionRequest, signal: AbortSignal): Promise<Verdict> | Verdict;
 }
 
 export type JudgedKind = Pick<Resource<unknown>, 'group' | 'version' | 'kind'>;
@@ -117,7 +117,7 @@ export class AdmissionHandler {
     if (admission === undefined) throw new BadReviewError('objects of this kind are not judged here', uid);
     // A status is its controller's affair.
     if (subresource !== '') return ALLOWED;
-    if (does === 'validate') return admission.validate(request);
+    if (does === 'validate') return admission.validate(request, signal);
     if (admission.mutate === undefined) throw new BadReviewError('objects of this kind are not completed here', uid);
     return admission.mutate(request, signal);
   }

@@ -23,9 +23,9 @@ function setUp(judge: (asked: Asked) => Promise<Verdict> | Verdict = () => ALLOW
       asked.push({ does: 'mutate', request, signal });
       return judge({ does: 'mutate', request, signal });
     },
-    validate: (request) => {
-      asked.push({ does: 'validate', request });
-      return judge({ does: 'validate', request }) as Verdict;
+    validate: (request, signal) => {
+      asked.push({ does: 'validate', request, signal });
+      return judge({ does: 'validate', request, signal });
     },
   };
   const handler = new AdmissionHandler({
@@ -125,8 +125,12 @@ describe('AdmissionHandler', () => {
       signal?.addEventListener('abort', stop, { once: true });
       return promise;
     });
-    expect(await ask(tenant(), { timeout: '20ms' })).toMatchObject({ response: { allowed: false } });
-    expect(asked[0]?.signal?.aborted).toBe(true);
+    for (const does of ['mutate', 'validate'] as const)
+      expect(await ask(tenant(), { webhook: webhookPath(does, TENANTS), timeout: '20ms' })).toMatchObject({ response: { allowed: false } });
+    expect(asked.map(({ does, signal }) => [does, signal?.aborted])).toEqual([
+      ['mutate', true],
+      ['validate', true],
+    ]);
     const gone = new AbortController();
     const answer = ask(tenant(), { gone: gone.signal, timeout: 'nonsense' });
     gone.abort();
