@@ -145,6 +145,18 @@ describe('KubeClient', () => {
     expect(await text).toBe('ok');
   });
 
+  it('tells of each warning that comes with an answer', async () => {
+    const told: string[] = [];
+    const client = await connect({}, { onWarning: (text) => void told.push(text) });
+    const call = client.get(CONFIG_MAPS, 'a', 'default');
+    (await server.next()).answer(200, configMap('a', '1'), { warning: '299 - "say \\"a\\", \\\\ not b", 299 kube "another"' });
+    await call;
+    const refused = client.get(CONFIG_MAPS, 'b', 'default');
+    (await server.next()).answer(403, failure(403, 'Forbidden'), { warning: '299 - "with a refusal, too"' });
+    await expect(refused).rejects.toThrow(StatusError);
+    expect(told).toEqual(['say "a", \\ not b', 'another', 'with a refusal, too']);
+  });
+
   it('throws a StatusError for every answer that is no success', async () => {
     const client = await connect();
     const gone = client.get(CONFIG_MAPS, 'a', 'default');
@@ -340,6 +352,18 @@ describe('KubeClient.fromConfig', () => {
     expect(() => open(file)).toThrow(`the kubeconfig ${file} has no current context`);
     const socks = await server.kubeconfig({}, { 'proxy-url': 'socks5://127.0.0.1:1' });
     expect(() => open(socks)).toThrow('has the proxy-url socks5://127.0.0.1:1; only http and https proxies are supported');
+  });
+
+  it("knows the namespace of the context, and Kubernetes' own default where it names none", async () => {
+    expect((await connect()).namespace).toBe('default');
+    const config = {
+      'current-context': 'c',
+      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u', namespace: 'harikube' } }],
+      clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:1' } }],
+      users: [{ name: 'u', user: {} }],
+    };
+    const kubeconfig = await server.file('with-namespace', JSON.stringify(config));
+    expect((await connect({}, { kubeconfig })).namespace).toBe('harikube');
   });
 
   it('takes several files, of which some may be missing', async () => {

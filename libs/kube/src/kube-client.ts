@@ -85,6 +85,8 @@ export interface KubeClientOptions {
   readonly clock?: Clock;
   /** How long a request may take in all. 30 s unless told. */
   readonly deadlineMs?: number;
+  /** Called with each warning that comes with an answer: from the server itself, or from a webhook. */
+  readonly onWarning?: (text: string) => void;
 }
 
 const DEADLINE_MS = 30_000;
@@ -130,14 +132,19 @@ export class KubeClient {
   readonly #deadlineMs: number;
   readonly #userAgent: string;
   readonly #requests: Counter<'code' | 'method' | 'host'> | null;
+  readonly #onWarning: (text: string) => void;
   #agents: Agents | null = null;
 
-  private constructor(access: Access, { clock = systemClock, deadlineMs = DEADLINE_MS, userAgent, registry }: KubeClientOptions) {
+  private constructor(
+    access: Access,
+    { clock = systemClock, deadlineMs = DEADLINE_MS, userAgent, registry, onWarning = () => undefined }: KubeClientOptions,
+  ) {
     this.#access = access;
     this.#clock = clock;
     this.#deadlineMs = deadlineMs;
     this.#userAgent = userAgent;
     this.#requests = registry === undefined ? null : requestCounter(registry);
+    this.#onWarning = onWarning;
   }
 
   /** Reads the kubeconfig; throws `ConfigError` with a sentence when it cannot be used. Connects to nothing. */
@@ -148,6 +155,11 @@ export class KubeClient {
   /** Where the API server answers. */
   get server(): URL {
     return this.#access.server;
+  }
+
+  /** The namespace of the kubeconfig's context, for objects that name none. */
+  get namespace(): string {
+    return this.#access.namespace;
   }
 
   async get<T extends KubeObject>(resource: Resource<T>, name: string, namespace?: string, options?: RequestOptions): Promise<T> {
@@ -325,6 +337,7 @@ export class KubeClient {
         signal: limit.signal,
       });
       count(String(answer.statusCode));
+      for (const text of warningsOf(answer)) this.#onWarning(text);
       return answer;
     } catch (error) {
       count('<error>');
@@ -463,6 +476,12 @@ function isSuccess(code: number): boolean {
 function retryAfterOf({ headers }: Dispatcher.ResponseData): string | undefined {
   const value = headers['retry-after'];
   return typeof value === 'string' ? value : undefined;
+}
+
+/** RFC 7234's `Warning`, as Kubernetes sends it: `299 - "text"`, and several of them in one header or in several. */
+function warningsOf({ headers }: Dispatcher.ResponseData): string[] {
+  const value = headers['warning'];
+  return [...String(value ?? '').matchAll(/\b299 \S+ "((?:[^"\\]|\\.)*)"/gs)].map(([, text = '']) => text.replace(/\\(.)/gs, '$1'));
 }
 
 function parserFor({ exactIntegers = false }: RequestOptions): (text: string) => unknown {

@@ -21,6 +21,8 @@ export interface Access {
   readonly server: URL;
   /** The HTTP proxy on the way; null: none. */
   readonly proxy: string | null;
+  /** Of the context: where objects are meant to be that name no namespace. */
+  readonly namespace: string;
   /** The credentials as they are by now: tokens are read again from their file, and plugins asked when theirs has expired. */
   credentials(): Promise<Credentials>;
 }
@@ -47,7 +49,8 @@ export function loadAccess({ kubeconfig, context }: KubeconfigOptions): Access {
   const name = context ?? config.getCurrentContext();
   if (context === undefined && !name) throw refusal(`${source} has no current context`);
   config.setCurrentContext(name);
-  if (config.getContextObject(name) === null) throw refusal(`${source} has no context ${name}`);
+  const chosen = config.getContextObject(name);
+  if (chosen === null) throw refusal(`${source} has no context ${name}`);
   const cluster = config.getCurrentCluster();
   if (cluster === null) throw refusal(`the context ${name} of ${source} names a cluster that is not there`);
   if (!URL.canParse(cluster.server)) throw refusal(`${source} has no usable address of a server: ${cluster.server}`);
@@ -67,6 +70,7 @@ export function loadAccess({ kubeconfig, context }: KubeconfigOptions): Access {
   return {
     server,
     proxy: proxyUrl ?? null,
+    namespace: chosen.namespace?.trim() || 'default',
     // Together, so that a plugin is not started by each of many requests.
     credentials: () => (loading ??= credentialsOf(own).finally(() => (loading = null))),
   };
