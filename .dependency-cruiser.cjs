@@ -34,7 +34,8 @@ const mayImport = {
   'libs/reconcilers': ['libs/kube', ...platform],
   // What a webhook needs that judges our kinds.
   'libs/admission': ['libs/crds', 'libs/kube', ...platform],
-  'apps/router': libraries,
+  // Its topology may be in a Secret, which it reads through the API server that it serves.
+  'apps/router': ['libs/kube', ...libraries],
   'apps/api-server': ['libs/crds', 'libs/kube', ...platform],
   // Templates of triggers are refused where they are written.
   'apps/admission-webhook': ['libs/admission', 'libs/crds', 'libs/kube', 'libs/go-template', ...platform],
