@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { parseTopology, parseTopologyDocuments, type ParseTopologyOptions } from './parse-topology.js';
+import { type BackendPlace, parseTopology, parseTopologyDocuments, type ParseTopologyOptions } from './parse-topology.js';
 import { TopologyError, type TopologyProblem } from './topology-error.js';
 import type { TopologyDocument } from './topology-version.js';
 
@@ -311,14 +311,18 @@ backends:
 describe('parseTopologyDocuments', () => {
   const rule = (name: string, kind = name): string =>
     `backends:\n- name: ${name}\n  endpoint: sqlite://${name}.db\n  customresource: {group: shop.example.com, kind: ${kind}}\n`;
-  const lines = (documents: readonly TopologyDocument[], options?: ParseTopologyOptions): string[] => {
+  const problemsOf = (documents: readonly TopologyDocument[], options?: ParseTopologyOptions): readonly TopologyProblem[] => {
     try {
       parseTopologyDocuments(documents, { directory: '/data', ...options });
     } catch (error) {
-      if (error instanceof TopologyError) return error.message.split('\n');
+      if (error instanceof TopologyError) return error.problems;
       throw error;
     }
     return [];
+  };
+  const lines = (documents: readonly TopologyDocument[], options?: ParseTopologyOptions): string[] => {
+    const problems = problemsOf(documents, options);
+    return problems.length === 0 ? [] : new TopologyError(problems).message.split('\n');
   };
 
   it('takes the rules in the order of the names, whatever order the documents come in', () => {
@@ -365,6 +369,22 @@ describe('parseTopologyDocuments', () => {
       '2-b.yaml:3:13: backends[0].endpoint: endpoint "sqlite://users.db" is the same database as that of backends[0] "users" (1-a.yaml, line 3)',
       '2-b.yaml:4:19: backends[0].customresource: this rule takes the same keys as backends[0] "users" (1-a.yaml, line 3): they differ in nothing, or in what is ignored',
       '2-b.yaml:6:13: backends[1].endpoint: endpoint "sqlite://main.db" is the same database as that of the default backend, "multi://sqlite://main.db"',
+    ]);
+  });
+
+  it('names another backend as it is told to, and says where it is', () => {
+    const documents = [
+      { name: 'one', text: rule('users') },
+      { name: 'two', text: `${rule('orders', 'users')}- name: orders\n  endpoint: sqlite://o.db\n  prefix: {prefix: pods}\n` },
+    ];
+    const nameBackend = ({ file, path, name, isSameDocument }: BackendPlace): string => `<${file} ${path} ${name} ${isSameDocument}>`;
+    expect(problemsOf(documents, { nameBackend }).map(({ path, message, other }) => [path, message, other])).toEqual([
+      [
+        'backends[0].customresource',
+        'this rule takes the same keys as <one backends[0] users false>: they differ in nothing, or in what is ignored',
+        { file: 'one', path: 'backends[0]' },
+      ],
+      ['backends[1].name', 'the name "orders" is used twice: also by <two backends[0] orders true>', { file: 'two', path: 'backends[0]' }],
     ]);
   });
 });

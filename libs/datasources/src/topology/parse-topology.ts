@@ -28,6 +28,20 @@ import { inNameOrder, type TopologyDocument } from './topology-version.js';
 export interface ParseTopologyOptions extends TopologyOptions {
   /** What relative paths of databases are relative to; the working directory unless told. */
   readonly directory?: string;
+  /** How messages name another backend: by its document and line unless told. */
+  readonly nameBackend?: (place: BackendPlace) => string;
+}
+
+/** Where a backend stands that a message about another one names. */
+export interface BackendPlace {
+  readonly file: string;
+  readonly line: number;
+  /** Such as `backends[2]`. */
+  readonly path: string;
+  /** Undefined: it has none that can be read. */
+  readonly name: string | undefined;
+  /** Whether the one that the message is about stands in the same document. */
+  readonly isSameDocument: boolean;
 }
 
 const MATCHERS = ['customresource', 'namespace', 'prefix', 'regexp'] as const;
@@ -107,7 +121,7 @@ class DocumentParser {
 
   constructor(
     text: string,
-    private readonly file: string,
+    readonly file: string,
     private readonly options: ParseTopologyOptions,
   ) {
     this.#etcdPrefix = normalizeEtcdPrefix(options.etcdPrefix ?? '/registry');
@@ -422,8 +436,14 @@ class DocumentParser {
   /** A backend as the problems of `from` name it. */
   where(at: Field, from: DocumentParser): string {
     const name = this.valueOf(at, 'name');
-    const text = name !== undefined && isScalar(name.node) ? ` "${String(name.node.value)}"` : '';
-    return `${at.path}${text} (${from === this ? '' : `${this.file}, `}line ${this.line(at)})`;
+    const { nameBackend = placeText } = this.options;
+    return nameBackend({
+      file: this.file,
+      line: this.line(at),
+      path: at.path,
+      name: name !== undefined && isScalar(name.node) ? String(name.node.value) : undefined,
+      isSameDocument: from === this,
+    });
   }
 
   line(at: Field): number {
@@ -553,13 +573,14 @@ class DocumentParser {
     return field.node.value;
   }
 
-  at(field: Field, message: string): void {
-    this.#report(field.node.range?.[0] ?? 0, field.path, message);
+  at(field: Field, message: string, other?: ParsedBackend): void {
+    this.#report(field.node.range?.[0] ?? 0, field.path, message, other);
   }
 
-  #report(offset: number, path: string, message: string): void {
+  #report(offset: number, path: string, message: string, other?: ParsedBackend): void {
     const { line, col } = this.#lines.linePos(offset);
-    this.#problems.push({ file: this.file, line: Math.max(1, line), column: Math.max(1, col), path, message });
+    const problem = { file: this.file, line: Math.max(1, line), column: Math.max(1, col), path, message };
+    this.#problems.push(other === undefined ? problem : { ...problem, other: { file: other.document.file, path: other.at.path } });
   }
 }
 
@@ -575,12 +596,12 @@ function ruleOf(backend: ParsedBackend): TopologyRule | undefined {
 /** What no backend can be told alone: names and databases used twice, rules that stand in each other's way. */
 function checkTogether(backends: readonly ParsedBackend[], options: ParseTopologyOptions): void {
   const names = new Map<string, ParsedBackend>();
-  const databases = new Map<string, (from: DocumentParser) => string>();
+  const databases = new Map<string, { readonly where: (from: DocumentParser) => string; readonly backend?: ParsedBackend }>();
   const defaultDataSource = options.defaultDataSourceName;
   if (defaultDataSource !== undefined) {
     const endpoint = endpointOrNothing(defaultDataSource, options);
     if (endpoint !== undefined) {
-      databases.set(endpointIdentity(endpoint), () => `the default backend, "${redactEndpoint(defaultDataSource)}"`);
+      databases.set(endpointIdentity(endpoint), { where: () => `the default backend, "${redactEndpoint(defaultDataSource)}"` });
     }
   }
   for (const [index, backend] of backends.entries()) {
@@ -591,16 +612,17 @@ function checkTogether(backends: readonly ParsedBackend[], options: ParseTopolog
         names.set(name, backend);
       } else {
         const nameAt = document.valueOf(at, 'name') ?? at;
-        document.at(nameAt, `the name "${name}" is used twice: also by ${other.document.where(other.at, document)}`);
+        document.at(nameAt, `the name "${name}" is used twice: also by ${other.document.where(other.at, document)}`, other);
       }
     }
     if (endpointAt !== undefined && dataSourceName !== undefined) {
       const identity = endpoint === undefined ? dataSourceName : endpointIdentity(endpoint);
       const other = databases.get(identity);
       if (other === undefined) {
-        databases.set(identity, (from) => document.where(at, from));
+        databases.set(identity, { where: (from) => document.where(at, from), backend });
       } else {
-        document.at(endpointAt, `endpoint "${redactEndpoint(dataSourceName)}" is the same database as that of ${other(document)}`);
+        const message = `endpoint "${redactEndpoint(dataSourceName)}" is the same database as that of ${other.where(document)}`;
+        document.at(endpointAt, message, other.backend);
       }
     }
     checkShadow(backend, backends.slice(0, index));
@@ -619,8 +641,12 @@ function checkShadow({ document, keyRule, matcher, matcherAt }: ParsedBackend, e
       isSame(over) || shadows(keyRule, over.keyRule)
         ? `takes the same keys as ${where}: they differ in nothing, or in what is ignored`
         : `can never match: ${where} comes first and takes every key of it`;
-    document.at(matcherAt, `this rule ${reason}`);
+    document.at(matcherAt, `this rule ${reason}`, over);
   }
+}
+
+function placeText({ file, line, path, name, isSameDocument }: BackendPlace): string {
+  return `${path}${name === undefined ? '' : ` "${name}"`} (${isSameDocument ? '' : `${file}, `}line ${line})`;
 }
 
 function endpointOrNothing(dataSourceName: string, options: ParseTopologyOptions): Endpoint | undefined {

@@ -9,6 +9,8 @@ export interface TopologyProblem {
   readonly path: string;
   /** A sentence with the offending value; credentials are redacted. */
   readonly message: string;
+  /** The backend that stands in the way, where it is another one. */
+  readonly other?: { readonly file: string; readonly path: string };
 }
 
 /** A topology that cannot be used; carries every problem at once. */
