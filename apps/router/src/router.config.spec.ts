@@ -33,8 +33,11 @@ describe('parseRouterConfig', () => {
         pool: { maxIdle: 0, maxOpen: 0, maxLifeTimeMs: 0, maxIdleLifeTimeMs: 0 },
       },
       topologySource: null,
+      topologyTlsDirectory: resolve('db/tls'),
+      kubeconfig: null,
       etcdPrefix: '/registry',
       metricsListen: { host: '127.0.0.1', port: 8080 },
+      admin: null,
       watchProgressNotifyIntervalMs: 5000,
       emulatedEtcdVersion: '3.6.11',
       compaction: { intervalMs: 0, intervalJitterPercent: 0, timeoutMs: 5000, minRetain: 1000, batchSize: 1000 },
@@ -85,8 +88,11 @@ describe('parseRouterConfig', () => {
         pool: { maxIdle: -1, maxOpen: 90, maxLifeTimeMs: 300_000, maxIdleLifeTimeMs: 120_000 },
       },
       topologySource: null,
+      topologyTlsDirectory: resolve('db/tls'),
+      kubeconfig: null,
       etcdPrefix: '/custom',
       metricsListen: { host: '', port: 9090 },
+      admin: null,
       watchProgressNotifyIntervalMs: 1000,
       emulatedEtcdVersion: '3.5.13',
       compaction: { intervalMs: 300_000, intervalJitterPercent: 10, timeoutMs: 6000, minRetain: 100, batchSize: 200 },
@@ -177,10 +183,28 @@ describe('parseRouterConfig', () => {
       '--endpoint is not usable: endpoint "postgres://u:***@h/db": scheme "postgres" is recognised but not supported',
     ],
     [['--endpoint=multi://sqlite://a.db?synchronous=OFF'], 'parameter synchronous=OFF is not supported'],
+    [['--topology-config=secret://harikube'], '--topology-config is not usable: "secret://harikube" names no Secret'],
     [
-      ['--topology-config=secret://harikube/topology-config'],
-      '--topology-config is not usable: "secret://harikube/topology-config": a topology in a Kubernetes Secret',
+      ['--admin-bind-address=127.0.0.1:1'],
+      '--admin-bind-address=127.0.0.1:1 would be open to everybody; give --admin-token-file, or --admin-ca-file for client certificates',
     ],
+    [
+      ['--admin-bind-address=:1', '--admin-token-file=t'],
+      '--admin-bind-address=:1 would be plain beyond this machine; give --admin-cert-file and --admin-key-file, or listen on 127.0.0.1',
+    ],
+    [
+      ['--admin-bind-address=127.0.0.1:1', '--admin-ca-file=ca.pem'],
+      '--admin-ca-file asks for client certificates, which takes TLS; give --admin-cert-file and --admin-key-file',
+    ],
+    [
+      ['--admin-bind-address=127.0.0.1:1', '--admin-token-file=t', '--admin-key-file=k.pem'],
+      '--admin-cert-file and --admin-key-file belong together; give both or none',
+    ],
+    [
+      ['--admin-token-file=t', '--admin-ca-file=ca.pem'],
+      '--admin-token-file, --admin-ca-file: no admin API is served; give --admin-bind-address=HOST:PORT, or leave the rest out',
+    ],
+    [['--admin-bind-address=2381', '--admin-token-file=t'], '--admin-bind-address=2381 is not an address; write HOST:PORT or :PORT'],
     [['--emulated-etcd-version=3.6'], '--emulated-etcd-version=3.6 is not a version'],
     [['--compact-interval=5'], '--compact-interval=5 is not usable; use a duration'],
     [['--compact-interval-jitter=101'], '--compact-interval-jitter=101 is not usable; use 0 to 100'],
@@ -198,6 +222,33 @@ describe('parseRouterConfig', () => {
     expect(parse(['--listen-address=0.0.0.0:2379', ...certificate, '--server-ca-file=ca.pem']).listenTls?.clientCaFile).toBe('ca.pem');
     expect(parse(['--listen-address=0.0.0.0:2379', '--insecure-listen']).listenTls).toBeNull();
     expect(parse(['--listen-address=0.0.0.0:2379', ...certificate, '--insecure-listen']).listenTls?.clientCaFile).toBeNull();
+  });
+
+  it('serves the admin API to who shows a token, on this machine, or to client certificates', () => {
+    expect(parse(['--admin-bind-address=127.0.0.1:2381', '--admin-token-file=token']).admin).toEqual({
+      listen: { host: '127.0.0.1', port: 2381 },
+      tokenFile: 'token',
+      tls: null,
+    });
+    expect(parse(['--admin-bind-address=:2381', '--admin-ca-file=ca', '--admin-cert-file=cert', '--admin-key-file=key']).admin).toEqual({
+      listen: { host: '', port: 2381 },
+      tokenFile: null,
+      tls: { certFile: 'cert', keyFile: 'key', clientCaFile: 'ca' },
+    });
+    expect(parse(['--admin-bind-address=0', '--admin-token-file=token']).admin).toBeNull();
+  });
+
+  it('takes a topology from a Secret, and says when a folder for certificates is of no use', () => {
+    const env = { TOPOLOGY_CONFIG: 'secret://harikube/topology-config', TOPOLOGY_CONFIG_TLS_DIR: '/tls', KUBECONFIG: '/kubeconfig' };
+    expect(parse([], env)).toMatchObject({
+      topologySource: { type: 'secret', namespace: 'harikube', name: 'topology-config' },
+      topologyTlsDirectory: '/tls',
+      kubeconfig: '/kubeconfig',
+      warnings: [],
+    });
+    expect(parse([], { TOPOLOGY_CONFIG: 'file://t.yaml', TOPOLOGY_CONFIG_TLS_DIR: '/tls' }).warnings).toEqual([
+      'TOPOLOGY_CONFIG_TLS_DIR has no effect: only a secret:// topology brings certificates; name their files in the topology (backendTLS)',
+    ]);
   });
 
   it('names every setting that cannot be used', () => {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import {
   type BackendTls,
   type ConnectionPool,
@@ -18,6 +19,7 @@ import {
   type FlagDefinition,
   type FlagSet,
   flagUsage,
+  isLoopbackHost,
   type LogFormat,
   parseFlags,
   type Settings,
@@ -35,6 +37,15 @@ export interface ListenerTls {
   readonly clientCaFile: string | null;
 }
 
+/** The admin API. At least one of `tokenFile` and `tls.clientCaFile` is there. */
+export interface AdminConfig {
+  readonly listen: BindAddress;
+  /** Null: no token opens it. */
+  readonly tokenFile: string | null;
+  /** Null: plain, on this machine only. */
+  readonly tls: ListenerTls | null;
+}
+
 export interface RouterConfig {
   readonly listen: ListenAddress;
   /** Null: plain. */
@@ -48,10 +59,16 @@ export interface RouterConfig {
   };
   /** Null: every key lives in the default backend. */
   readonly topologySource: TopologySource | null;
+  /** Where certificates and keys from the Secret of the topology are put. */
+  readonly topologyTlsDirectory: string;
+  /** How to reach Kubernetes for that Secret; null: the account of the pod, or the user's own file. */
+  readonly kubeconfig: string | null;
   /** As given; `Topology` normalises it. */
   readonly etcdPrefix: string;
   /** Plain HTTP for /metrics, /livez and /readyz; null: off. */
   readonly metricsListen: BindAddress | null;
+  /** Null: off. */
+  readonly admin: AdminConfig | null;
   readonly watchProgressNotifyIntervalMs: number;
   /** What Status answers as etcd's version. */
   readonly emulatedEtcdVersion: string;
@@ -79,6 +96,7 @@ const DEFAULT_ENDPOINT = 'sqlite://./db/state.db';
 const DEFAULT_METRICS_ADDRESS = '127.0.0.1:8080';
 // Decides which features kube-apiserver uses: from 3.5.13 it asks for watch progress.
 const DEFAULT_ETCD_VERSION = '3.6.11';
+const DEFAULT_TLS_DIRECTORY = './db/tls';
 
 const FLAGS: readonly FlagDefinition[] = [
   {
@@ -87,7 +105,24 @@ const FLAGS: readonly FlagDefinition[] = [
     shownDefault: DEFAULT_LISTEN_ADDRESS,
   },
   { name: 'endpoint', isSecret: true, help: 'the default database, "multi://" may stand in front', shownDefault: DEFAULT_ENDPOINT },
-  { name: 'topology-config', env: ['TOPOLOGY_CONFIG'], isSecret: true, help: 'the topology: file://PATH or an http(s) URL' },
+  {
+    name: 'topology-config',
+    env: ['TOPOLOGY_CONFIG'],
+    isSecret: true,
+    help: 'the topology, followed while it changes: file://PATH, an http(s) URL, or secret://NAMESPACE/NAME',
+  },
+  {
+    name: 'topology-config-tls-dir',
+    env: ['TOPOLOGY_CONFIG_TLS_DIR'],
+    help: 'folder for certificates and keys that come with a secret:// topology',
+    shownDefault: DEFAULT_TLS_DIRECTORY,
+  },
+  {
+    name: 'kubeconfig',
+    env: ['KUBECONFIG'],
+    help: 'how to reach Kubernetes for a secret:// topology',
+    shownDefault: "the pod's account, or ~/.kube/config",
+  },
   { name: 'etcd-prefix', help: "kube-apiserver's --etcd-prefix", shownDefault: '/registry' },
   { name: 'server-cert-file', help: 'certificate of the listener' },
   { name: 'server-key-file', help: 'key of the listener' },
@@ -102,6 +137,15 @@ const FLAGS: readonly FlagDefinition[] = [
     help: 'where to serve metrics and health as plain HTTP: HOST:PORT, :PORT for every interface, 0 = off',
     shownDefault: DEFAULT_METRICS_ADDRESS,
   },
+  {
+    name: 'admin-bind-address',
+    help: 'where to serve the admin API (topology in force, plan, explain): HOST:PORT, :PORT for every interface, 0 = off',
+    shownDefault: '0',
+  },
+  { name: 'admin-token-file', help: 'file with the bearer token that opens the admin API; read again for each request' },
+  { name: 'admin-ca-file', help: 'authority of the client certificates that open the admin API' },
+  { name: 'admin-cert-file', help: 'certificate of the admin API; without it the API is plain HTTP, on loopback only' },
+  { name: 'admin-key-file', help: 'key of the admin API' },
   { name: 'metrics-ignore-tls-config', isSwitch: true, help: 'accepted: metrics are always plain HTTP' },
   { name: 'metrics-enable-profiling', isSwitch: true, help: 'not there; false is accepted' },
   { name: 'watch-progress-notify-interval', help: 'how often idle watches are told the revision', shownDefault: '5s' },
@@ -126,6 +170,8 @@ const FLAGS: readonly FlagDefinition[] = [
   { name: 'debug', isSwitch: true, help: 'log more' },
 ];
 
+const ADMIN_FILES = ['admin-token-file', 'admin-ca-file', 'admin-cert-file', 'admin-key-file'] as const;
+
 const T4 = 't4 and S3 storage is not built in; use --endpoint=sqlite://PATH';
 
 const FLAG_SET: FlagSet = {
@@ -144,7 +190,6 @@ const DEPRECATED: readonly DeprecatedSetting[] = [
   { name: 'REVISION_MAPPER*', replacement: 'all databases share one revision clock, there is nothing to map' },
   { name: 'LIST_MAX_ITEMS', replacement: 'lists are never cut; large ones are streamed in bounded memory' },
   { name: 'ENABLE_TELEMETRY_PUSH', replacement: 'nothing is ever sent; read the metrics page (--metrics-bind-address)' },
-  { name: 'TOPOLOGY_CONFIG_TLS_DIR', replacement: 'name the files of certificates in the topology (backendTLS)' },
   { name: 'CUSTOM_RESOURCE_DEFINITION_METADATA_FILE', replacement: 'what is known of kinds is kept beside the data' },
   { name: 'GARBAGE_COLLECTION_*', replacement: 'kube-controller-manager collects garbage' },
   { name: 'KINE_SCHEMA_MIGRATION', replacement: 'migrations run by themselves, under a lock' },
@@ -162,12 +207,16 @@ export function parseRouterConfig(argv: readonly string[], env: Env): RouterConf
   const tls = listenerTls(settings);
   refuseUnprotected(settings, address, tls);
   const defaultBackend = readDefaultBackend(settings);
+  const source = topologySource(settings);
   const config: Omit<RouterConfig, 'defaultBackend'> = {
     listen: address.listen,
     listenTls: tls,
-    topologySource: topologySource(settings),
+    topologySource: source,
+    topologyTlsDirectory: resolve(settings.text('topology-config-tls-dir') ?? DEFAULT_TLS_DIRECTORY),
+    kubeconfig: settings.text('kubeconfig'),
     etcdPrefix: settings.text('etcd-prefix') ?? '/registry',
     metricsListen: metricsAddress(settings),
+    admin: adminConfig(settings),
     watchProgressNotifyIntervalMs: settings.duration('watch-progress-notify-interval', 5000, 100),
     emulatedEtcdVersion: etcdVersion(settings),
     compaction: {
@@ -181,7 +230,7 @@ export function parseRouterConfig(argv: readonly string[], env: Env): RouterConf
     slowSqlWarningThresholdMs: settings.duration('slow-sql-warning-threshold', 5000),
     logFormat: settings.oneOf('log-format', ['plain', 'json']),
     debug: settings.boolean('debug'),
-    warnings: warnings(settings, env),
+    warnings: warnings(settings, source, env),
   };
   settings.finish();
   if (defaultBackend === null) {
@@ -255,7 +304,7 @@ function refuseUnprotected(settings: Settings, { listen, scheme, text }: GivenAd
     return;
   }
   const isInsecureAllowed = settings.boolean('insecure-listen');
-  if (listen.type === 'unix' || isLoopback(listen.host) || isInsecureAllowed) {
+  if (listen.type === 'unix' || isLoopbackHost(listen.host) || isInsecureAllowed) {
     return;
   }
   if (!isTlsGiven) {
@@ -269,8 +318,34 @@ function refuseUnprotected(settings: Settings, { listen, scheme, text }: GivenAd
   }
 }
 
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host) || /^::ffff:127(?:\.\d{1,3}){3}$/i.test(host);
+function adminConfig(settings: Settings): AdminConfig | null {
+  const listen = bindAddress(settings, 'admin-bind-address', '0');
+  const tokenFile = settings.text('admin-token-file');
+  const clientCaFile = settings.text('admin-ca-file');
+  const certFile = settings.text('admin-cert-file');
+  const keyFile = settings.text('admin-key-file');
+  const setting = settings.source('admin-bind-address');
+  if (listen === null) {
+    const given = ADMIN_FILES.filter((name) => settings.has(name)).map((name) => settings.source(name));
+    if (given.length > 0 && !settings.has('admin-bind-address')) {
+      settings.refuse(`${given.join(', ')}: no admin API is served; give --admin-bind-address=HOST:PORT, or leave the rest out`);
+    }
+    return null;
+  }
+  const shown = `${setting}=${settings.text('admin-bind-address') ?? ''}`;
+  if (!settings.has('admin-token-file') && !settings.has('admin-ca-file')) {
+    settings.refuse(`${shown} would be open to everybody; give --admin-token-file, or --admin-ca-file for client certificates`);
+  }
+  if (settings.has('admin-cert-file') !== settings.has('admin-key-file')) {
+    settings.refuse('--admin-cert-file and --admin-key-file belong together; give both or none');
+  } else if (settings.has('admin-ca-file') && !settings.has('admin-cert-file')) {
+    settings.refuse(
+      `${settings.source('admin-ca-file')} asks for client certificates, which takes TLS; give --admin-cert-file and --admin-key-file`,
+    );
+  } else if (!settings.has('admin-cert-file') && !isLoopbackHost(listen.host)) {
+    settings.refuse(`${shown} would be plain beyond this machine; give --admin-cert-file and --admin-key-file, or listen on 127.0.0.1`);
+  }
+  return { listen, tokenFile, tls: certFile === null || keyFile === null ? null : { certFile, keyFile, clientCaFile } };
 }
 
 function readDefaultBackend(settings: Settings): RouterConfig['defaultBackend'] | null {
@@ -341,8 +416,13 @@ function etcdVersion(settings: Settings): string {
   return version;
 }
 
-function warnings(settings: Settings, env: Env): string[] {
+function warnings(settings: Settings, source: TopologySource | null, env: Env): string[] {
   const found = deprecationWarnings(DEPRECATED, env);
+  if (settings.has('topology-config-tls-dir') && source?.type !== 'secret') {
+    found.push(
+      `${settings.source('topology-config-tls-dir')} has no effect: only a secret:// topology brings certificates; name their files in the topology (backendTLS)`,
+    );
+  }
   const datastore = ['max-idle-connections', 'max-open-connections', 'connection-max-lifetime', 'connection-max-idle-lifetime'];
   for (const name of datastore.map((part) => `datastore-${part}`).filter((flag) => settings.has(flag))) {
     found.push(`${settings.source(name)} has no effect: a SQLite file has a fixed set of connections`);

@@ -37,6 +37,8 @@ export interface RouterTopologyProblem {
   /** `backends[2].customresource.group`; empty: the document itself. */
   readonly path: string;
   readonly message: string;
+  /** The backend that stands in the way, where it is another one. */
+  readonly other?: { readonly file: string; readonly path: string };
 }
 
 /** The answer to `POST /v1/topology/plan`: what would come of a topology. Nothing was changed. */
