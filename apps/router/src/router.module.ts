@@ -1,5 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { loadTopology, MAIN, openBackends, type OpenedBackends, parseTopology, Topology } from '@harikube/datasources';
+import { loadTopology, MAIN, parseTopology, Topology, TopologyManager } from '@harikube/datasources';
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
 import type { Logger, ShutdownStep } from '@harikube/platform';
@@ -12,7 +12,6 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 /** Memory for recent events, shared by all backends. */
 const EVENT_BYTES = 16 * 1024 * 1024;
 
-const Backends = Symbol('Backends');
 const Config = Symbol('Config');
 const Log = Symbol('Log');
 const Steps = Symbol('Steps');
@@ -30,8 +29,8 @@ export class RouterModule {
         RouterMetrics,
         { provide: Topology, inject: [Config], useFactory: openTopology },
         { provide: Steps, useValue: steps },
-        { provide: Backends, inject: [Config, Topology, Log, Steps], useFactory: openDatabases },
-        { provide: Keyspace, inject: [Config, Topology, Backends, RouterMetrics, Log, Steps], useFactory: openKeyspace },
+        { provide: TopologyManager, inject: [Config, Topology, RouterMetrics, Log, Steps], useFactory: openManager },
+        { provide: Keyspace, inject: [TopologyManager], useFactory: ({ keyspace }: TopologyManager) => keyspace },
         { provide: EtcdServer, inject: [Config, Keyspace, RouterMetrics, Log], useFactory: makeServer },
         { provide: Compactor, inject: [Config, Topology, Keyspace, Log, Steps], useFactory: makeCompactor },
         {
@@ -61,56 +60,42 @@ function openTopology({ topologySource, etcdPrefix, defaultBackend }: RouterConf
   return topologySource === null ? parseTopology('backends: []', 'no topology', options) : loadTopology(topologySource, options);
 }
 
-async function openDatabases(
-  { defaultBackend, compaction }: RouterConfig,
+async function openManager(
+  config: RouterConfig,
   topology: Topology,
-  logger: Logger,
-  steps: ShutdownStep[],
-): Promise<OpenedBackends> {
-  for (const { name, setting } of topology.withoutEffect())
-    logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
-  const backends = await openBackends({
-    endpoint: defaultBackend.endpoint,
-    topology,
-    compactBatchSize: compaction.batchSize,
-    onProblem: (backend, err) => logger.warn('backend cannot be opened; it is tried again', { backend, err }),
-  });
-  steps.unshift({ name: 'databases', close: () => backends.close() });
-  return backends;
-}
-
-async function openKeyspace(
-  { watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs }: RouterConfig,
-  topology: Topology,
-  { main, others, record }: OpenedBackends,
   metrics: RouterMetrics,
   logger: Logger,
   steps: ShutdownStep[],
-): Promise<Keyspace> {
-  const keyspace = await Keyspace.open({
-    main,
-    backends: others,
-    routing: topology,
-    cacheBytes: CACHE_BYTES,
-    eventBytes: EVENT_BYTES,
-    progressIntervalMs: watchProgressNotifyIntervalMs,
-    log: logger,
-    observer: {
-      committed: (backend, seconds, rows) => {
-        metrics.committed(backend, seconds, rows);
-        const milliseconds = seconds * 1000;
-        if (slowSqlWarningThresholdMs > 0 && milliseconds > slowSqlWarningThresholdMs)
-          logger.warn('slow commit', { backend, seconds, rows });
-        else if (slowSqlThresholdMs > 0 && milliseconds > slowSqlThresholdMs) logger.info('slow commit', { backend, seconds, rows });
+): Promise<TopologyManager> {
+  const { defaultBackend, compaction, watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs, etcdPrefix } = config;
+  for (const { name, setting } of topology.withoutEffect())
+    logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+  const manager = await TopologyManager.open({
+    endpoint: defaultBackend.endpoint,
+    startFrom: { topology },
+    topologyOptions: { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName },
+    compactBatchSize: compaction.batchSize,
+    keyspace: {
+      cacheBytes: CACHE_BYTES,
+      eventBytes: EVENT_BYTES,
+      progressIntervalMs: watchProgressNotifyIntervalMs,
+      log: logger,
+      observer: {
+        committed: (backend, seconds, rows) => {
+          metrics.committed(backend, seconds, rows);
+          const milliseconds = seconds * 1000;
+          if (slowSqlWarningThresholdMs > 0 && milliseconds > slowSqlWarningThresholdMs)
+            logger.warn('slow commit', { backend, seconds, rows });
+          else if (slowSqlThresholdMs > 0 && milliseconds > slowSqlThresholdMs) logger.info('slow commit', { backend, seconds, rows });
+        },
+        commitFailed: (backend, seconds) => metrics.commitFailed(backend, seconds),
+        compacted: (backend, isDone) => metrics.compacted(backend, isDone),
       },
-      commitFailed: (backend, seconds) => metrics.commitFailed(backend, seconds),
-      compacted: (backend, isDone) => metrics.compacted(backend, isDone),
     },
   });
-  steps.unshift({ name: 'keyspace', close: () => keyspace.close() });
-  if (record !== null) await main.saveAppliedTopology(JSON.stringify(record));
-  metrics.watch(keyspace);
-  return keyspace;
+  steps.unshift({ name: 'databases', close: () => manager.close() });
+  metrics.watch(manager.keyspace);
+  return manager;
 }
 
 async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: RouterMetrics, logger: Logger): Promise<EtcdServer> {

@@ -1,17 +1,12 @@
 import { existsSync } from 'node:fs';
 import { type KeyRange, keyOf, recordsOf } from '@harikube/keyspace';
 import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
-import { type AppliedTopology, MAIN, type Topology } from './topology/topology.js';
+import { MAIN, type Topology } from './topology/topology.js';
+import type { TopologyRecord } from './topology-record.js';
 
 /** Keys that are read at a time. */
 const PAGE = 10_000;
 const EVERYTHING: KeyRange = { start: Buffer.alloc(0), end: null, single: false };
-
-/** What is recorded in the default backend once a topology is in force. */
-export interface TopologyRecord extends AppliedTopology {
-  /** Identity of each backend's database, by name. */
-  readonly identities: Readonly<Record<string, string>>;
-}
 
 /** Putting the topology in force would hide keys; nothing was changed. */
 export class PlacementError extends Error {
@@ -37,17 +32,11 @@ export interface PlacementOptions {
 
 /**
  * Compares a topology with the recorded one, and on a difference looks at every key: none may live in a backend to which
- * the rules do not lead. Returns the record of the new topology, or null when nothing differs. Throws PlacementError.
+ * the rules do not lead. Throws PlacementError.
  */
-export async function checkPlacement(options: PlacementOptions): Promise<TopologyRecord | null> {
+export async function checkPlacement(options: PlacementOptions): Promise<void> {
   const { topology, recorded, open } = options;
-  const identities: Record<string, string> = {};
-  for (const name of topology.registeredNames()) {
-    const identity = open.get(name)?.identity ?? recorded?.identities[name];
-    if (identity !== undefined) identities[name] = identity;
-  }
-  const record: TopologyRecord = { ...topology.toJSON(), identities };
-  if (recorded !== null && JSON.stringify(recorded) === JSON.stringify(record)) return null;
+  if (recorded !== null && isSettled(recorded, topology, open)) return;
   const problems = recorded === null ? [] : await formerBackends(options, recorded);
   for (const [name, backend] of open) problems.push(...(await misplaced(topology, name, backend)));
   for (const name of topology.registeredNames()) {
@@ -55,17 +44,27 @@ export async function checkPlacement(options: PlacementOptions): Promise<Topolog
       problems.push(`backend "${name}" cannot be opened, so it is not known whether its keys stay where they are`);
   }
   if (problems.length > 0) throw new PlacementError(problems);
-  return record;
+}
+
+/** The topology is the recorded one, with the same databases, and it is certain that it was in force. */
+function isSettled(recorded: TopologyRecord, topology: Topology, open: PlacementOptions['open']): boolean {
+  const { etcdPrefix, rules, identities, isUnsettled = false } = recorded;
+  const isSame = JSON.stringify({ etcdPrefix, rules }) === JSON.stringify(topology.toJSON());
+  return isSame && !isUnsettled && [...open].every(([name, { identity }]) => identities[name] === identity);
 }
 
 /** Backends that were in the recorded topology and are not in this one: their keys would be out of reach. */
 async function formerBackends({ open, openFormer }: PlacementOptions, recorded: TopologyRecord): Promise<string[]> {
   const problems: string[] = [];
   const present = new Set([...open.values()].map((backend) => backend.identity));
-  for (const { name, endpoint } of recorded.rules) {
+  const before = recorded.isUnsettled === true ? (recorded.former?.at(-1)?.rules ?? []) : [];
+  const looked = new Set([...open.values()].map((backend) => backend.file));
+  for (const { name, endpoint } of [...recorded.rules, ...before]) {
     const identity = recorded.identities[name];
-    if (identity === undefined || present.has(identity)) continue;
+    if (identity === undefined || present.has(identity) || recorded.abandoned?.[name] !== undefined) continue;
     const file = endpoint.replace(/^sqlite:\/\//, '');
+    if (looked.has(file)) continue;
+    looked.add(file);
     if (!existsSync(file)) {
       problems.push(`backend "${name}" is gone from the topology, and its file ${file} is not there to see whether it holds keys`);
       continue;

@@ -102,8 +102,8 @@ export interface RetiredBackend {
 
 export interface KeyspaceOptions {
   readonly main: Backend & ControlStore;
-  /** The other backends. */
-  readonly backends: readonly Backend[];
+  /** The other backends, by the routing's names. */
+  readonly backends: ReadonlyMap<string, Backend>;
   readonly routing: Routing;
   /** Bytes of cached heads, shared evenly by the backends. */
   readonly cacheBytes: number;
@@ -189,11 +189,14 @@ export class Keyspace implements Store {
     });
     const { main, backends, former = [] } = options;
     this.#main = this.#slotFor(main, main.name);
-    this.#placement = this.#placementOf(options.routing, new Map(backends.map((backend) => [backend.name, backend])));
+    this.#placement = this.#placementOf(options.routing, backends);
     // Compaction may have passed one of them since it was recorded.
     this.#former = former
       .filter(({ until }) => until >= control.compactRevision)
-      .map(({ routing, backends: named, until }) => ({ placement: this.#placementOf(routing, named), until }));
+      .map(({ routing, backends: named, until }) => ({
+        placement: this.#placementOf(routing, named),
+        until: until < clock.current ? until : clock.current,
+      }));
     this.#shareMemory();
     this.#lessor = new Lessor(
       {

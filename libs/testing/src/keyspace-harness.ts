@@ -118,7 +118,7 @@ export class KeyspaceHarness {
     if (main === undefined) throw new Error('there is no main backend');
     const options: KeyspaceOptions = {
       main,
-      backends: rest,
+      backends: new Map(rest.map((backend) => [backend.name, backend])),
       routing: routingByFirstSegment(others),
       cacheBytes: this.options.cacheBytes ?? 16 << 20,
       eventBytes: this.options.eventBytes ?? 16 << 20,

@@ -128,6 +128,16 @@ export class FileConnection implements ThreadMethods {
     return this.#meta();
   }
 
+  configure(options: OpenOptions): void {
+    this.#options = options;
+    const used = [...this.#cursors.values()].map(({ connection }) => connection);
+    for (const { database } of [this.#connection(), ...this.#spare, ...used]) {
+      database.pragma(`busy_timeout = ${options.busyTimeoutMs}`);
+      // SQLite refuses it inside a transaction; those are reads, to which it makes no difference.
+      if (!database.inTransaction) applyPragmas(database, options);
+    }
+  }
+
   close(): void {
     for (const cursor of [...this.#cursors.keys()]) this.endCursor(cursor);
     for (const connection of this.#spare.splice(0)) connection.database.close();

@@ -65,6 +65,8 @@ const MAX_WAL_BYTES = 64 * 1024 * 1024;
 /** A backend in one SQLite file. All that blocks runs in threads (`file-connection.ts`); here is only what talks to them. */
 export class SqliteBackend implements Backend, ControlStore {
   readonly name: string;
+  #options: SqliteBackendOptions;
+  #owner: string | null = null;
   #lock: SideLock | null = null;
   #identity = '';
   #epoch = 0n;
@@ -75,15 +77,16 @@ export class SqliteBackend implements Backend, ControlStore {
   readonly #opened = new Map<StoreThread, number>();
 
   constructor(
-    private readonly options: SqliteBackendOptions,
+    options: SqliteBackendOptions,
     private readonly threads: FileThreads,
     private readonly registry: DataSourceRegistry,
   ) {
     this.name = options.name;
+    this.#options = options;
   }
 
   get file(): string {
-    return this.options.file;
+    return this.#options.file;
   }
 
   /** UUID of the database, made with it. */
@@ -91,9 +94,25 @@ export class SqliteBackend implements Backend, ControlStore {
     return this.#identity;
   }
 
+  /** The store that the database belongs to; null: not known yet. */
+  get owner(): string | null {
+    return this.#owner;
+  }
+
+  get isOpen(): boolean {
+    return this.#lock !== null;
+  }
+
+  /** Other settings for the same file. They take effect behind what its threads are doing. */
+  async configure(settings: Pick<SqliteBackendOptions, 'synchronous' | 'busyTimeoutMs' | 'compactBatchSize'>): Promise<void> {
+    this.#options = { ...this.#options, ...settings };
+    const open = [...this.#opened].filter(([thread, life]) => thread.life === life);
+    await Promise.all(open.map(([thread]) => thread.call(this.threads.file, 'configure', this.#openOptions(thread))));
+  }
+
   /** Locks the file, makes it when absent, brings its tables up to date. Throws when another router has it. */
   async open(): Promise<void> {
-    const { file, synchronous } = this.options;
+    const { file, synchronous } = this.#options;
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
       // Made here for its mode, which SQLite gives to the files beside it, too.
@@ -107,7 +126,7 @@ export class SqliteBackend implements Backend, ControlStore {
       await this.registry.open(this.name, {
         type: 'better-sqlite3',
         database: file,
-        timeout: this.options.busyTimeoutMs,
+        timeout: this.#options.busyTimeoutMs,
         prepareDatabase: (database: Parameters<typeof applyPragmas>[0]) =>
           applyPragmas(database, { synchronous, cacheKib: CACHE_KIB.reader }),
         migrations: SQLITE_MIGRATIONS,
@@ -116,7 +135,7 @@ export class SqliteBackend implements Backend, ControlStore {
       });
       await this.registry.close(this.name);
       const { identity } = await this.#open(this.threads.writer);
-      const { expectedIdentity } = this.options;
+      const { expectedIdentity } = this.#options;
       if (expectedIdentity !== null && identity !== expectedIdentity) {
         throw new RefusedDatabaseError(
           `${file} is not the database that backend "${this.name}" had: its identity is ${identity}, recorded is ${expectedIdentity}; ` +
@@ -148,10 +167,11 @@ export class SqliteBackend implements Backend, ControlStore {
     try {
       const control = await this.#call(this.threads.writer, 'begin', { storeId: randomUUID(), clusterId });
       this.#epoch = control.epoch;
+      this.#owner = control.storeId;
       return control;
     } catch (error) {
       throw new RefusedDatabaseError(
-        `${this.options.file} cannot be the default database: ${messageOf(error)}; name the right file in --endpoint`,
+        `${this.#options.file} cannot be the default database: ${messageOf(error)}; name the right file in --endpoint`,
         {
           cause: error,
         },
@@ -162,9 +182,10 @@ export class SqliteBackend implements Backend, ControlStore {
   async claim(claim: WriterClaim): Promise<BackendState> {
     if (this.#lock === null) await this.open();
     const { lastRevision, owner } = await this.#call(this.threads.writer, 'claim', claim);
+    this.#owner = owner;
     if (owner !== claim.storeId) {
       throw new RefusedDatabaseError(
-        `${this.options.file} belongs to the store ${owner}, not to this one (${claim.storeId}); ` +
+        `${this.#options.file} belongs to the store ${owner}, not to this one (${claim.storeId}); ` +
           'start with the default database that it belongs to, or name a file of its own',
       );
     }
@@ -262,7 +283,7 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   async compact(revision: Revision, signal: AbortSignal): Promise<void> {
-    const call = { epoch: this.#epoch, revision, rows: this.options.compactBatchSize };
+    const call = { epoch: this.#epoch, revision, rows: this.#options.compactBatchSize };
     // One step at a time: commits that wait go in between.
     while (!signal.aborted && (await this.#call(this.threads.writer, 'compactStep', call))) this.#hasNewRows = true;
   }
@@ -313,14 +334,16 @@ export class SqliteBackend implements Backend, ControlStore {
 
   /** Opens the file in a thread before its first call there. */
   #open(thread: StoreThread): Promise<{ readonly identity: string }> {
-    const { file, synchronous, busyTimeoutMs } = this.options;
-    const cacheKib = thread === this.threads.writer ? CACHE_KIB.writer : CACHE_KIB.reader;
-    const options: OpenOptions = { file, synchronous, busyTimeoutMs, cacheKib };
-    const opening = thread.call(this.threads.file, 'open', options);
+    const opening = thread.call(this.threads.file, 'open', this.#openOptions(thread));
     this.#opened.set(thread, thread.life);
     // A thread that failed to open opens again with the next call.
     opening.catch(() => this.#opened.delete(thread));
     return opening;
+  }
+
+  #openOptions(thread: StoreThread): OpenOptions {
+    const { file, synchronous, busyTimeoutMs } = this.#options;
+    return { file, synchronous, busyTimeoutMs, cacheKib: thread === this.threads.writer ? CACHE_KIB.writer : CACHE_KIB.reader };
   }
 
   async #call<M extends keyof ThreadMethods>(
@@ -329,7 +352,7 @@ export class SqliteBackend implements Backend, ControlStore {
     argument: Parameters<ThreadMethods[M]>[0],
     transfer: ArrayBuffer[] = [],
   ): Promise<ReturnType<ThreadMethods[M]>> {
-    if (this.#lock === null) throw new Error(`${this.options.file} is not open`);
+    if (this.#lock === null) throw new Error(`${this.#options.file} is not open`);
     if (this.#opened.get(thread) !== thread.life) await this.#open(thread);
     return thread.call(this.threads.file, method, argument, transfer);
   }
@@ -350,7 +373,7 @@ export class SqliteBackend implements Backend, ControlStore {
    */
   async #runCheckpoint(): Promise<void> {
     await this.#call(this.threads.keeper, 'checkpoint', undefined);
-    if (walBytes(this.options.file) > MAX_WAL_BYTES) await this.#call(this.threads.writer, 'checkpoint', undefined);
+    if (walBytes(this.#options.file) > MAX_WAL_BYTES) await this.#call(this.threads.writer, 'checkpoint', undefined);
   }
 }
 

@@ -88,6 +88,8 @@ export interface MetaReply {
 /** Methods of a thread, each with its argument and its reply. */
 export interface ThreadMethods {
   open(options: OpenOptions): MetaReply;
+  /** Other settings for connections that are open and for those to come. */
+  configure(options: OpenOptions): void;
   close(): void;
   begin(fresh: { readonly storeId: string; readonly clusterId: bigint }): {
     readonly storeId: string;

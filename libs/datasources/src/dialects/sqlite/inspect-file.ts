@@ -1,0 +1,49 @@
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Database from 'better-sqlite3';
+import { SideLock } from './side-lock.js';
+
+/** What a file would be as the database of a new backend. */
+export interface FileFindings {
+  /** UUID of the database; null: there is none yet. */
+  readonly identity: string | null;
+  /** The store that it belongs to; null: none yet. */
+  readonly storeId: string | null;
+  readonly keys: number;
+}
+
+const NO_DATABASE: FileFindings = { identity: null, storeId: null, keys: 0 };
+
+/** Looks at a file that no backend of this process has open, and changes nothing. Throws, with the reason, when it cannot be a database. */
+export function inspectFile(file: string): FileFindings {
+  if (!existsSync(file)) {
+    checkFolder(dirname(file));
+    return NO_DATABASE;
+  }
+  if (!statSync(file).isFile()) throw new Error(`${file} is not a file`);
+  accessSync(file, constants.R_OK | constants.W_OK);
+  if (existsSync(`${file}.lock`)) SideLock.take(file).release();
+  if (statSync(file).size === 0) return NO_DATABASE;
+  const database = new Database(file, { readonly: true, timeout: 1000 });
+  try {
+    const tables = database.prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+    if (tables.length === 0) return NO_DATABASE;
+    if (!tables.some(({ name }) => name === 'harikube_migrations')) throw new Error(`${file} is another program's database`);
+    if (!tables.some(({ name }) => name === 'head')) return NO_DATABASE;
+    const meta = database.prepare<[], { identity: string; store_id: string | null }>('SELECT identity, store_id FROM meta').get();
+    const live = database.prepare<[], { keys: number }>('SELECT count(*) AS keys FROM head').get();
+    return { identity: meta?.identity ?? null, storeId: meta?.store_id ?? null, keys: live?.keys ?? 0 };
+  } finally {
+    database.close();
+  }
+}
+
+/** A database's folder is made with it: the nearest one that is there has to let that happen. */
+function checkFolder(folder: string): void {
+  if (!existsSync(folder)) {
+    checkFolder(dirname(folder));
+    return;
+  }
+  if (!statSync(folder).isDirectory()) throw new Error(`${folder} is not a directory`);
+  accessSync(folder, constants.W_OK | constants.X_OK);
+}

@@ -1,0 +1,558 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type BackendStatus,
+  type FormerRouting,
+  Keyspace,
+  type KeyRange,
+  type KeyspaceOptions,
+  type Revision,
+  type RoutingVerdict,
+} from '@harikube/keyspace';
+import { inspectFile } from './dialects/sqlite/inspect-file.js';
+import { RefusedDatabaseError } from './dialects/sqlite/side-lock.js';
+import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
+import { SqliteDatabases } from './dialects/sqlite/sqlite-databases.js';
+import { openBackends } from './open-backends.js';
+import { PlacementError } from './placement-check.js';
+import { affectedRanges } from './topology/affected-ranges.js';
+import { type Endpoint, endpointIdentity, redactEndpoint } from './topology/endpoint.js';
+import { type AppliedTopology, MAIN, Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
+import { topologyChanges, type TopologyChange } from './topology/topology-changes.js';
+import { topologyVersion } from './topology/topology-version.js';
+import { type FormerTopology, recordedTopology, settingsOf, type TopologyRecord } from './topology-record.js';
+
+/** Keys that a topology would hide. */
+export interface TopologyMove {
+  /** The backend that holds them. */
+  readonly from: string;
+  /** The backend to which the rules would lead. */
+  readonly to: string;
+  readonly keys: number;
+  /** Of the records; of more than a thousand keys an estimate by the first thousand. */
+  readonly bytes: number;
+  readonly example: string;
+}
+
+export interface TopologyPlan {
+  readonly changes: readonly TopologyChange[];
+  /** Not empty: it cannot be applied as long as these keys are where they are. */
+  readonly moves: readonly TopologyMove[];
+  /** Not empty: it cannot be applied; sentences. */
+  readonly problems: readonly string[];
+}
+
+export interface BackendReport {
+  readonly name: string;
+  /** Without credentials. */
+  readonly endpoint: string;
+  readonly isReady: boolean;
+  /** Why it is not ready; empty when it is. */
+  readonly problem: string;
+  /** Live keys; null: not known, since it cannot be asked. */
+  readonly keys: number | null;
+  /** Of the database, as far as they are in use; null: not known. */
+  readonly bytes: number | null;
+  /** The revision from which on it holds nothing of the present; it still answers for what was before. */
+  readonly retiredAt?: string;
+}
+
+export interface TopologyManagerOptions {
+  /** The default database. */
+  readonly endpoint: Endpoint;
+  /** What the source says; or, as long as that cannot be read, the topology that was in force last: an empty one in a fresh store. */
+  readonly startFrom: { readonly topology: Topology; readonly version?: string } | 'recorded';
+  readonly topologyOptions: TopologyOptions;
+  /** Rows of the log that one step of a compaction goes through, where a rule does not say. */
+  readonly compactBatchSize: number;
+  readonly keyspace: Omit<KeyspaceOptions, 'main' | 'backends' | 'routing' | 'former'>;
+}
+
+/** Pause before the record is tried again. */
+const RECORD_RETRY_MS = 1_000;
+/** A bound above all revisions. */
+const ALL_REVISIONS: Revision = 1n << 62n;
+const EVERYTHING: KeyRange = { start: Buffer.alloc(0), end: null, single: false };
+
+/**
+ * The topology in force, the databases of its rules and the keyspace over them. It changes the topology while requests go on, as long as no
+ * key has to move for it. What is in force is recorded in the default database before it takes effect.
+ */
+export class TopologyManager {
+  #topology: Topology;
+  #version: string;
+  #former: readonly FormerTopology[] = [];
+  /** Backends whose keys may be lost, with how many there were. */
+  readonly #abandoned = new Map<string, number>();
+  readonly #identities = new Map<string, string>();
+  #changing: Promise<unknown> = Promise.resolve();
+  /** The record in the database is not certain to be the one of what is in force. */
+  #isRecordStale = false;
+  readonly #stopped = new AbortController();
+
+  private constructor(
+    private readonly options: TopologyManagerOptions,
+    private readonly databases: SqliteDatabases,
+    private readonly main: SqliteBackend,
+    readonly keyspace: Keyspace,
+    start: Start,
+  ) {
+    this.#topology = start.topology;
+    this.#version = start.version;
+    const { revision } = keyspace.status();
+    this.#former = start.former.map((former) => (BigInt(former.until) > revision ? { ...former, until: `${revision}` } : former));
+    for (const [name, keys] of Object.entries(start.recorded?.abandoned ?? {})) this.#abandoned.set(name, keys);
+    for (const [name, identity] of Object.entries(start.recorded?.identities ?? {})) this.#identities.set(name, identity);
+  }
+
+  /**
+   * Opens all databases. Throws when the default one cannot be opened, when another router uses one of them, and when the topology that is
+   * told would hide keys (PlacementError); nothing has changed then.
+   */
+  static async open(options: TopologyManagerOptions): Promise<TopologyManager> {
+    const databases = new SqliteDatabases(options.compactBatchSize);
+    let keyspace: Keyspace | undefined;
+    try {
+      const main = databases.get(MAIN, options.endpoint, undefined, null);
+      await main.open();
+      const start = await findStart(options, databases, main);
+      keyspace = await Keyspace.open({
+        ...options.keyspace,
+        main,
+        backends: start.backends,
+        routing: start.topology,
+        former: start.former.flatMap((former) => formerRouting(former, options, databases)),
+      });
+      if (start.former.some((former) => isLost(former, keyspace?.status().compactRevision ?? 0n))) {
+        options.keyspace.log.warn('a database that has gone from the topology is not there any more: watches of the past begin anew');
+        await keyspace.compactAll();
+      }
+      const manager = new TopologyManager(options, databases, main, keyspace, start);
+      await manager.#record();
+      return manager;
+    } catch (error) {
+      await keyspace?.close();
+      await databases.close();
+      throw error;
+    }
+  }
+
+  /** In force. */
+  get topology(): Topology {
+    return this.#topology;
+  }
+
+  /** Of what is in force. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** What would come of a topology at this moment. Changes nothing. */
+  async plan(topology: Topology): Promise<TopologyPlan> {
+    const before = this.#topology;
+    const changes = topologyChanges(before, topology);
+    const problems = this.#problemsOf(topology);
+    const backends = new Map(topology.rules.map(({ name, endpoint }) => [name, this.databases.find(endpoint) ?? null]));
+    const verdict = await this.#judged(() =>
+      this.keyspace.judgeRouting({
+        routing: topology,
+        backends,
+        affected: affectedRanges(before, topology),
+        abandoned: this.#abandonedBackends(before),
+      }),
+    );
+    return { changes, moves: verdict.moves, problems: [...problems, ...verdict.problems] };
+  }
+
+  /**
+   * Puts a topology in force, or nothing of it. One at a time, in the order of the calls. `version` is what `version` tells from then on; a
+   * topology that is in force already is only given its version.
+   */
+  apply(topology: Topology, version?: string): Promise<{ readonly applied: boolean; readonly plan: TopologyPlan }> {
+    return this.#oneByOne(() => this.#apply(topology, version ?? ownVersion(topology)));
+  }
+
+  /**
+   * Gives up what a backend holds, since its database is lost or not wanted any more: from now on its rule may go. Tells how many keys are
+   * given up, as far as they can be counted. Until the rule goes they are served as before.
+   */
+  abandon(backend: string): Promise<number> {
+    return this.#oneByOne(async () => {
+      const rule = this.#topology.rules.find(({ name }) => name === backend);
+      if (rule === undefined) {
+        const names = this.#topology.rules.map(({ name }) => `"${name}"`).join(', ');
+        throw new UnknownBackendError(`there is no backend "${backend}" to be abandoned; there are ${names === '' ? 'none' : names}`);
+      }
+      const keys = (await countOf(this.databases.find(rule.endpoint))) ?? 0;
+      this.#abandoned.set(backend, keys);
+      await this.#record();
+      return keys;
+    });
+  }
+
+  /** In rule order, the default one last; then those that only answer for the past. */
+  async backends(): Promise<BackendReport[]> {
+    const topology = this.#topology;
+    const statuses = new Map(this.keyspace.backendStatus().map((status) => [status.name, status]));
+    const endpoints = new Map(topology.rules.map(({ name, dataSourceName }) => [name, dataSourceName]));
+    endpoints.set(MAIN, this.options.topologyOptions.defaultDataSourceName ?? `sqlite://${this.main.file}`);
+    const present = topology.registeredNames().map((name) => {
+      const rule = topology.rules.find((candidate) => candidate.name === name);
+      const backend = rule === undefined ? this.main : this.databases.find(rule.endpoint);
+      return report(name, redactEndpoint(endpoints.get(name) ?? ''), statuses.get(name), backend);
+    });
+    const retired = this.keyspace.retired().map(async ({ name, backend, until }): Promise<BackendReport> => {
+      const file = 'file' in backend ? String(backend.file) : '';
+      const size = await backend.size().catch(() => null);
+      return {
+        name,
+        endpoint: `sqlite://${file}`,
+        isReady: size !== null,
+        problem: size === null ? 'its database does not answer' : '',
+        keys: size === null ? null : 0,
+        bytes: size?.inUse ?? null,
+        retiredAt: `${until}`,
+      };
+    });
+    return Promise.all([...present, ...retired]);
+  }
+
+  /** Ends the keyspace and closes the databases. */
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    try {
+      await this.keyspace.close();
+      await this.#changing;
+    } finally {
+      await this.databases.close();
+    }
+  }
+
+  #oneByOne<T>(work: () => Promise<T>): Promise<T> {
+    const changing = this.#changing.then(work);
+    this.#changing = changing.catch(() => undefined);
+    return changing;
+  }
+
+  async #apply(topology: Topology, version: string): Promise<{ applied: boolean; plan: TopologyPlan }> {
+    const before = this.#topology;
+    const changes = topologyChanges(before, topology);
+    const refused = (verdict: RoutingVerdict): { applied: boolean; plan: TopologyPlan } => ({
+      applied: false,
+      plan: { changes, ...verdict },
+    });
+    if (this.#isRecordStale && !(await this.#tryToRecord())) {
+      return refused({ moves: [], problems: ['the default database does not take the record of the topology'] });
+    }
+    if (changes.length === 0) {
+      this.#topology = topology;
+      if (version !== this.#version) {
+        this.#version = version;
+        await this.#record();
+      }
+      return { applied: true, plan: { changes, moves: [], problems: [] } };
+    }
+    const problems = this.#problemsOf(topology);
+    if (problems.length > 0) return refused({ moves: [], problems });
+    const opened = await this.#open(topology);
+    if (opened.problems.length > 0) return refused({ moves: [], problems: opened.problems });
+    const affected = affectedRanges(before, topology);
+    const isPlaced = affected.length > 0 || before.rules.some(({ endpoint }) => !hasDatabase(topology, endpoint));
+    let recording: Promise<void> | undefined;
+    let former = this.#former;
+    const verdict = await this.#judged(() =>
+      this.keyspace.reroute({
+        routing: topology,
+        backends: opened.backends,
+        affected,
+        abandoned: this.#abandonedBackends(before),
+        record: (until) => {
+          if (isPlaced) former = [...this.#former, { ...before.toJSON(), until: `${until}` }];
+          recording = this.#save(this.#recordOf(topology, version, former, true));
+          return recording;
+        },
+      }),
+    );
+    if (verdict.moves.length > 0 || verdict.problems.length > 0) {
+      // Nobody knows whether the new record is there; the old one is written again, behind it.
+      if (recording !== undefined) await this.#recordLater();
+      return refused(verdict);
+    }
+    this.#topology = topology;
+    this.#version = version;
+    this.#former = former;
+    for (const name of this.#abandoned.keys()) if (!topology.rules.some((rule) => rule.name === name)) this.#abandoned.delete(name);
+    await this.#recordLater();
+    await this.#configure(before, topology);
+    return { applied: true, plan: { changes, moves: [], problems: [] } };
+  }
+
+  /** What a glance at the files tells. */
+  #problemsOf(topology: Topology): string[] {
+    const mine = endpointIdentity(this.options.endpoint);
+    if (topology.etcdPrefix !== this.#topology.etcdPrefix)
+      return [`the keys begin with ${this.#topology.etcdPrefix}/, not with ${topology.etcdPrefix}/`];
+    const present = new Set(this.#topology.rules.map(({ endpoint }) => endpointIdentity(endpoint)));
+    const identities = new Map([...this.#identities].map(([name, identity]) => [identity, name]));
+    return topology.rules.flatMap(({ name, endpoint }) => {
+      const identity = endpointIdentity(endpoint);
+      if (identity === mine) return [`backend "${name}": ${endpoint.path} is the default database; name a file of its own`];
+      if (present.has(identity) || this.databases.find(endpoint)?.isOpen === true) return [];
+      try {
+        const found = inspectFile(endpoint.path);
+        const twin = found.identity === null ? undefined : identities.get(found.identity);
+        if (twin !== undefined && this.#isOpen(twin))
+          return [`backend "${name}": ${endpoint.path} is a copy of the database of backend "${twin}"; name a file of its own`];
+        if (found.storeId !== null && found.storeId !== this.main.owner)
+          return [
+            `backend "${name}": ${endpoint.path} belongs to the store ${found.storeId}, not to this one (${this.main.owner}); name a file of its own`,
+          ];
+        if (found.keys > 0)
+          return [
+            `backend "${name}": ${endpoint.path} already holds ${found.keys} keys, of which nobody has heard; name a file without keys`,
+          ];
+        return [];
+      } catch (error) {
+        return [`backend "${name}" cannot be opened: ${messageOf(error)}`];
+      }
+    });
+  }
+
+  #isOpen(name: string): boolean {
+    const rule = this.#topology.rules.find((candidate) => candidate.name === name);
+    return name === MAIN || (rule !== undefined && this.databases.find(rule.endpoint)?.isOpen === true);
+  }
+
+  async #open(
+    topology: Topology,
+  ): Promise<{ readonly backends: ReadonlyMap<string, SqliteBackend>; readonly problems: readonly string[] }> {
+    const backends = new Map<string, SqliteBackend>();
+    const added: SqliteBackend[] = [];
+    const problems: string[] = [];
+    for (const { name, endpoint, compaction } of topology.rules) {
+      const known = this.databases.find(endpoint);
+      const backend = known ?? this.databases.get(name, endpoint, compaction.batchSize, null);
+      backends.set(name, backend);
+      if (backend.isOpen || this.#topology.rules.some((rule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint))) continue;
+      try {
+        await this.databases.configure(backend, endpoint, compaction.batchSize);
+        await backend.open();
+        added.push(backend);
+      } catch (error) {
+        problems.push(`backend "${name}" cannot be opened: ${messageOf(error)}`);
+      }
+    }
+    if (problems.length > 0) await Promise.all(added.map((backend) => backend.close()));
+    return { backends, problems };
+  }
+
+  /** Backends whose keys need not be found again: those that were given up, and those whose database was never there. */
+  #abandonedBackends({ rules }: Topology): Set<SqliteBackend> {
+    const backends = new Set<SqliteBackend>();
+    for (const { name, endpoint } of rules) {
+      const backend = this.databases.find(endpoint);
+      if (backend === undefined) continue;
+      const wasNeverThere = backend.identity === '' && !this.#identities.has(name);
+      if (wasNeverThere || this.#abandoned.has(name)) backends.add(backend);
+    }
+    return backends;
+  }
+
+  async #judged(judge: () => Promise<RoutingVerdict>): Promise<RoutingVerdict> {
+    try {
+      return await judge();
+    } catch (error) {
+      return { moves: [], problems: [`the change cannot be judged: ${messageOf(error)}`] };
+    }
+  }
+
+  async #configure(before: Topology, after: Topology): Promise<void> {
+    for (const { name, endpoint, compaction } of after.rules) {
+      const old = before.rules.find((rule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint));
+      const backend = this.databases.find(endpoint);
+      if (old === undefined || backend === undefined) continue;
+      if (isDeepStrictEqual([old.endpoint, old.compaction], [endpoint, compaction])) continue;
+      try {
+        await this.databases.configure(backend, endpoint, compaction.batchSize);
+      } catch (error) {
+        this.options.keyspace.log.warn('new settings of a backend have not taken effect; they do when it is opened again', {
+          backend: name,
+          error: messageOf(error),
+        });
+      }
+    }
+  }
+
+  #recordOf(topology: Topology, version: string, former: readonly FormerTopology[], isUnsettled: boolean): TopologyRecord {
+    const identities: Record<string, string> = {};
+    const note = (name: string, backend: SqliteBackend | undefined): void => {
+      const identity = backend?.identity === '' || backend === undefined ? this.#identities.get(name) : backend.identity;
+      if (identity !== undefined) identities[name] = identity;
+    };
+    for (const { name, endpoint } of topology.rules) note(name, this.databases.find(endpoint));
+    note(MAIN, this.main);
+    const { compactRevision } = this.keyspace.status();
+    const needed = former.filter(({ until }) => BigInt(until) >= compactRevision);
+    const record: TopologyRecord = { ...topology.toJSON(), identities, version, settings: settingsOf(topology), former: needed };
+    const abandoned = this.#abandoned.size > 0 ? { abandoned: Object.fromEntries(this.#abandoned) } : {};
+    return { ...record, ...abandoned, ...(isUnsettled ? { isUnsettled } : {}) };
+  }
+
+  #save(record: TopologyRecord): Promise<void> {
+    return this.main.saveAppliedTopology(JSON.stringify(record));
+  }
+
+  /** Records what is in force. */
+  async #record(): Promise<void> {
+    this.#isRecordStale = true;
+    const record = this.#recordOf(this.#topology, this.#version, this.#former, false);
+    await this.#save(record);
+    this.#isRecordStale = false;
+    this.#identities.clear();
+    for (const [name, identity] of Object.entries(record.identities)) this.#identities.set(name, identity);
+  }
+
+  async #tryToRecord(): Promise<boolean> {
+    try {
+      await this.#record();
+      return true;
+    } catch (error) {
+      this.options.keyspace.log.warn('the topology in force could not be recorded; it is tried again', {
+        backend: MAIN,
+        error: messageOf(error),
+      });
+      return false;
+    }
+  }
+
+  /** Now, and if that fails, again and again without anybody waiting for it. */
+  async #recordLater(): Promise<void> {
+    if (await this.#tryToRecord()) return;
+    void this.#recordAgain();
+  }
+
+  async #recordAgain(): Promise<void> {
+    while (this.#isRecordStale) {
+      await delay(RECORD_RETRY_MS, undefined, { ref: false });
+      if (this.#stopped.signal.aborted) return;
+      await this.#oneByOne(async () => void (!this.#isRecordStale || (await this.#tryToRecord())));
+    }
+  }
+}
+
+/** Nobody knows a backend of this name. */
+export class UnknownBackendError extends Error {
+  override readonly name = 'UnknownBackendError';
+}
+
+/** What a store begins with. */
+interface Start {
+  readonly topology: Topology;
+  readonly version: string;
+  readonly backends: ReadonlyMap<string, SqliteBackend>;
+  readonly former: readonly FormerTopology[];
+  readonly recorded: TopologyRecord | null;
+}
+
+async function findStart(options: TopologyManagerOptions, databases: SqliteDatabases, main: SqliteBackend): Promise<Start> {
+  const { startFrom, topologyOptions, endpoint, keyspace } = options;
+  const text = await main.appliedTopology();
+  const recorded = text === null ? null : (JSON.parse(text) as TopologyRecord);
+  const onProblem = (backend: string, err: Error): void =>
+    keyspace.log.warn('backend cannot be opened; it is tried again', { backend, err });
+  const candidates = startFrom === 'recorded' ? recordedCandidates(recorded, topologyOptions) : [startFrom];
+  for (const [i, { topology, version }] of candidates.entries()) {
+    checkDefault(topology, endpoint);
+    try {
+      const backends = await openBackends({ databases, main, endpoint, topology, recorded, onProblem });
+      const former = recorded === null ? [] : formerOf(recorded, topology);
+      return { topology, version: version ?? ownVersion(topology), backends, former, recorded };
+    } catch (error) {
+      if (!(error instanceof PlacementError) || i === candidates.length - 1) throw error;
+    }
+  }
+  throw new Error('there is no topology to start from');
+}
+
+/** The topologies that may have been in force last, the likeliest first. */
+function recordedCandidates(
+  recorded: TopologyRecord | null,
+  options: TopologyOptions,
+): { readonly topology: Topology; readonly version?: string }[] {
+  if (recorded === null) return [{ topology: new Topology([], options) }];
+  const { version } = recorded;
+  const topology = recordedTopology(recorded, options);
+  const last = version === undefined ? { topology } : { topology, version };
+  const before = recorded.isUnsettled === true ? recorded.former?.at(-1) : undefined;
+  return before === undefined ? [last] : [last, { topology: recordedTopology(before, options) }];
+}
+
+/** The topologies that tell where keys were before this one. */
+function formerOf(recorded: TopologyRecord, topology: Topology): FormerTopology[] {
+  const { etcdPrefix, rules, former = [], isUnsettled = false } = recorded;
+  const until = `${ALL_REVISIONS}`;
+  const known = former.map((each, i) => (isUnsettled && i === former.length - 1 ? { ...each, until } : each));
+  const isSame = JSON.stringify({ etcdPrefix, rules }) === JSON.stringify(topology.toJSON());
+  return isSame ? known : [...known, { etcdPrefix, rules, until }];
+}
+
+function formerRouting(former: FormerTopology, { topologyOptions }: TopologyManagerOptions, databases: SqliteDatabases): FormerRouting[] {
+  if (former.rules.some((rule) => !existsSync(fileOf(rule)))) return [];
+  const routing = recordedTopology(former, topologyOptions);
+  const backends = new Map(routing.rules.map(({ name, endpoint }) => [name, databases.get(name, endpoint, undefined, null)]));
+  return [{ routing, backends, until: BigInt(former.until) }];
+}
+
+function isLost({ rules, until }: FormerTopology, compactRevision: Revision): boolean {
+  return BigInt(until) >= compactRevision && rules.some((rule) => !existsSync(fileOf(rule)));
+}
+
+function fileOf({ endpoint }: AppliedTopology['rules'][number]): string {
+  return endpoint.replace(/^sqlite:\/\//, '');
+}
+
+function checkDefault(topology: Topology, endpoint: Endpoint): void {
+  const rule = topology.rules.find((candidate) => endpointIdentity(candidate.endpoint) === endpointIdentity(endpoint));
+  if (rule !== undefined)
+    throw new RefusedDatabaseError(
+      `backend "${rule.name}": ${endpoint.path} is the default database; name a file of its own in the topology`,
+    );
+}
+
+function hasDatabase({ rules }: Topology, endpoint: Endpoint): boolean {
+  return rules.some((rule: TopologyRule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint));
+}
+
+/** The version of a topology whose documents are not known. */
+function ownVersion(topology: Topology): string {
+  const settings = settingsOf(topology);
+  return topologyVersion([{ name: '', text: JSON.stringify({ ...topology.toJSON(), settings }) }]);
+}
+
+async function report(
+  name: string,
+  endpoint: string,
+  status: BackendStatus | undefined,
+  backend: SqliteBackend | undefined,
+): Promise<BackendReport> {
+  const { isReady = false, problem = 'not opened yet' } = status ?? {};
+  const isAsked = isReady && backend !== undefined;
+  const [keys, size] = isAsked ? await Promise.all([countOf(backend), backend.size().catch(() => null)]) : [null, null];
+  return { name, endpoint, isReady, problem, keys, bytes: size?.inUse ?? null };
+}
+
+/** Live keys; null when the database does not tell. */
+async function countOf(backend: SqliteBackend | undefined): Promise<number | null> {
+  if (backend?.isOpen !== true) return null;
+  try {
+    const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
+    return (await backend.range(query)).count;
+  } catch {
+    return null;
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
