@@ -1,8 +1,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Topology, topologyVersion } from '@harikube/datasources';
-import { createLogger, Registry, type RouterTopologyMove } from '@harikube/platform';
+import { Topology, type TopologyMove, topologyVersion } from '@harikube/datasources';
+import { createLogger, Registry } from '@harikube/platform';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { TlsFolder } from './tls-folder.js';
 import { TopologyMetrics } from './topology-metrics.js';
@@ -14,14 +14,15 @@ const KEY = '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n';
 /** A store whose answer a spec decides. */
 class FakeTarget implements TopologyTarget {
   topology = new Topology([]);
+  version = 'at-start';
   applied: string[][] = [];
-  moves: RouterTopologyMove[] = [];
+  moves: TopologyMove[] = [];
   problems: string[] = [];
   failure: Error | null = null;
   /** Set: an application waits for it. */
   gate: Promise<void> | null = null;
 
-  async apply(topology: Topology): ReturnType<TopologyTarget['apply']> {
+  async apply(topology: Topology, version = ''): ReturnType<TopologyTarget['apply']> {
     await this.gate;
     this.applied.push([...topology.registeredNames()]);
     if (this.failure !== null) throw this.failure;
@@ -29,6 +30,7 @@ class FakeTarget implements TopologyTarget {
     if (moves.length + problems.length > 0) return { applied: false, plan: { changes: [], moves, problems } };
     const isSame = String(topology.registeredNames()) === String(this.topology.registeredNames());
     this.topology = topology;
+    this.version = version;
     return { applied: true, plan: { changes: isSame ? [] : [{ kind: 'add', backend: 'x', detail: '' }], moves, problems } };
   }
 }
@@ -62,7 +64,6 @@ function reloader(options: Partial<TopologyReloaderOptions> = {}): TopologyReloa
     tlsFolder: null,
     metrics: new TopologyMetrics(registry),
     logger: createLogger({ format: 'json', debug: true, destination }),
-    version: 'at-start',
     sourceVersion: null,
     now: () => new Date(time),
     retryMs: 3_600_000,
@@ -96,12 +97,12 @@ afterEach(() => running?.close());
 describe('TopologyReloader', () => {
   it('puts in force what the source says, and says so', async () => {
     const loop = reloader();
-    expect([loop.version, loop.sourceVersion, loop.failure]).toEqual(['at-start', null, null]);
+    expect([target.version, loop.sourceVersion, loop.failure]).toEqual(['at-start', null, null]);
     time += 60_000;
     const reading = read(rule('users'));
     await take(loop, reading);
     expect(target.topology.registeredNames()).toEqual(['users', 'main']);
-    expect([loop.version, loop.sourceVersion]).toEqual([versionOf(reading), versionOf(reading)]);
+    expect([target.version, loop.sourceVersion]).toEqual([versionOf(reading), versionOf(reading)]);
     expect(loop.inForceSince.toISOString()).toBe('2026-01-01T00:01:00.000Z');
     expect(registered()).toEqual(['Backends registered: [users main]']);
     expect(await metric('version_info')).toEqual([`harikube_topology_version_info{version="${versionOf(reading)}"} 1`]);
@@ -122,14 +123,15 @@ describe('TopologyReloader', () => {
     const commented = read(`# users\n${rule('users')}`);
     time += 60_000;
     await take(loop, commented);
-    expect(loop.version).toBe(versionOf(commented));
+    expect(target.version).toBe(versionOf(commented));
     expect(loop.inForceSince.getTime()).toBe(time - 60_000);
     expect(registered()).toHaveLength(1);
   });
 
   it('applies the first reading although its version is the one at the start', async () => {
     const reading = read(rule('users'));
-    await take(reloader({ version: versionOf(reading) }), reading, reading);
+    target.version = versionOf(reading);
+    await take(reloader(), reading, reading);
     expect(target.applied).toHaveLength(1);
   });
 
@@ -140,7 +142,7 @@ describe('TopologyReloader', () => {
     await take(loop, bad);
     await take(loop, bad);
     expect(target.topology.registeredNames()).toEqual(['users', 'main']);
-    expect([loop.version, loop.sourceVersion]).toEqual([versionOf(good), versionOf(bad)]);
+    expect([target.version, loop.sourceVersion]).toEqual([versionOf(good), versionOf(bad)]);
     expect(loop.failure).toMatchObject({ version: versionOf(bad), time: '2026-01-01T00:00:00.000Z', moves: [] });
     expect(loop.failure?.message).toContain('/etc/topology.yaml:5:3: backends[1]: no matcher');
     expect(errors()).toEqual(['the topology is refused, the one in force stays']);
@@ -187,9 +189,9 @@ describe('TopologyReloader', () => {
     expect(loop.failure?.message).toBe('the database of "users" cannot be opened: disk I/O error');
     const tried = new Promise<void>((resolve) => {
       const apply = target.apply.bind(target);
-      target.apply = async (topology) => {
+      target.apply = async (topology, version) => {
         target.problems = [];
-        return apply(topology).finally(resolve);
+        return apply(topology, version).finally(resolve);
       };
     });
     await tried;
@@ -228,7 +230,7 @@ describe('TopologyReloader', () => {
     expect(loop.failure).toEqual({ time: '2026-01-01T00:00:00.000Z', message: 'there is no such file', version: null, moves: [] });
     expect(errors()).toEqual(['the topology cannot be read, the one in force stays']);
     await take(loop, reading);
-    expect([loop.failure, loop.version]).toEqual([null, versionOf(reading)]);
+    expect([loop.failure, target.version]).toEqual([null, versionOf(reading)]);
   });
 
   it('of what comes while it applies takes the last', async () => {
@@ -277,9 +279,9 @@ describe('TopologyReloader', () => {
       const loop = reloader({ tlsFolder });
       const before: string[] = [];
       const apply = target.apply.bind(target);
-      target.apply = (topology) => {
+      target.apply = (topology, version) => {
         before.push(...readdirSync(tlsFolder.path));
-        return apply(topology);
+        return apply(topology, version);
       };
       await take(loop, reading(['user.key', KEY], ['ca.crt', KEY.replaceAll('PRIVATE KEY', 'CERTIFICATE')]));
       expect(before.toSorted()).toEqual(['ca.crt', 'user.key']);
@@ -290,7 +292,7 @@ describe('TopologyReloader', () => {
       await take(loop, replaced);
       expect(readdirSync(tlsFolder.path)).toEqual(['user.key']);
       expect(readFileSync(join(tlsFolder.path, 'user.key'), 'utf8')).toContain('BBBB');
-      expect(loop.version).toBe(versionOf(replaced));
+      expect(target.version).toBe(versionOf(replaced));
     });
 
     it('keeps the old ones while the topology that leaves them out is not in force', async () => {

@@ -1,17 +1,20 @@
 import { isNativeError } from 'node:util/types';
-import { parseTopologyDocuments, type ParseTopologyOptions, type Topology, TopologyError, topologyVersion } from '@harikube/datasources';
-import type { Logger, RouterTopologyFailure, RouterTopologyMove, RouterTopologyPlan } from '@harikube/platform';
+import {
+  parseTopologyDocuments,
+  type ParseTopologyOptions,
+  TopologyError,
+  type TopologyManager,
+  type TopologyMove,
+  type TopologyPlan,
+  topologyVersion,
+} from '@harikube/datasources';
+import type { Logger, RouterTopologyFailure } from '@harikube/platform';
 import { type TlsFolder, withoutTlsMaterial } from './tls-folder.js';
 import type { ReloadResult, TopologyMetrics } from './topology-metrics.js';
 import type { TopologyReading } from './topology-watcher.js';
 
 /** What puts a topology in force: the part of the manager that the loop works with. */
-export interface TopologyTarget {
-  readonly topology: Topology;
-  apply(
-    topology: Topology,
-  ): Promise<{ readonly applied: boolean; readonly plan: Pick<RouterTopologyPlan, 'changes' | 'moves' | 'problems'> }>;
-}
+export type TopologyTarget = Pick<TopologyManager, 'topology' | 'version' | 'apply'>;
 
 export interface TopologyReloaderOptions {
   readonly target: TopologyTarget;
@@ -22,8 +25,6 @@ export interface TopologyReloaderOptions {
   readonly tlsFolder: TlsFolder | null;
   readonly metrics: TopologyMetrics;
   readonly logger: Logger;
-  /** Of what is in force at the start. */
-  readonly version: string;
   /** Of what the source held at the start; null: it was not read. */
   readonly sourceVersion: string | null;
   readonly now?: () => Date;
@@ -46,7 +47,7 @@ type ReadReading = Extract<TopologyReading, { readonly type: 'read' }>;
 interface Setback {
   readonly result: Exclude<ReloadResult, 'success'>;
   readonly message: string;
-  readonly moves: readonly RouterTopologyMove[];
+  readonly moves: readonly TopologyMove[];
 }
 
 /**
@@ -61,7 +62,6 @@ export class TopologyReloader {
   #turning: Promise<void> | null = null;
   #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
-  #version: string;
   #sourceVersion: string | null;
   #inForceSince: Date;
   #failure: RouterTopologyFailure | null = null;
@@ -70,15 +70,9 @@ export class TopologyReloader {
 
   constructor({ now = () => new Date(), retryMs = RETRY_MS, ...options }: TopologyReloaderOptions) {
     this.#options = { ...options, now, retryMs };
-    this.#version = options.version;
     this.#sourceVersion = options.sourceVersion;
     this.#inForceSince = now();
-    options.metrics.inForce(options.version);
-  }
-
-  /** Of the documents that what is in force was read from. */
-  get version(): string {
-    return this.#version;
+    options.metrics.inForce(options.target.version);
   }
 
   /** Of what the source held when it was read last; null: it has not been read yet. */
@@ -141,7 +135,7 @@ export class TopologyReloader {
     const version = topologyVersion(reading.documents);
     if (this.#failure !== null) return this.#failure.version === version;
     // Of what was in force at the start it is not known whether its certificates are there.
-    return this.#last !== null && this.#version === version;
+    return this.#last !== null && this.#options.target.version === version;
   }
 
   async #takeTopology({ documents }: ReadReading): Promise<void> {
@@ -153,7 +147,6 @@ export class TopologyReloader {
       return;
     }
     const { metrics, now } = this.#options;
-    this.#version = version;
     this.#failure = null;
     this.#complaints.clear();
     metrics.inForce(version);
@@ -170,7 +163,7 @@ export class TopologyReloader {
         parse,
       );
       await tlsFolder?.write(parts.material);
-      const { applied, plan } = await target.apply(topology);
+      const { applied, plan } = await target.apply(topology, version);
       if (!applied) return setbackOf(plan);
       await tlsFolder?.keepOnly(parts.material);
       if (plan.changes.length === 0) return null;
@@ -216,12 +209,12 @@ const COMPLAINTS: Readonly<Record<Setback['result'], string>> = {
   unreadable: 'the topology cannot be read, the one in force stays',
 };
 
-function setbackOf({ moves, problems }: Pick<RouterTopologyPlan, 'moves' | 'problems'>): Setback {
+function setbackOf({ moves, problems }: TopologyPlan): Setback {
   const sentences = [...problems, ...moves.map(moveSentence)];
   return { result: problems.length > 0 ? 'failed' : 'held_back', message: sentences.join('; '), moves };
 }
 
-function moveSentence({ from, to, keys, bytes, example }: RouterTopologyMove): string {
+function moveSentence({ from, to, keys, bytes, example }: TopologyMove): string {
   const [count, verb] = keys === 1 ? ['1 key', 'belongs'] : [`${keys} keys`, 'belong'];
   return `${count} (${bytes} bytes) in backend "${from}" ${verb} to "${to}" by these rules, for example ${example}`;
 }
