@@ -20,6 +20,10 @@ export interface RunningState {
   readonly storeEndpoint: string;
   /** Base of the router's health and metrics; absent with plain etcd. */
   readonly routerHealthUrl?: string;
+  /** Where the router's admin API answers; absent with plain etcd. */
+  readonly adminUrl?: string;
+  /** The file of the token that it wants. */
+  readonly adminTokenFile?: string;
   readonly apiServerUrl: string;
   /** Absent until it has been started. */
   readonly controllerManagerUrl?: string;
@@ -61,6 +65,14 @@ export class DataFolder {
   /** The ports of the platform's services. */
   get ports(): string {
     return join(this.path, 'ports.json');
+  }
+  /** The router's account in Kubernetes, where it reads its topology from a Secret. */
+  get routerKubeconfig(): string {
+    return join(this.path, 'router.kubeconfig');
+  }
+  /** The token that opens the router's admin API. */
+  get adminToken(): string {
+    return join(this.path, 'admin.token');
   }
   /** What the services are told that run in one process. */
   get serviceFlags(): string {

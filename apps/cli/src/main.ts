@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { type Env, readEnv } from '@harikube/platform';
 import { packageVersion } from './repository.js';
 import { isServiceCommand, runServiceCommand, SERVICE_COMMANDS } from './services.js';
+import { addTopologyCommands } from './topology/topology-commands.js';
 
 /** Exit code of a command line that cannot be understood. */
 const USAGE = 2;
@@ -20,13 +21,22 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(completions(argv.slice(1)));
     return 0;
   }
+  if (argv[0] === 'kubectl-harikube') {
+    const { kubectlHarikube } = await import('./topology/kubectl-harikube.js');
+    return await run((done) => kubectlHarikube(env, done), argv.slice(1), 'error');
+  }
+  return await run((done) => commands(env, done), argv, 'harikube');
+}
+
+/** Resolves to the exit code of a command line; `prefix` begins each error. */
+async function run(commandsOf: (done: (exitCode: number) => void) => Command, argv: readonly string[], prefix: string): Promise<number> {
   let exitCode = 0;
-  const program = commands(env, (code) => (exitCode = code));
+  const program = commandsOf((code) => (exitCode = code));
   try {
     await program.parseAsync(argv.length === 0 ? ['help'] : [...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
-    return report(error);
+    return report(error, prefix);
   }
   return exitCode;
 }
@@ -72,24 +82,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
       .action(() => undefined);
   }
 
-  const topology = program.command('topology').description('ask a topology which kinds live in which database');
-  topology
-    .command('explain')
-    .description('name the rule and the database of a key or a resource')
-    .argument('<key-or-resource>', '/registry/GROUP/RESOURCE/NAMESPACE/NAME, or RESOURCE.GROUP')
-    .option('--topology <file>', 'the topology (default: TOPOLOGY_CONFIG, else the example)')
-    .action(async (subject: string, options: { readonly topology?: string }) => {
-      const { explainTopology } = await import('./topology.js');
-      await explainTopology(subject, options, env, writeLine);
-    });
-  topology
-    .command('check')
-    .description('report every problem of a topology file')
-    .argument('<file>')
-    .action(async (file: string) => {
-      const { checkTopology } = await import('./topology.js');
-      await checkTopology(file, writeLine);
-    });
+  addTopologyCommands(program, env, done);
 
   program
     .command('status')
@@ -116,12 +109,12 @@ function writeLine(line: string): void {
 }
 
 /** Writes an error that is meant for the user, and resolves to its exit code; any other error is thrown on. */
-function report(error: unknown): number {
+function report(error: unknown, prefix = 'harikube'): number {
   if (!(error instanceof Error)) throw error;
   const isSetup = error instanceof SetupError || error instanceof ProcessStartError;
   const code = 'exitCode' in error && typeof error.exitCode === 'number' ? error.exitCode : isSetup ? 1 : null;
   if (code === null) throw error;
-  process.stderr.write(`harikube: ${error instanceof ProcessStartError ? startMessage(error) : error.message}\n`);
+  process.stderr.write(`${prefix}: ${error instanceof ProcessStartError ? startMessage(error) : error.message}\n`);
   return code;
 }
 
