@@ -165,6 +165,8 @@ export class RouterMetrics implements CallObserver, KeyspaceObserver {
       labelNames: [...labelNames],
       registers: [this.registry],
       collect() {
+        // Backends come and go with the topology.
+        this.reset();
         collect(this);
       },
     });

@@ -1,11 +1,15 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { loadTopology, MAIN, parseTopology, Topology, TopologyManager } from '@harikube/datasources';
+import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } from '@harikube/datasources';
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
 import type { Logger, ShutdownStep } from '@harikube/platform';
 import { listenUrl, readTls } from './listener.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
+import { type OpenedStore, openStore } from './topology/open-store.js';
+import { TlsFolder } from './topology/tls-folder.js';
+import { TopologyMetrics } from './topology/topology-metrics.js';
+import { TopologyReloader } from './topology/topology-reloader.js';
 
 /** Memory for the heads of keys, shared by all backends. */
 const CACHE_BYTES = 16 * 1024 * 1024;
@@ -15,6 +19,7 @@ const EVENT_BYTES = 16 * 1024 * 1024;
 const Config = Symbol('Config');
 const Log = Symbol('Log');
 const Steps = Symbol('Steps');
+const Store = Symbol('Store');
 
 /** The data layer: databases, the keyspace over them, and the etcd API in front of it. */
 @Module({})
@@ -27,15 +32,16 @@ export class RouterModule {
         { provide: Config, useValue: config },
         { provide: Log, useValue: logger },
         RouterMetrics,
-        { provide: Topology, inject: [Config], useFactory: openTopology },
         { provide: Steps, useValue: steps },
-        { provide: TopologyManager, inject: [Config, Topology, RouterMetrics, Log, Steps], useFactory: openManager },
+        { provide: Store, inject: [Config, RouterMetrics, Log, Steps], useFactory: openDatabases },
+        { provide: TopologyManager, inject: [Store], useFactory: ({ manager }: OpenedStore) => manager },
+        { provide: TopologyReloader, inject: [Config, Store, RouterMetrics, Log, Steps], useFactory: makeReloader },
         { provide: Keyspace, inject: [TopologyManager], useFactory: ({ keyspace }: TopologyManager) => keyspace },
         { provide: EtcdServer, inject: [Config, Keyspace, RouterMetrics, Log], useFactory: makeServer },
-        { provide: Compactor, inject: [Config, Topology, Keyspace, Log, Steps], useFactory: makeCompactor },
+        { provide: Compactor, inject: [Config, TopologyManager, Log, Steps], useFactory: makeCompactor },
         {
           provide: RunningParts,
-          inject: [Keyspace, Compactor, EtcdServer, Topology, RouterMetrics],
+          inject: [TopologyManager, TopologyReloader, Compactor, EtcdServer, RouterMetrics],
           useFactory: (...parts: ConstructorParameters<typeof RunningParts>) => new RunningParts(...parts),
         },
       ],
@@ -47,33 +53,23 @@ export class RouterModule {
 /** What the process keeps in its hands. */
 export class RunningParts {
   constructor(
-    readonly keyspace: Keyspace,
+    readonly manager: TopologyManager,
+    readonly reloader: TopologyReloader,
     readonly compactor: Compactor | null,
     readonly server: EtcdServer,
-    readonly topology: Topology,
     readonly metrics: RouterMetrics,
   ) {}
 }
 
-function openTopology({ topologySource, etcdPrefix, defaultBackend }: RouterConfig): Promise<Topology> | Topology {
-  const options = { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
-  return topologySource === null ? parseTopology('backends: []', 'no topology', options) : loadTopology(topologySource, options);
+/** How texts of the topology are read in this process, from whomever they come. */
+export function parseOptions({ etcdPrefix, defaultBackend }: RouterConfig): ParseTopologyOptions {
+  return { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
 }
 
-async function openManager(
-  config: RouterConfig,
-  topology: Topology,
-  metrics: RouterMetrics,
-  logger: Logger,
-  steps: ShutdownStep[],
-): Promise<TopologyManager> {
-  const { defaultBackend, compaction, watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs, etcdPrefix } = config;
-  for (const { name, setting } of topology.withoutEffect())
-    logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
-  const manager = await TopologyManager.open({
+async function openDatabases(config: RouterConfig, metrics: RouterMetrics, logger: Logger, steps: ShutdownStep[]): Promise<OpenedStore> {
+  const { defaultBackend, compaction, watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs } = config;
+  const manager: Parameters<typeof openStore>[0]['manager'] = {
     endpoint: defaultBackend.endpoint,
-    startFrom: { topology },
-    topologyOptions: { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName },
     compactBatchSize: compaction.batchSize,
     keyspace: {
       cacheBytes: CACHE_BYTES,
@@ -92,10 +88,34 @@ async function openManager(
         compacted: (backend, isDone) => metrics.compacted(backend, isDone),
       },
     },
+  };
+  const store = await openStore({ source: config.topologySource, parse: parseOptions(config), manager });
+  steps.unshift({ name: 'databases', close: () => store.manager.close() });
+  for (const { name, setting } of store.manager.topology.withoutEffect())
+    logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+  metrics.watch(store.manager.keyspace);
+  return store;
+}
+
+function makeReloader(
+  config: RouterConfig,
+  { manager, sourceVersion }: OpenedStore,
+  { registry }: RouterMetrics,
+  logger: Logger,
+  steps: ShutdownStep[],
+): TopologyReloader {
+  const { topologySource: source, topologyTlsDirectory } = config;
+  const reloader = new TopologyReloader({
+    target: manager,
+    sourceName: source === null ? '' : topologySourceName(source),
+    parse: parseOptions(config),
+    tlsFolder: source?.type === 'secret' ? new TlsFolder(topologyTlsDirectory) : null,
+    metrics: new TopologyMetrics(registry),
+    logger,
+    sourceVersion,
   });
-  steps.unshift({ name: 'databases', close: () => manager.close() });
-  metrics.watch(manager.keyspace);
-  return manager;
+  steps.unshift({ name: 'topology', close: () => reloader.close() });
+  return reloader;
 }
 
 async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: RouterMetrics, logger: Logger): Promise<EtcdServer> {
@@ -108,20 +128,15 @@ async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: Rou
   });
 }
 
-function makeCompactor(
-  { compaction }: RouterConfig,
-  topology: Topology,
-  keyspace: Keyspace,
-  logger: Logger,
-  steps: ShutdownStep[],
-): Compactor | null {
+function makeCompactor({ compaction }: RouterConfig, manager: TopologyManager, logger: Logger, steps: ShutdownStep[]): Compactor | null {
   if (compaction.intervalMs === 0) return null;
-  // Revisions are the whole store's: of all settings the one that leaves most holds.
-  const minRetain = Math.max(compaction.minRetain, ...topology.rules.map((rule) => rule.compaction.minRetain ?? 0));
-  const compactor = new Compactor(keyspace, {
+  const compactor = new Compactor(manager.keyspace, {
     intervalMs: compaction.intervalMs,
     jitterPercent: compaction.intervalJitterPercent,
-    minRetain: BigInt(minRetain),
+    // Revisions are the whole store's: of all settings the one that leaves most holds, as the rules are at that moment.
+    get minRetain() {
+      return BigInt(Math.max(compaction.minRetain, ...manager.topology.rules.map((rule) => rule.compaction.minRetain ?? 0)));
+    },
     random: Math.random,
     onError: (err) => logger.warn('compaction round failed; the next one takes it up again', { err, backend: MAIN }),
   });

@@ -2,9 +2,9 @@ import 'reflect-metadata';
 import { setFlagsFromString } from 'node:v8';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
-import { MAIN } from '@harikube/datasources';
+import { MAIN, topologySourceName } from '@harikube/datasources';
 import { EtcdServer, EtcdTransport } from '@harikube/etcd-api';
-import type { BackendStatus, Keyspace } from '@harikube/keyspace';
+import type { BackendStatus } from '@harikube/keyspace';
 import {
   closeOnSignal,
   createLogger,
@@ -17,7 +17,8 @@ import {
 } from '@harikube/platform';
 import { ListenError, listenUrl } from './listener.js';
 import { parseRouterConfig, type RouterConfig, routerUsage } from './router.config.js';
-import { RouterModule, RunningParts } from './router.module.js';
+import { parseOptions, RouterModule, RunningParts } from './router.module.js';
+import { watcherFor } from './topology/watcher-for.js';
 
 /** The process ends by then after a signal, whatever is still open. */
 const SHUTDOWN_DEADLINE_MS = 10_000;
@@ -56,26 +57,56 @@ async function start(config: RouterConfig, logger: Logger, steps: ShutdownStep[]
     } as never,
   );
   steps.unshift({ name: 'etcd server', close: () => app.close() });
-  const { keyspace, compactor, server, topology, metrics } = app.get(RunningParts);
+  const parts = app.get(RunningParts);
+  const { manager, compactor, server, metrics } = parts;
   try {
     await app.listen();
   } catch (error) {
     throw new ListenError(listenUrl(config), error);
   }
   compactor?.start();
-  logger.info(`Backends registered: [${topology.registeredNames().join(' ')}]`);
+  logger.info(`Backends registered: [${manager.topology.registeredNames().join(' ')}]`);
   logger.info('serving the etcd API', { addresses: server.addresses, startupMs: Math.round(performance.now() - started) });
   void server.warmUp();
   if (config.metricsListen !== null) {
     const { startAdminServer } = await import('@harikube/platform/http-admin');
-    const admin = await startAdminServer({ ...config.metricsListen, registry: metrics.registry, checks: healthChecks(keyspace), logger });
+    const admin = await startAdminServer({ ...config.metricsListen, registry: metrics.registry, checks: healthChecks(parts), logger });
     steps.unshift({ name: 'metrics', close: () => admin.close() });
     logger.info('serving metrics and health', { port: admin.port });
   }
+  await followTopology(config, parts, logger, steps);
+  await serveAdminApi(config, parts, logger, steps);
 }
 
-/** Each backend is listed; only the default one decides about readiness, since nothing works without it. */
-function healthChecks(keyspace: Keyspace): HealthChecks {
+async function followTopology(config: RouterConfig, { reloader }: RunningParts, logger: Logger, steps: ShutdownStep[]): Promise<void> {
+  const { topologySource: source, kubeconfig } = config;
+  if (source === null) return;
+  const watcher = await watcherFor(source, { kubeconfig, logger });
+  steps.unshift({ name: 'topology source', close: () => watcher.close() });
+  watcher.start((reading) => reloader.take(reading));
+}
+
+async function serveAdminApi(
+  config: RouterConfig,
+  { manager, reloader }: RunningParts,
+  logger: Logger,
+  steps: ShutdownStep[],
+): Promise<void> {
+  if (config.admin === null) return;
+  const [{ startAdminApi }, { TopologyAdmin }] = await Promise.all([import('./admin/admin-api.js'), import('./admin/topology-admin.js')]);
+  const sourceName = config.topologySource === null ? null : topologySourceName(config.topologySource);
+  const admin = new TopologyAdmin({ manager, reloader, sourceName, parse: parseOptions(config), logger });
+  const api = await startAdminApi({ config: config.admin, admin, logger });
+  steps.unshift({ name: 'admin API', close: () => api.close() });
+  logger.info('serving the admin API', { port: api.port });
+}
+
+/**
+ * Each backend is listed; only the default one decides about readiness, since nothing works without it. What is wrong with the source of the
+ * topology is listed, too, and takes no request away: what is in force stays.
+ */
+function healthChecks({ manager, reloader }: RunningParts): HealthChecks {
+  const { keyspace } = manager;
   const check = ({ name }: BackendStatus): HealthCheck => ({
     name: `backend-${name}`,
     isCritical: name === MAIN,
@@ -84,5 +115,12 @@ function healthChecks(keyspace: Keyspace): HealthChecks {
       if (status?.problem !== '') throw new Error(status?.problem ?? 'it is not registered');
     },
   });
-  return { live: () => [], ready: () => keyspace.backendStatus().map(check) };
+  const topology: HealthCheck = {
+    name: 'topology',
+    isCritical: false,
+    check: () => {
+      if (reloader.failure !== null) throw new Error(reloader.failure.message.replaceAll('\n', '; '));
+    },
+  };
+  return { live: () => [], ready: () => [...keyspace.backendStatus().map(check), topology] };
 }
