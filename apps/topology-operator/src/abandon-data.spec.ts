@@ -1,28 +1,31 @@
 import { describe, expect, it } from '@jest/globals';
-import { abandonmentsOf, InvalidAbandonmentError } from './abandon-data.js';
+import { type AbandonRequest, abandonRequestsOf } from './abandon-data.js';
 
-const asked = (text?: string): unknown =>
-  abandonmentsOf({ metadata: text === undefined ? {} : { annotations: { 'harikube.info/abandon-data': text } } });
+const requests = (text?: string): AbandonRequest[] =>
+  abandonRequestsOf({ metadata: text === undefined ? {} : { annotations: { 'harikube.info/abandon-data': text } } });
 
-describe('abandonmentsOf', () => {
-  it('reads backends with and without the number of their keys', () => {
-    expect(asked()).toEqual([]);
-    expect(asked('users')).toEqual([{ backend: 'users', keys: null }]);
-    expect(asked('users=7, old-mails=0')).toEqual([
-      { backend: 'users', keys: 7 },
-      { backend: 'old-mails', keys: 0 },
-    ]);
+describe('abandonRequestsOf', () => {
+  it.each<[string | undefined, AbandonRequest[]]>([
+    [undefined, []],
+    ['', []],
+    ['users', [{ backend: 'users', keys: null }]],
+    ['users=12', [{ backend: 'users', keys: 12 }]],
+    [
+      'users=0, e-mail',
+      [
+        { backend: 'users', keys: 0 },
+        { backend: 'e-mail', keys: null },
+      ],
+    ],
+  ])('reads %j', (text, expected) => {
+    expect(requests(text)).toEqual(expected);
   });
 
-  it.each(['', 'users=', 'users=seven', 'users=-1', 'Users', 'users 7', 'users,', '=7'])(
-    'refuses %j and says how it is written',
-    (text) => {
-      expect(() => asked(text)).toThrow(InvalidAbandonmentError);
-      expect(() => asked(text)).toThrow(`"${text}" is not usable; write BACKEND=KEYS with the number of the keys that are given up`);
-    },
-  );
+  it.each(['users=', 'users=-1', 'Users', 'users=1,', 'a b', '=3', 'users=1.5'])('refuses %j and names it', (text) => {
+    expect(() => requests(text)).toThrow(`harikube.info/abandon-data=${text} is not usable; write BACKEND=KEYS`);
+  });
 
   it('refuses to be told of a backend twice', () => {
-    expect(() => asked('users=7,users=8')).toThrow('"users=7,users=8" names users twice; leave one of them out');
+    expect(() => requests('users=7,users=8')).toThrow('names users twice; leave one of them out');
   });
 });

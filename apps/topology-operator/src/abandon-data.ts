@@ -1,30 +1,30 @@
 import { ABANDON_DATA_ANNOTATION, type TopologyConfig } from '@harikube/crds';
 
 /** Data that is to be given up. */
-export interface Abandonment {
+export interface AbandonRequest {
   readonly backend: string;
-  /** How many keys that are, by who asks for it; null: he does not say. */
+  /** As many keys as are known to be lost; null: however many there are. */
   readonly keys: number | null;
 }
 
-/** The annotation cannot be read; a sentence. */
-export class InvalidAbandonmentError extends Error {
-  override readonly name = 'InvalidAbandonmentError';
-}
-
-const ENTRY = /^([a-z0-9]+(?:-+[a-z0-9]+)*)(?:=([0-9]{1,15}))?$/;
-
-/** What the annotation asks for: `backend` or `backend=keys`, several of them with commas between. Throws `InvalidAbandonmentError`. */
-export function abandonmentsOf({ metadata }: Pick<TopologyConfig, 'metadata'>): Abandonment[] {
-  const text = metadata.annotations?.[ABANDON_DATA_ANNOTATION];
-  if (text === undefined) return [];
-  const found = new Map<string, Abandonment>();
-  for (const entry of text.split(',')) {
-    const [, backend, keys] = ENTRY.exec(entry.trim()) ?? [];
+/** What the annotation asks for: `<backend>` or `<backend>=<keys>`, several with commas. Throws a sentence. */
+export function abandonRequestsOf({ metadata }: Pick<TopologyConfig, 'metadata'>): AbandonRequest[] {
+  const text = metadata.annotations?.[ABANDON_DATA_ANNOTATION]?.trim() ?? '';
+  if (text === '') return [];
+  const found = new Map<string, AbandonRequest>();
+  for (const part of text.split(',')) {
+    const [, backend, keys] = /^([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)(?:=([0-9]{1,15}))?$/.exec(part.trim()) ?? [];
     if (backend === undefined)
-      throw new InvalidAbandonmentError(`"${text}" is not usable; write BACKEND=KEYS with the number of the keys that are given up`);
-    if (found.has(backend)) throw new InvalidAbandonmentError(`"${text}" names ${backend} twice; leave one of them out`);
+      throw new InvalidAbandonError(text, 'is not usable; write BACKEND=KEYS, such as users=12, and commas between several');
+    if (found.has(backend)) throw new InvalidAbandonError(text, `names ${backend} twice; leave one of them out`);
     found.set(backend, { backend, keys: keys === undefined ? null : Number(keys) });
   }
   return [...found.values()];
+}
+
+export class InvalidAbandonError extends Error {
+  override readonly name = 'InvalidAbandonError';
+  constructor(text: string, problem: string) {
+    super(`the annotation ${ABANDON_DATA_ANNOTATION}=${text} ${problem}`);
+  }
 }

@@ -1,2 +1,2 @@
-export { configDocument, type ConfigDocument, referencesOf, UnresolvedReferenceError } from './config-document.js';
-export { inDeployOrder, pinOf } from './deploy-order.js';
+export { topologyOperatorManifests, type TopologyOperatorManifestsOptions } from './manifests.js';
+export { topologyOperatorProgram } from './topology-operator.js';

@@ -7,5 +7,6 @@ export { isPart } from './is-part.js';
 export type { Key } from './key.js';
 export { type ReconcileContext, type Reconciler, type Result, TerminalError } from './reconciler.js';
 export { setCondition } from './set-condition.js';
+export { startManager } from './start-manager.js';
 export { takeSteps } from './take-steps.js';
 export { WorkQueue, type WorkQueueMetrics } from './work-queue.js';
