@@ -7,6 +7,7 @@ export * from './topology-manager.js';
 export * from './topology/endpoint.js';
 export type { Matcher } from './topology/key-rule.js';
 export * from './topology/topology.js';
+export { affectedRanges } from './topology/affected-ranges.js';
 export type { TopologyChange } from './topology/topology-changes.js';
 export * from './topology/topology-error.js';
 export * from './topology/parse-topology.js';

@@ -158,6 +158,8 @@ export class Keyspace implements Store {
   /** The oldest first; empty nearly always. */
   #former: readonly FormerPlacement[] = [];
   #gate: WriteGate | null = null;
+  /** Judged at this moment: its slots stay, whether anything else needs them or not. */
+  #next: Placement | null = null;
   #rerouting: Promise<void> = Promise.resolve();
   /** Backends that are being closed. */
   readonly #closing = new Set<Promise<void>>();
@@ -407,8 +409,10 @@ export class Keyspace implements Store {
   }
 
   async #reroute(change: RoutingChange): Promise<RoutingVerdict> {
-    const refusal = await this.#whenClosed(change);
-    if (refusal !== null) return refusal;
+    while (this.#closing.size > 0) {
+      const refusal = await this.#whenClosed(change);
+      if (refusal !== null) return refusal;
+    }
     const known = new Set(this.#slots.values());
     const placement = this.#placementOf(change.routing, change.backends);
     const added = [...placement.slots.values()].filter((slot) => !known.has(slot));
@@ -417,6 +421,7 @@ export class Keyspace implements Store {
     if (away.length > 0)
       return { moves: [], problems: away.map(({ label, problem }) => `backend "${label}" cannot be opened: ${problem}`) };
     let isDone = false;
+    this.#next = placement;
     try {
       const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
       try {
@@ -430,13 +435,13 @@ export class Keyspace implements Store {
       isDone = verdict === null;
       return verdict ?? ACCEPTED;
     } finally {
+      this.#next = null;
       if (!isDone) for (const slot of added) void this.#drop(slot);
     }
   }
 
   /** A database that is being closed can be opened again only after that. */
   async #whenClosed({ patienceMs = REROUTE_PATIENCE_MS }: RoutingChange): Promise<RoutingVerdict | null> {
-    if (this.#closing.size === 0) return null;
     const patience = new Patience(patienceMs, this.#stopped.signal);
     try {
       await patience.await(Promise.all(this.#closing));
@@ -576,6 +581,7 @@ export class Keyspace implements Store {
     this.#former = this.#former.filter(({ until }) => until >= this.#compactRevision);
     const needed = new Set(this.#placement.slots.values());
     for (const { placement } of this.#former) for (const slot of placement.slots.values()) needed.add(slot);
+    for (const slot of this.#next?.slots.values() ?? []) needed.add(slot);
     for (const slot of this.#slots.values()) if (!needed.has(slot) && slot.reading === 0) void this.#drop(slot);
   }
 

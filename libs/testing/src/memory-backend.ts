@@ -93,6 +93,7 @@ export class MemoryBackend implements Backend, ControlStore {
       throw new Error(`backend "${this.name}" belongs to the store ${database.storeId}, not to ${storeId}`);
     }
     if (epoch < database.epoch) throw new Error(`backend "${this.name}" has a writer of epoch ${database.epoch}; this one is ${epoch}`);
+    this.#isClosed = false;
     database.storeId = storeId;
     database.epoch = epoch;
     this.#epoch = epoch;
