@@ -22,6 +22,41 @@ export interface RouterProcessOptions {
   readonly database: string;
   /** File of the topology; absent: none. */
   readonly topology?: string;
+  /** Beside those that every one of these routers has. */
+  readonly flags?: readonly string[];
+}
+
+/** A line of its log. */
+export interface RouterLine {
+  readonly level: string;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+/** What a process writes, line by line; those that are no JSON are left out. */
+class RouterLog {
+  readonly lines: RouterLine[] = [];
+  readonly #waiting = new Set<() => void>();
+
+  read(line: string): void {
+    if (!line.startsWith('{')) return;
+    this.lines.push(JSON.parse(line) as RouterLine);
+    for (const look of [...this.#waiting]) look();
+  }
+
+  /** The first line from `start` on that is the one, written already or later. */
+  find(start: number, isIt: (line: RouterLine) => boolean): Promise<RouterLine> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const found = this.lines.slice(start).find(isIt);
+        if (found === undefined) return;
+        this.#waiting.delete(look);
+        resolve(found);
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
 }
 
 /** A router of its own process, on a port that the system picks. */
@@ -31,13 +66,15 @@ export class RouterProcess {
     /** http://HOST:PORT of the etcd API. */
     readonly address: string,
     private readonly ended: Promise<number | null>,
+    private readonly log: RouterLog,
   ) {}
 
   /** Resolves when it serves. */
-  static async start({ database, topology }: RouterProcessOptions): Promise<RouterProcess> {
+  static async start({ database, topology, flags = [] }: RouterProcessOptions): Promise<RouterProcess> {
     const args = ['router', '--listen-address', '127.0.0.1:0', '--metrics-bind-address', '0', '--log-format', 'json'];
     args.push('--endpoint', `sqlite://${database}`);
     if (topology !== undefined) args.push('--topology-config', `file://${topology}`);
+    args.push(...flags);
     // This Node itself, so that the process started is the router and not its launcher.
     const child = spawn(process.execPath, [LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const ended = new Promise<number | null>((resolve, reject) => {
@@ -45,9 +82,11 @@ export class RouterProcess {
       child.once('close', resolve);
     });
     const output: string[] = [];
+    const log = new RouterLog();
     const serving = new Promise<string>((resolve) => {
       const read = (line: string): void => {
         output.push(line);
+        log.read(line);
         const address = addressIn(line);
         if (address !== null) resolve(address);
       };
@@ -58,10 +97,22 @@ export class RouterProcess {
     refused.catch(() => undefined); // it always ends some day
     const deadline = setTimeout(() => child.kill('SIGKILL'), STARTUP_DEADLINE_MS);
     try {
-      return new RouterProcess(child, await Promise.race([serving, refused]), ended);
+      return new RouterProcess(child, await Promise.race([serving, refused]), ended, log);
     } finally {
       clearTimeout(deadline);
     }
+  }
+
+  /** What it has logged so far. */
+  get lines(): readonly RouterLine[] {
+    return this.log.lines;
+  }
+
+  /** The first line, after the first `skipped` ones, that is the one; fails when the process ends without it. */
+  async line(isIt: (line: RouterLine) => boolean, skipped = 0): Promise<RouterLine> {
+    const gone = this.ended.then((code) => Promise.reject(new Error(`the router ended with ${code} and did not log what was waited for`)));
+    gone.catch(() => undefined);
+    return Promise.race([this.log.find(skipped, isIt), gone]);
   }
 
   /** kill -9; resolves when the process is gone. */
