@@ -43,7 +43,7 @@ const mayImport = {
   'apps/tenant-controller': controllers,
   'apps/user-controller': controllers,
   // What it merges is judged as the router judges it.
-  'apps/topology-operator': ['libs/datasources', 'libs/keyspace', ...controllers],
+  'apps/topology-operator': ['libs/admission', 'libs/datasources', 'libs/keyspace', ...controllers],
   'apps/watch-trigger': controllers,
   'apps/email-function': ['libs/crds', 'libs/kube', ...platform],
   // The one door to each process: it starts the other apps by their entries.

@@ -23,6 +23,7 @@ describe('parseReview', () => {
       namespace: '',
       operation: 'CREATE',
       username: 'jane',
+      isDryRun: false,
       object: { spec: {} },
       oldObject: null,
     });

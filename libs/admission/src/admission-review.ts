@@ -16,6 +16,8 @@ export interface AdmissionRequest {
   readonly namespace: string;
   readonly operation: 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT';
   readonly username: string;
+  /** Nothing is stored whatever the answer is. */
+  readonly isDryRun: boolean;
   readonly object: JsonObject | null;
   readonly oldObject: JsonObject | null;
 }
@@ -106,6 +108,7 @@ export function parseReview(body: string): AdmissionRequest {
     namespace: textAt(request, ['namespace']) ?? '',
     operation,
     username: textAt(request, ['userInfo', 'username']) ?? '',
+    isDryRun: valueAt(request, ['dryRun']) === true,
     object: objectAt(request, 'object', uid),
     oldObject: objectAt(request, 'oldObject', uid),
   };

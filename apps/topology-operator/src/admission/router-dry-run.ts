@@ -59,9 +59,12 @@ function checkFinding({ path, message }: RouterTopologyProblem, entry: MergedEnt
   const of = entry?.key ?? '';
   const identity = JSON.stringify(['check', of, path, message]);
   const { uid, namespace = '', name = '' } = config.metadata;
-  if (entry?.uid !== uid && of !== `${namespace}/${name}`)
-    return { identity, problem: { field: 'spec.backends', message: `TopologyConfig ${of}, spec.${path}: ${message}` } };
   const [, index] = /^backends\[(\d+)\]\.endpoint$/.exec(path) ?? [];
+  if (entry?.uid !== uid && of !== `${namespace}/${name}`) {
+    // The endpoint of another object may come from a Secret.
+    const what = index === undefined ? message : 'the database is one that another backend has';
+    return { identity, problem: { field: 'spec.backends', message: `TopologyConfig ${of}, spec.${path}: ${what}` } };
+  }
   const reference = referenceOf(config, Number(index ?? -1));
   return { identity, problem: { field: `spec.${path}`, message: reference === null ? message : hidden(reference) } };
 }
@@ -70,16 +73,13 @@ function moveFinding({ from, to, keys, bytes, example }: RouterTopologyMove, con
   const identity = JSON.stringify(['move', from, to]);
   const amount = `${keys} ${keys === 1 ? 'key' : 'keys'} (${bytes} bytes)`;
   const isOurs = (backend: string): boolean => config.spec.backends.some(({ name }) => name === backend);
-  const way = isOurs(to)
-    ? `delete these objects first, or narrow the rule`
-    : `delete these objects first, keep the rule, or give them up by the annotation ${ABANDON_DATA_ANNOTATION}: ${from}=${keys}`;
-  return {
-    identity,
-    problem: {
-      field: fieldOf(isOurs(to) ? to : from, config),
-      message: `${amount} in "${from}", such as ${example}, would have to be in "${to}", and would not be found any more: ${way}`,
-    },
-  };
+  const giveUp = `give them up by the annotation ${ABANDON_DATA_ANNOTATION}: ${from}=${keys}`;
+  const message =
+    from === to
+      ? `${amount} in the database that "${from}" has so far, such as ${example}, would not be found any more: keep the endpoint, delete these objects first, or ${giveUp}`
+      : `${amount} in "${from}", such as ${example}, would have to be in "${to}", and would not be found any more: ` +
+        (isOurs(to) ? 'delete these objects first, or narrow the rule' : `keep the rule, delete these objects first, or ${giveUp}`);
+  return { identity, problem: { field: fieldOf(isOurs(to) ? to : from, config), message } };
 }
 
 function problemFinding(sentence: string, config: TopologyConfig): Finding {

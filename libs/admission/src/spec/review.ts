@@ -10,6 +10,7 @@ export interface ReviewOptions {
   readonly name?: string;
   readonly operation?: string;
   readonly username?: string;
+  readonly isDryRun?: boolean;
   readonly object?: unknown;
   readonly oldObject?: unknown;
 }
@@ -22,6 +23,7 @@ export function reviewBody({
   name = 'sample',
   operation = 'CREATE',
   username = 'someone',
+  isDryRun = false,
   object = {},
   oldObject = null,
 }: ReviewOptions): string {
@@ -39,7 +41,7 @@ export function reviewBody({
       userInfo: { username, groups: ['system:authenticated'], extra: { token: ['Canary'] } },
       object,
       oldObject,
-      dryRun: false,
+      dryRun: isDryRun,
       options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1' },
     },
   });
