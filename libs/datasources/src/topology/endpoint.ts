@@ -31,6 +31,9 @@ const KNOWN_SCHEMES = [
   'unixs',
 ];
 
+/** Of a SQLite endpoint, without those that are other names of the same. */
+const PARAMETERS = ['_journal', 'cache', '_synchronous', '_busy_timeout', '_txlock'];
+
 const DEFAULT_BUSY_TIMEOUT_MS = 30_000;
 
 /** An endpoint that cannot be used: every reason, each a sentence without credentials. */
@@ -70,7 +73,8 @@ export function parseEndpoint(text: string, options: EndpointOptions = {}): Endp
   if (KNOWN_SCHEMES.includes(scheme)) {
     throw new EndpointError([`endpoint "${shown}": scheme "${scheme}" is recognised but not supported in this version; use sqlite://PATH`]);
   }
-  throw new EndpointError([`endpoint "${shown}": unknown scheme "${scheme}"${didYouMean(scheme, ['sqlite', 'multi', ...KNOWN_SCHEMES])}`]);
+  const guess = didYouMean(scheme, ['sqlite', 'multi', ...KNOWN_SCHEMES]);
+  throw new EndpointError([`endpoint "${shown}": unknown scheme "${scheme}"${guess}; use sqlite://PATH`]);
 }
 
 function parseSqlite(target: string, shown: string, directory: string): SqliteEndpoint {
@@ -133,9 +137,7 @@ function parseSqlite(target: string, shown: string, directory: string): SqliteEn
         }
         break;
       default:
-        reasons.push(
-          `endpoint "${shown}": unknown parameter "${name}"${didYouMean(name, ['_journal', '_journal_mode', 'cache', '_sync', '_synchronous', 'synchronous', '_busy_timeout', '_txlock'])}`,
-        );
+        reasons.push(`endpoint "${shown}": unknown parameter "${name}"${didYouMean(name, PARAMETERS)}; there are ${PARAMETERS.join(', ')}`);
     }
   }
   if (reasons.length > 0) {
