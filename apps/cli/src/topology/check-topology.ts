@@ -86,11 +86,10 @@ function effectNotes(topology: Topology): string[] {
   return topology.withoutEffect().map(({ name, setting }) => `backend "${name}": ${setting} has no effect on a SQLite file`);
 }
 
-/** What is missing, and what is unknown, is a problem of the field of that name. */
+/** What is missing is a problem of the field of that name, and stands where that would be. */
 function fieldKey({ file, line, path, message }: ConfigProblem): string {
-  const [, missing, unknown] = /^"([^"]+)" is missing$|^unknown key "([^"]+)"/.exec(message) ?? [];
-  const field = missing ?? unknown;
-  return JSON.stringify([file, field === undefined ? line : null, field === undefined ? path : `${path}.${field}`]);
+  const missing = /^"([^"]+)" is missing$/.exec(message)?.[1];
+  return JSON.stringify([file, line, missing === undefined ? path : `${path}.${missing}`]);
 }
 
 function inTextOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {

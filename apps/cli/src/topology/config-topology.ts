@@ -7,8 +7,7 @@ import {
   type Topology,
   TopologyError,
 } from '@harikube/datasources';
-import { inDeployOrder } from '@harikube/topology-operator';
-import { type ConfigObject, type ConfigProblem, isRecord, metadataOf, pinIn, problemAt, targetOf } from './config-object.js';
+import { type ConfigObject, type ConfigProblem, inDeployOrder, isRecord, problemAt, targetOf } from './config-object.js';
 
 /** The rules of the TopologyConfigs of one target. */
 export interface TargetTopology {
@@ -29,12 +28,7 @@ export function mergeConfigs(configs: readonly ConfigObject[]): {
   const problems: ConfigProblem[] = [];
   const topologies: TargetTopology[] = [];
   for (const [target, members] of Map.groupBy(configs, targetOf)) {
-    const ordered = inDeployOrder(
-      members.map((config) => {
-        const { name, namespace, created } = metadataOf(config);
-        return { config, pin: pinIn(config).pin, created, key: `${namespace}/${name}` };
-      }),
-    ).map(({ item: { config } }) => config);
+    const ordered = inDeployOrder(members);
     try {
       topologies.push({ target, configs: ordered, topology: parsed(ordered) });
     } catch (error) {
