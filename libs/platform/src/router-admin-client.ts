@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type ClientRequest, type IncomingMessage, request as requestHttp, type RequestOptions } from 'node:http';
-import { request as requestHttps } from 'node:https';
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { isNativeError } from 'node:util/types';
 import { ConfigError } from './flags.js';
 import { isLoopbackHost } from './loopback.js';
@@ -129,8 +128,9 @@ export class RouterAdminClient {
     const signal = call.signal === undefined ? timeout : AbortSignal.any([call.signal, timeout]);
     const url = new URL(call.path, this.#url);
     try {
-      const send = url.protocol === 'https:' ? requestHttps : requestHttp;
-      return await exchange(send(url, { ...options, signal }), call.body);
+      // Of the programs that this file is part of, most never call a router: these modules cost each of them some megabytes.
+      const { request } = await (url.protocol === 'https:' ? import('node:https') : import('node:http'));
+      return await exchange(request(url, { ...options, signal }), call.body);
     } catch (error) {
       call.signal?.throwIfAborted();
       const reason = timeout.aborted ? `no answer within ${call.timeoutMs / 1000} seconds` : reasonOf(error);
