@@ -1,5 +1,7 @@
+import { webhookManifests } from '@harikube/admission';
 import { DEFAULT_TARGET_SECRET, MANAGED_BY, MANAGED_BY_LABEL, TOPOLOGY_GROUP } from '@harikube/crds';
 import { accountManifests, leaseRules, type PolicyRule } from '@harikube/kube';
+import { TOPOLOGY_WEBHOOKS } from './admission/topology-webhook.js';
 import { targetNameOf } from './topology-operator.config.js';
 
 export const NAME = 'topology-operator';
@@ -11,6 +13,10 @@ export interface TopologyOperatorManifestsOptions {
   readonly targets?: readonly string[];
   /** Secrets that TopologyConfigs refer to, as `namespace/name`. */
   readonly references?: readonly string[];
+  /** PEM: the authority of the webhook's certificate. Absent: kube-apiserver is not to ask a webhook. */
+  readonly caBundle?: string;
+  /** Where the webhook answers, such as `https://127.0.0.1:9443`, when it is no pod of the cluster. */
+  readonly url?: string;
 }
 
 /** What the operator needs in Kubernetes. It may read and write the Secrets that are named, and no others; kube-apiserver knows no name at a create. */
@@ -18,6 +24,8 @@ export function topologyOperatorManifests({
   namespace,
   targets = [DEFAULT_TARGET_SECRET],
   references = [],
+  caBundle,
+  url,
 }: TopologyOperatorManifestsOptions): object[] {
   const labels = { [MANAGED_BY_LABEL]: MANAGED_BY };
   const written = byNamespace(targets);
@@ -57,6 +65,9 @@ export function topologyOperatorManifests({
       namespaceRules: leaseRules(NAME),
     }),
     ...secretRoles,
+    ...(caBundle === undefined
+      ? []
+      : webhookManifests({ name: `harikube-${NAME}`, program: NAME, namespace, labels, caBundle, url, webhooks: TOPOLOGY_WEBHOOKS })),
   ];
 }
 

@@ -1,3 +1,4 @@
+import { optionalWebhookSettings, WEBHOOK_FLAGS, type WebhookSettings } from '@harikube/admission';
 import { DEFAULT_TARGET_SECRET } from '@harikube/crds';
 import { ConfigError, type FlagDefinition, RouterAdminClient, type ServiceSettings, type Settings } from '@harikube/platform';
 import type { TargetName } from './merged-secret.js';
@@ -9,6 +10,8 @@ export interface TopologyOperatorConfig extends ServiceSettings {
   /** Target Secrets that are looked after even while no TopologyConfig names them. */
   readonly targets: readonly TargetName[];
   readonly workers: number;
+  /** Null: no webhook is served. */
+  readonly webhook: WebhookSettings | null;
 }
 
 const WORKERS = 4;
@@ -35,6 +38,9 @@ export const TOPOLOGY_OPERATOR_FLAGS: readonly FlagDefinition[] = [
     shownDefault: DEFAULT_TARGET_SECRET,
   },
   { name: 'max-concurrent-reconciles', help: 'how many target Secrets are worked on at once', shownDefault: String(WORKERS) },
+  ...WEBHOOK_FLAGS.map((flag) =>
+    flag.name === 'webhook-cert-path' ? { ...flag, help: `${flag.help}; without it no webhook is served` } : flag,
+  ),
 ];
 
 export function topologyOperatorConfig(settings: Settings, common: ServiceSettings): TopologyOperatorConfig {
@@ -43,6 +49,7 @@ export function topologyOperatorConfig(settings: Settings, common: ServiceSettin
     router: routerOf(settings),
     targets: targetsOf(settings),
     workers: settings.integer('max-concurrent-reconciles', WORKERS, { least: 1, most: 1000 }),
+    webhook: optionalWebhookSettings(settings),
   };
 }
 

@@ -1,7 +1,9 @@
+import type { AdmissionServer } from '@harikube/admission';
 import { TOPOLOGY_CONFIGS, type TopologyConfig } from '@harikube/crds';
 import { InformerFactory, KubeClient, leaseNameOf, systemClock } from '@harikube/kube';
-import { type RunningService, type ServiceContext, serviceProgram } from '@harikube/platform';
+import { type HealthChecks, type RunningService, type ServiceContext, serviceProgram } from '@harikube/platform';
 import { Controller, ControllerManager, EventRecorder, type Key, startManager } from '@harikube/reconcilers';
+import { startTopologyWebhook } from './admission/topology-webhook.js';
 import { NAME } from './manifests.js';
 import { NamedSecrets } from './named-secrets.js';
 import { OperatorMetrics } from './operator-metrics.js';
@@ -19,8 +21,8 @@ export const topologyOperatorProgram = serviceProgram<TopologyOperatorConfig>({
   start,
 });
 
-function start(config: TopologyOperatorConfig, { logger, registry }: ServiceContext): Promise<RunningService> {
-  const { kubeconfig, namespace, leaderElect, router, targets, workers } = config;
+async function start(config: TopologyOperatorConfig, { logger, registry }: ServiceContext): Promise<RunningService> {
+  const { kubeconfig, namespace, leaderElect, router, targets, workers, webhook: settings } = config;
   const clock = systemClock;
   const client = KubeClient.fromConfig({ kubeconfig: kubeconfig ?? undefined, userAgent: `harikube-${NAME}`, registry });
   const informers = new InformerFactory(client, { logger, registry });
@@ -53,11 +55,30 @@ function start(config: TopologyOperatorConfig, { logger, registry }: ServiceCont
       }
     },
   });
-  const running = startManager(manager, async () => {
+  const end = async (): Promise<void> => {
     await events.close();
     await client.close();
+  };
+  let webhook: AdmissionServer | null;
+  try {
+    webhook = settings === null ? null : await startTopologyWebhook({ settings, client, router, logger, registry });
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  const running = startManager(manager, async () => {
+    // To the end: what the operator itself writes is judged, too.
+    await webhook?.close();
+    await end();
   });
-  return Promise.resolve(running);
+  const isServing = (): void => {
+    if (webhook?.isListening === false) throw new Error('it does not listen');
+  };
+  const ready: HealthChecks['ready'] = () => [
+    ...running.checks.ready(),
+    ...(webhook === null ? [] : [{ name: 'topology-webhook', isCritical: true, check: isServing }]),
+  ];
+  return { ...running, checks: { live: () => running.checks.live(), ready } };
 }
 
 function targetKeys({ spec }: TopologyConfig): Key[] {

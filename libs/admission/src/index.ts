@@ -14,5 +14,5 @@ export { isObject, type JsonObject, textAt, textsAt, valueAt } from './json-obje
 export { JsonPatch, type PatchOperation } from './json-patch.js';
 export { knownMetric } from './known-metric.js';
 export { specCauses } from './spec-causes.js';
-export { WEBHOOK_FLAGS, webhookSettings, type WebhookSettings } from './webhook-flags.js';
+export { optionalWebhookSettings, WEBHOOK_FLAGS, webhookSettings, type WebhookSettings } from './webhook-flags.js';
 export { webhookManifests, type WebhookManifestsOptions, type WebhookOfKind } from './webhook-manifests.js';

@@ -2,7 +2,7 @@ import { type SecretReference, TOPOLOGY_CONFIGS, type TopologyConfig } from '@ha
 import { ifFound, type KubeClient, SECRETS, StatusError } from '@harikube/kube';
 import { UnresolvedReferenceError } from '../config-document.js';
 import type { MergedEntry } from '../merge-topology.js';
-import { entriesOf, type Secret } from '../merged-secret.js';
+import { entriesOf, isOurs, type Secret } from '../merged-secret.js';
 import type { TopologyObjects } from './topology-config-admission.js';
 
 /**
@@ -24,7 +24,11 @@ export class KubeTopologyObjects implements TopologyObjects {
   async entriesOf(target: string, signal: AbortSignal): Promise<readonly MergedEntry[]> {
     const [namespace = '', name = ''] = target.split('/');
     const secret = await this.#secret(namespace, name, signal);
-    return secret === null ? [] : entriesOf(secret).entries;
+    if (secret === null) return [];
+    if (isOurs(secret)) return entriesOf(secret).entries;
+    throw new UnresolvedReferenceError(
+      `the Secret ${target} holds what no operator has made, and stays as it is; choose another target, or delete it`,
+    );
   }
 
   async valueOf({ namespace, name, key }: SecretReference, signal: AbortSignal): Promise<Buffer> {
