@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 export interface ProgramProcessOptions {
   /** The file `NAME-program.ts` beside this one. */
-  readonly name: 'admission' | 'api-server' | 'controllers' | 'leader' | 'trigger';
+  readonly name: 'admission' | 'api-server' | 'controllers' | 'leader' | 'topology-operator' | 'trigger';
   readonly args: readonly string[];
   /** What it writes to stderr is added to it. */
   readonly logFile: string;
