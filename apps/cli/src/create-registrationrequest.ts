@@ -4,6 +4,7 @@ import { openSync } from 'node:fs';
 import { SetupError } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 import { Command, Option } from 'commander';
+import { completionText, FILES } from './kubectl-completion.js';
 
 /**
  * The kubectl plugin `kubectl create registrationrequest`: it makes the object and lets kubectl itself create it, so that kubeconfigs,
@@ -143,16 +144,11 @@ function givenArguments(command: Command): string[] {
   });
 }
 
-/** What a shell may offer, in the form that kubectl reads: one a line with its help, then a directive (4: no file names). */
+/** What a shell may offer, in the form that kubectl reads. */
 export function completions(args: readonly string[]): string {
   const current = args.at(-1) ?? '';
   const before = args.at(-2) ?? '';
-  const offered = (words: readonly (readonly [string, string])[], directive = 4): string =>
-    [
-      ...words.filter(([word]) => word.startsWith(current)).map(([word, help]) => (help === '' ? word : `${word}\t${help}`)),
-      `:${directive}`,
-      '',
-    ].join('\n');
+  const offered = (words: readonly (readonly [string, string])[], directive?: number): string => completionText(current, words, directive);
   if (before === '--dry-run')
     return offered([
       ['none', ''],
@@ -161,7 +157,7 @@ export function completions(args: readonly string[]): string {
   if (before === '-o' || before === '--output')
     return offered(['json', 'yaml', 'name', 'wide', 'jsonpath=', 'go-template='].map((format) => [format, '']));
   if (['--kubeconfig', '--certificate-authority', '--client-certificate', '--client-key', '--cache-dir'].includes(before))
-    return offered([], 0);
+    return offered([], FILES);
   if (!current.startsWith('-')) return offered([]);
   return offered(
     registrationCommand()

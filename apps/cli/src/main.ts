@@ -21,6 +21,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stdout.write(completions(argv.slice(1)));
     return 0;
   }
+  if (argv[0] === 'complete-kubectl-harikube') {
+    const { kubectlHarikubeCompletions } = await import('./topology/kubectl-harikube.js');
+    process.stdout.write(kubectlHarikubeCompletions(argv.slice(1)));
+    return 0;
+  }
   if (argv[0] === 'kubectl-harikube') {
     const { kubectlHarikube } = await import('./topology/kubectl-harikube.js');
     return await run((done) => kubectlHarikube(env, done), argv.slice(1), 'error');

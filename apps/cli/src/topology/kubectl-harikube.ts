@@ -1,5 +1,6 @@
 import { ConfigError, type Env } from '@harikube/platform';
-import { Command } from 'commander';
+import { Command, type Option } from 'commander';
+import { completionText, FILES, NO_FILES } from '../kubectl-completion.js';
 import type { ClusterFlags } from './cluster-access.js';
 import type { OutputFormat } from './output.js';
 import { EXIT_CODES, standardOutput, withOutput } from './topology-commands.js';
@@ -61,6 +62,35 @@ export function kubectlHarikube(env: Env, done: (exitCode: number) => void): Com
     done(await clusterExplain(subject, flags, env, standardOutput(output)));
   });
   return program;
+}
+
+/** What a shell may offer after these words, of which the last is being typed, in the form that kubectl reads. */
+export function kubectlHarikubeCompletions(args: readonly string[]): string {
+  const current = args.at(-1) ?? '';
+  let command = kubectlHarikube({}, () => undefined);
+  for (const word of args.slice(0, -1)) command = command.commands.find((one) => one.name() === word) ?? command;
+  const [valued, choices] = valuesAfter(command, args.at(-2) ?? '');
+  if (valued !== undefined)
+    return completionText(
+      current,
+      choices.map((choice) => [choice, '']),
+      choices.length > 0 ? NO_FILES : FILES,
+    );
+  if (!current.startsWith('-'))
+    return completionText(
+      current,
+      command.commands.map((one) => [one.name(), one.description()]),
+    );
+  return completionText(
+    current,
+    command.options.flatMap(({ long, description }) => (long === null || long === undefined ? [] : [[long, description] as const])),
+  );
+}
+
+/** The option that the word begins, and what it may be followed by. */
+function valuesAfter(command: Command, word: string): readonly [option: Option | undefined, choices: readonly string[]] {
+  const option = command.options.find(({ long, short }) => word !== '' && (long === word || short === word));
+  return [option, option?.argChoices ?? []];
 }
 
 function withClusterFlags(command: Command, namespace: string): Command {
