@@ -105,7 +105,7 @@ describe('FileWatcher', () => {
     await told.text('three');
   });
 
-  it('finds by looking what its folder does not tell: a change behind a link', async () => {
+  it('follows what is behind a link', async () => {
     mkdirSync(join(folder, 'elsewhere'));
     mkdirSync(join(folder, 'etc'));
     writeFileSync(join(folder, 'elsewhere', 'topology.yaml'), 'one');
@@ -114,6 +114,20 @@ describe('FileWatcher', () => {
     await told.text('one');
     writeFileSync(join(folder, 'elsewhere', 'topology.yaml'), 'two');
     await told.text('two');
+  });
+
+  it('is not kept from looking by what goes on beside the file', async () => {
+    const path = join(folder, 'topology.yaml');
+    writeFileSync(path, 'one');
+    follow(path);
+    await told.text('one');
+    const writing = setInterval(() => writeFileSync(join(folder, 'main.db-wal'), 'x'), 2);
+    try {
+      writeFileSync(path, 'two');
+      await told.text('two');
+    } finally {
+      clearInterval(writing);
+    }
   });
 
   it('tells nothing after its close', async () => {

@@ -48,11 +48,14 @@ export class SecretWatcher implements TopologyWatcher {
       last = reading;
       if (!this.#stop.signal.aborted) onReading(reading);
     };
+    let wasTroubled = false;
     this.#poll = setInterval(() => {
       const trouble = this.#trouble();
-      if (trouble !== null) onReading(this.#unreadable(trouble.message));
-      else if (last !== null) onReading(last);
-    }, patienceMs).unref();
+      // A server that restarts is no news.
+      if (trouble !== null && wasTroubled) onReading(this.#unreadable(trouble.message));
+      if (trouble === null && last !== null) onReading(last);
+      wasTroubled = trouble !== null;
+    }, patienceMs / 2).unref();
     this.#running = this.#follow(tell).catch((err: unknown) => {
       if (this.#stop.signal.aborted) return;
       logger.error('the Secret of the topology is not followed any more', { err });

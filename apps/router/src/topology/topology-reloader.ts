@@ -165,7 +165,9 @@ export class TopologyReloader {
       await tlsFolder?.write(parts.material);
       const { applied, plan } = await target.apply(topology, version);
       if (!applied) return setbackOf(plan);
-      await tlsFolder?.keepOnly(parts.material);
+      await tlsFolder?.keepOnly(parts.material).catch((err: unknown) => {
+        logger.warn('certificates that no rule needs any more cannot be removed', { folder: tlsFolder.path, err });
+      });
       if (plan.changes.length === 0) return null;
       this.#inForceSince = now();
       logger.info(`Backends registered: [${target.topology.registeredNames().join(' ')}]`, { source: sourceName, version });

@@ -154,14 +154,14 @@ export async function fetchTopologyText(
   if (known !== null && known.etag !== null) headers.set('if-none-match', known.etag);
   if (known !== null && known.lastModified !== null) headers.set('if-modified-since', known.lastModified);
   const isAsked = headers.has('if-none-match') || headers.has('if-modified-since');
-  // fetch() refuses credentials in a URL; they travel in a header.
-  if (target.username !== '' || target.password !== '') {
-    const credentials = `${decodeURIComponent(target.username)}:${decodeURIComponent(target.password)}`;
-    headers.set('authorization', `Basic ${Buffer.from(credentials).toString('base64')}`);
-    target.username = '';
-    target.password = '';
-  }
   try {
+    // fetch() refuses credentials in a URL; they travel in a header.
+    if (target.username !== '' || target.password !== '') {
+      const credentials = `${decodeURIComponent(target.username)}:${decodeURIComponent(target.password)}`;
+      headers.set('authorization', `Basic ${Buffer.from(credentials).toString('base64')}`);
+      target.username = '';
+      target.password = '';
+    }
     const response = await fetch(target, { headers, signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]) });
     if (response.status !== 200) await response.body?.cancel();
     if (response.status === 304 && known !== null && isAsked) return known;
