@@ -1,4 +1,5 @@
 import {
+  type BackendReport,
   parseTopologyDocuments,
   type ParseTopologyOptions,
   redactedTopologyText,
@@ -30,11 +31,13 @@ export interface TopologyAdminOptions {
 
 /** What the admin API does, whatever carries its requests. */
 export class TopologyAdmin {
+  #reports: Promise<BackendReport[]> | null = null;
+
   constructor(private readonly options: TopologyAdminOptions) {}
 
   async state(): Promise<RouterTopologyState> {
     const { manager, reloader, sourceName } = this.options;
-    const backends = await manager.backends();
+    const backends = await this.#backends();
     // Read together: a change in between would show one topology under the version of another.
     const { sourceVersion, inForceSince, failure } = reloader;
     return {
@@ -81,5 +84,11 @@ export class TopologyAdmin {
     logger.warn('the keys of a backend are given up; its rule may go', { backend, keys });
     reloader.retry();
     return { backend, keys };
+  }
+
+  /** Keys are counted once for all who ask at the same time. */
+  #backends(): Promise<BackendReport[]> {
+    this.#reports ??= this.options.manager.backends().finally(() => (this.#reports = null));
+    return this.#reports;
   }
 }

@@ -4,6 +4,8 @@ import type { TopologyDocument } from '@harikube/datasources';
 
 /** A certificate, a chain or a key; a document of YAML has no line that begins so. */
 const PEM = /^-----BEGIN [A-Z0-9 ]+-----/m;
+/** Whatever is in a file that is called so, it is no document. */
+const TLS_NAME = /\.(?:crt|cer|pem|key)$/i;
 /** As Kubernetes names keys; nothing of it leads out of a folder. */
 const FILE_NAME = /^(?!\.\.)[-._a-zA-Z0-9]+$/;
 
@@ -12,10 +14,8 @@ export function withoutTlsMaterial(documents: readonly TopologyDocument[]): {
   readonly documents: readonly TopologyDocument[];
   readonly material: readonly TopologyDocument[];
 } {
-  return {
-    documents: documents.filter(({ text }) => !PEM.test(text)),
-    material: documents.filter(({ text }) => PEM.test(text)),
-  };
+  const isMaterial = ({ name, text }: TopologyDocument): boolean => TLS_NAME.test(name) || PEM.test(text);
+  return { documents: documents.filter((document) => !isMaterial(document)), material: documents.filter(isMaterial) };
 }
 
 /** The files of certificates and keys that come with a topology, for its rules to name; for this user's eyes only. */
