@@ -5,9 +5,9 @@ import { configDocument, type ConfigDocument, referencesOf, UnresolvedReferenceE
 
 const SECRETS: Readonly<Record<string, string>> = {
   'shop/databases/dsn': 'sqlite://shop.db\n',
-  'shop/tls/ca': 'CA\n',
-  'shop/tls/crt': 'CRT\n',
-  'shop/tls/key': 'KEY\n',
+  'shop/tls/ca': '-----BEGIN CERTIFICATE-----\nCA\n',
+  'shop/tls/crt': '# ours\n-----BEGIN CERTIFICATE-----\nCRT\n',
+  'shop/tls/key': '-----BEGIN EC PRIVATE KEY-----\nKEY\n',
 };
 
 function document(...backends: object[]): ConfigDocument {
@@ -109,13 +109,26 @@ describe('configDocument', () => {
   prefix:
     prefix: pods
 `);
-    expect(made.files).toEqual({ 'shop-ca.crt': 'CA\n', 'shop-tls.crt': 'CRT\n', 'shop-tls.key': 'KEY\n' });
+    expect(made.files).toEqual({
+      'shop-ca.crt': SECRETS['shop/tls/ca'],
+      'shop-tls.crt': SECRETS['shop/tls/crt'],
+      'shop-tls.key': SECRETS['shop/tls/key'],
+    });
     expect(document({ name: 'a', endpoint: 'sqlite://a.db', backendTLS: { caFile: '/tls/ca' } }).files).toEqual({});
   });
 
   it('says which reference leads nowhere', () => {
     expect(() => document({ name: 'shop', endpoint: 'secret://shop/databases/other', prefix: { prefix: 'pods' } })).toThrow(
       'the Secret shop/databases has no key "other"',
+    );
+  });
+});
+
+describe('configDocument of TLS material', () => {
+  it('refuses what is not in PEM, which the router would take for a document', () => {
+    const tls = { caFile: 'secret://shop/databases/dsn' };
+    expect(() => document({ name: 'shop', endpoint: 'postgres://db', backendTLS: tls, prefix: { prefix: 'pods' } })).toThrow(
+      'the key "dsn" of the Secret shop/databases holds nothing in PEM',
     );
   });
 });

@@ -13,7 +13,7 @@ export interface ConfigDocument {
 /** The value of a key of a Secret. Throws `UnresolvedReferenceError`. */
 export type Resolve = (reference: SecretReference) => Buffer;
 
-/** A Secret, or a key in it, is not there. */
+/** A Secret, or a key in it, is not there, or is not what it is needed for. */
 export class UnresolvedReferenceError extends Error {
   override readonly name = 'UnresolvedReferenceError';
 }
@@ -89,11 +89,18 @@ function tlsFiles(
     if (text === undefined) continue;
     named[field] = resolved(text, (reference) => {
       const file = `${backend}-${suffix}`;
-      files[file] = resolve(reference).toString('utf8');
+      files[file] = pemOf(reference, resolve(reference).toString('utf8'));
       return file;
     });
   }
   return named;
+}
+
+/** By what it is, the router tells it from a document. */
+function pemOf({ namespace, name, key }: SecretReference, text: string): string {
+  if (!/^-----BEGIN [A-Z0-9 ]+-----/m.test(text))
+    throw new UnresolvedReferenceError(`the key "${key}" of the Secret ${namespace}/${name} holds nothing in PEM`);
+  return text;
 }
 
 function resolved(text: string, of: (reference: SecretReference) => string): string {

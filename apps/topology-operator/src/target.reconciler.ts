@@ -42,7 +42,7 @@ const USAGE_WRITE_MS = 60_000;
 const ABANDON_AGAIN_MS = 30_000;
 
 export interface TargetReconcilerOptions {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, 'create' | 'get' | 'patch' | 'update'>;
   /** Has the index `target`. */
   readonly configs: Pick<Informer<TopologyConfig>, 'byIndex'>;
   readonly secrets: Pick<NamedSecrets, 'follow' | 'get'>;
@@ -50,7 +50,7 @@ export interface TargetReconcilerOptions {
   readonly targets: readonly TargetName[];
   /** Null: there is nobody to ask. */
   readonly router: Pick<RouterAdminClient, 'topology' | 'plan' | 'abandon'> | null;
-  readonly events: EventRecorder;
+  readonly events: Pick<EventRecorder, 'normal' | 'warning'>;
   readonly metrics: OperatorMetrics;
   readonly clock: Clock;
 }
@@ -312,7 +312,10 @@ export class TargetReconciler implements Reconciler {
         isMerged: entry !== undefined,
         wasMerged: config.status?.deployOrder !== undefined,
         isConfirmed: router.kind === 'seen' && router.state.version === version,
-        abandoned: new Set(router.kind === 'none' ? requestedOf(config) : decision.abandoned.map(({ name }) => name)),
+        // What is not asked for any more is not given up.
+        abandoned: new Set(
+          requestedOf(config).filter((name) => router.kind === 'none' || decision.abandoned.some((one) => one.name === name)),
+        ),
         elsewhere: new Set(others.flatMap(({ document }) => backendsIn(document))),
         router,
       });
