@@ -149,6 +149,7 @@ describe('TopologyReloader', () => {
     expect(await metric('reloads_total{result="refused"}')).toEqual(['harikube_topology_reloads_total{result="refused"} 1']);
     await take(loop, good);
     expect(loop.failure).toBeNull();
+    expect(lines.at(-1)?.msg).toBe('the topology that the source holds is in force');
   });
 
   it('names the document that is wrong', async () => {

@@ -114,7 +114,15 @@ export class TopologyReloader {
   #add(task: Task): void {
     if (this.#isClosed) return;
     this.#next = task;
-    this.#turning ??= this.#takeAll().finally(() => (this.#turning = null));
+    if (this.#turning === null) this.#turn();
+  }
+
+  #turn(): void {
+    this.#turning = this.#takeAll().finally(() => {
+      this.#turning = null;
+      // It may have come between the last look and this.
+      if (this.#next !== null) this.#turn();
+    });
   }
 
   async #takeAll(): Promise<void> {
@@ -146,7 +154,8 @@ export class TopologyReloader {
       this.#failed(version, setback);
       return;
     }
-    const { metrics, now } = this.#options;
+    const { metrics, logger, sourceName, now } = this.#options;
+    if (this.#failure !== null) logger.info('the topology that the source holds is in force', { source: sourceName, version });
     this.#failure = null;
     this.#complaints.clear();
     metrics.inForce(version);
@@ -170,7 +179,8 @@ export class TopologyReloader {
       });
       if (plan.changes.length === 0) return null;
       this.#inForceSince = now();
-      logger.info(`Backends registered: [${target.topology.registeredNames().join(' ')}]`, { source: sourceName, version });
+      const changes = plan.changes.map(({ kind, backend }) => `${kind} ${backend}`);
+      logger.info(`Backends registered: [${target.topology.registeredNames().join(' ')}]`, { source: sourceName, version, changes });
       for (const { name, setting } of topology.withoutEffect()) {
         logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
       }
