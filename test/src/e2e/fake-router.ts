@@ -5,6 +5,7 @@ import { parseTopologyDocuments, type TopologyDocument, TopologyError, topologyV
 import type {
   RouterAbandonRequest,
   RouterBackendReport,
+  RouterTopologyChange,
   RouterTopologyFailure,
   RouterTopologyMove,
   RouterTopologyPlan,
@@ -22,6 +23,8 @@ export class FakeRouter {
   readonly keys = new Map<string, number>();
   /** Keys in the default backend that a backend of this name would capture. */
   readonly captured = new Map<string, number>();
+  /** What is said of the database of a backend of this name that is not in force. */
+  readonly problems = new Map<string, string>();
   /** What was given up, in order. */
   readonly abandoned: RouterAbandonRequest[] = [];
   /** It leaves what its source holds alone. */
@@ -99,8 +102,8 @@ export class FakeRouter {
   }
 
   #take(documents: readonly TopologyDocument[]): void {
-    const { check, moves } = this.#plan(documents);
-    const message = [...check.map((problem) => problem.message), ...moves.map(({ from }) => `keys in ${from}`)].join('; ');
+    const { check, moves, problems } = this.#plan(documents);
+    const message = [...check.map((problem) => problem.message), ...problems, ...moves.map(({ from }) => `keys in ${from}`)].join('; ');
     if (message === '') {
       this.#inForce = documents;
       this.#error = undefined;
@@ -121,9 +124,16 @@ export class FakeRouter {
         bytes: keys * 10,
         example: `/registry/${from}`,
       });
-      const lost = present.filter((name) => !next.includes(name)).map((name) => move(name, 'main', this.keys.get(name) ?? 0));
-      const captured = next.filter((name) => !present.includes(name)).map((name) => move('main', name, this.captured.get(name) ?? 0));
-      return { ...plan, moves: [...lost, ...captured].filter(({ keys }) => keys > 0) };
+      const gone = present.filter((name) => !next.includes(name));
+      const added = next.filter((name) => !present.includes(name));
+      const lost = gone.map((name) => move(name, 'main', this.keys.get(name) ?? 0));
+      const captured = added.map((name) => move('main', name, this.captured.get(name) ?? 0));
+      const changes: RouterTopologyChange[] = [
+        ...added.map((backend) => ({ kind: 'add' as const, backend, detail: '' })),
+        ...gone.map((backend) => ({ kind: 'remove' as const, backend, detail: '' })),
+      ];
+      const problems = added.flatMap((name) => this.problems.get(name) ?? []);
+      return { ...plan, changes, moves: [...lost, ...captured].filter(({ keys }) => keys > 0), problems };
     } catch (error) {
       if (error instanceof TopologyError) return { ...plan, check: error.problems };
       throw error;
