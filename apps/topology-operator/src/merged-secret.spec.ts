@@ -76,7 +76,7 @@ describe('entriesOf', () => {
   it.each(['', 'no JSON', '[]', '{"1-a.yaml":{"uid":"x"}}', '{"1-a.yaml":null}', 'null'])('takes %j for no entries', (text) => {
     const secret = of(entry('a', 1));
     secret.metadata.annotations = { [DOCUMENTS_ANNOTATION]: text };
-    expect(entriesOf(secret).entries).toEqual([]);
+    expect(entriesOf(secret)).toEqual({ entries: [], tampered: true });
   });
 });
 

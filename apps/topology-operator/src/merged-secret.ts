@@ -94,18 +94,18 @@ export function isOurs({ metadata, data = {} }: Secret): boolean {
   );
 }
 
-/** The entries of a Secret, in deploy order. Those whose document was changed by hand are `tampered`, and not to be trusted. */
+/** The entries of a Secret, in deploy order, without those whose document was changed by hand. `tampered`: something was, or nothing says what was there. */
 export function entriesOf({ metadata, data = {} }: Secret): { readonly entries: MergedEntry[]; readonly tampered: boolean } {
   const notes = notesOf(metadata.annotations?.[DOCUMENTS_ANNOTATION]);
   const entries: MergedEntry[] = [];
-  for (const [key, note] of Object.entries(notes)) {
+  for (const [key, note] of Object.entries(notes ?? {})) {
     const text = textOf(data[key]);
     const files = Object.fromEntries(note.files.map((file) => [file, textOf(data[file]) ?? '']));
     if (text === undefined) continue;
     const entry = { uid: note.uid, key: note.of, generation: note.generation, order: note.order, document: { text, files } };
     if (digestOf(entry) === note.sha256) entries.push(entry);
   }
-  return { entries: entries.toSorted((a, b) => a.order - b.order), tampered: entries.length < Object.keys(notes).length };
+  return { entries: entries.toSorted((a, b) => a.order - b.order), tampered: notes === null || entries.length < Object.keys(notes).length };
 }
 
 function noteOf(entry: MergedEntry): DocumentNote {
@@ -119,19 +119,20 @@ function digestOf({ document: { text, files } }: MergedEntry): string {
     .digest('hex');
 }
 
-/** Nothing where it cannot be read: somebody has changed it. */
-function notesOf(text: string | undefined): Readonly<Record<string, DocumentNote>> {
+/** Null where it cannot be read: somebody else has written it, or nobody. */
+function notesOf(text: string | undefined): Readonly<Record<string, DocumentNote>> | null {
+  if (text === undefined) return null;
   try {
-    const notes: unknown = JSON.parse(text ?? '{}');
-    return isNotes(notes) ? notes : {};
+    const notes: unknown = JSON.parse(text);
+    return isNotes(notes) ? notes : null;
   } catch (error) {
-    if (error instanceof SyntaxError) return {};
+    if (error instanceof SyntaxError) return null;
     throw error;
   }
 }
 
 function isNotes(notes: unknown): notes is Record<string, DocumentNote> {
-  return typeof notes === 'object' && notes !== null && Object.values(notes).every(isNote);
+  return typeof notes === 'object' && notes !== null && !Array.isArray(notes) && Object.values(notes).every(isNote);
 }
 
 function isNote(note: unknown): note is DocumentNote {

@@ -108,7 +108,8 @@ export class TargetReconciler implements Reconciler {
     secrets.follow(target, [target, ...references]);
     const { value: secret, isKnown, problem } = secrets.get(target);
     if (!isKnown || references.some((reference) => !secrets.get(reference).isKnown)) return { requeueAfterMs: UNKNOWN_POLL_MS };
-    if (listed.length === 0 && secret === undefined) {
+    // A Secret that no TopologyConfig names is left as it is, unless there is something of ours to be taken away.
+    if (listed.length === 0 && secret?.metadata.finalizers?.includes(TOPOLOGY_FINALIZER) !== true) {
       this.#forget(target, targetKey);
       return {};
     }
