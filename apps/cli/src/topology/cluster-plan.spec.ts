@@ -6,6 +6,7 @@ import { RecordedOutput } from './spec/recorded-output.js';
 import { topologyConfig } from './spec/topology-config-double.js';
 
 const PLACE = '/apis/harikube.info/v1/namespaces/harikube/topologyconfigs';
+const DRY_RUN = { dryRun: 'All', fieldManager: 'kubectl-harikube', fieldValidation: 'Strict' };
 const HELD =
   '7 keys (70 bytes) in "main", such as /registry/as/x, would have to be in "a", and would not be found any more: delete these objects first';
 
@@ -27,16 +28,36 @@ beforeEach(async () => {
   [asked, live, verdicts] = [[], {}, {}];
   server.respond = (exchange) => {
     asked.push(exchange);
-    const name = exchange.path.split('/').at(-1) ?? '';
+    const sent = exchange.body as { readonly metadata?: { readonly name?: string } } | null;
+    const name = exchange.method === 'POST' ? (sent?.metadata?.name ?? '') : (exchange.path.split('/').at(-1) ?? '');
     if (exchange.method === 'GET') {
       const object = live[name];
       if (object === undefined) exchange.fail(404, 'NotFound');
       else exchange.answer(200, object);
-    } else (verdicts[name] ?? ((one: Exchange) => one.answer(200, one.body as object)))(exchange);
+    } else (verdicts[name] ?? accept)(exchange);
     return true;
   };
 });
 afterEach(() => server.close());
+
+/** RFC 7396. */
+function merged(value: object, patch: object): object {
+  const fields = new Map<string, unknown>(Object.entries(value));
+  for (const [key, entry] of Object.entries(patch) as [string, unknown][]) {
+    const before = fields.get(key);
+    const isObject = typeof entry === 'object' && entry !== null && !Array.isArray(entry);
+    if (entry === null) fields.delete(key);
+    else fields.set(key, isObject ? merged(typeof before === 'object' && before !== null ? before : {}, entry) : entry);
+  }
+  return Object.fromEntries(fields);
+}
+
+/** Answers with the object that would be there. */
+function accept(exchange: Exchange): void {
+  const sent = exchange.body as object;
+  const before = exchange.method === 'PATCH' ? live[exchange.path.split('/').at(-1) ?? ''] : {};
+  exchange.answer(200, merged(before ?? {}, sent));
+}
 
 /** Without what the server adds. */
 function written(name: string, more: { readonly spec?: object; readonly metadata?: object } = {}): object {
@@ -57,14 +78,39 @@ describe('clusterPlan', () => {
     expect(await plan(written('a'), pinned)).toBe(0);
     expect(asked.map(({ method, path }) => [method, path])).toEqual([
       ['GET', `${PLACE}/b`],
-      ['PATCH', `${PLACE}/b`],
+      ['POST', PLACE],
       ['GET', `${PLACE}/a`],
-      ['PATCH', `${PLACE}/a`],
+      ['POST', PLACE],
     ]);
-    for (const { query } of asked.filter(({ method }) => method === 'PATCH'))
-      expect(query).toEqual({ dryRun: 'All', fieldManager: 'kubectl-harikube', force: 'true' });
-    expect(asked[1]?.body).toEqual(written('b', { metadata: { annotations: { 'harikube.info/deployOrder': '1' } } }));
+    for (const { query } of asked.filter(({ method }) => method === 'POST')) expect(query).toEqual(DRY_RUN);
+    const metadata = { name: 'b', namespace: 'harikube', labels: {}, annotations: { 'harikube.info/deployOrder': '1' } };
+    expect(asked[1]?.body).toEqual({ ...written('b'), metadata });
     expect(output.lines).toEqual(['harikube/b: would be created', '  add  b', 'harikube/a: would be created', '  add  a']);
+  });
+
+  it('asks for what kubectl apply would do to an object that is there', async () => {
+    const last = {
+      metadata: { labels: { kept: '1', gone: '1' }, annotations: { 'harikube.info/deployOrder': '1' } },
+      spec: { targetSecret: 'x/y' },
+    };
+    const annotations = {
+      'kubectl.kubernetes.io/last-applied-configuration': JSON.stringify(last),
+      'harikube.info/deployOrder': '1',
+      byHand: '1',
+    };
+    live['a'] = topologyConfig('a', { metadata: { annotations, labels: { kept: '1', gone: '1' } } });
+    const { backends } = topologyConfig('a').spec;
+    const object = { ...written('a', { metadata: { labels: { kept: '2' } } }), spec: { backends } };
+    expect(await plan(object)).toBe(0);
+    expect(asked[1]).toMatchObject({ method: 'PATCH', path: `${PLACE}/a`, query: DRY_RUN });
+    expect(asked[1]?.headers['content-type']).toBe('application/merge-patch+json');
+    expect(asked[1]?.body).toEqual({
+      metadata: { labels: { gone: null, kept: '2' }, annotations: { 'harikube.info/deployOrder': null } },
+      spec: { targetSecret: null, backends },
+    });
+    expect(output.lines).toEqual([
+      'harikube/a: would be changed (metadata.labels[kept], metadata.labels[gone], metadata.annotations[harikube.info/deployOrder], spec.targetSecret)',
+    ]);
   });
 
   it('says what differs from the object that is there', async () => {
@@ -132,6 +178,7 @@ describe('clusterPlan', () => {
           name: 'a',
           result: 'refused',
           changes: [],
+          fields: [],
           warnings: [],
           message: 'the server refuses (Forbidden): no',
           causes,

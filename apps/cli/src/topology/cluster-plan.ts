@@ -21,6 +21,8 @@ interface PlannedConfig {
   readonly name: string;
   readonly result: 'created' | 'changed' | 'unchanged' | 'refused';
   readonly changes: readonly BackendChange[];
+  /** What differs beside the backends, such as `metadata.annotations[harikube.info/deployOrder]`. */
+  readonly fields: readonly string[];
   readonly warnings: readonly string[];
   /** Why it is refused; empty: it is not. */
   readonly message: string;
@@ -28,8 +30,10 @@ interface PlannedConfig {
 }
 
 const FIELD_MANAGER = 'kubectl-harikube';
+/** Where `kubectl apply` keeps what it has applied. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 /** How the webhook begins and ends what it says of keys that rules would hide. */
-const HIDDEN_KEYS = /^\d+ keys? .*would not be found any more/s;
+const HIDDEN_KEYS = /^(?:Invalid value: )?\d+ keys? .*would not be found any more/s;
 
 /** Lets the API server, and whoever judges for it, say what would come of TopologyConfigs; nothing is changed. Resolves to an exit code. */
 export async function clusterPlan(files: readonly string[], flags: ClusterFlags, env: Env, output: Output): Promise<number> {
@@ -64,35 +68,75 @@ async function planOne(config: ConfigObject, flags: ClusterFlags, { client, take
   takeWarnings();
   const known = { namespace, name };
   try {
-    const options = { fieldManager: FIELD_MANAGER, force: true, dryRun: true };
-    const planned = await client.apply(TOPOLOGY_CONFIGS, applicable(config, known), options);
+    const options = { fieldManager: FIELD_MANAGER, fieldValidation: 'Strict', dryRun: true } as const;
+    const planned =
+      live === null
+        ? await client.create(TOPOLOGY_CONFIGS, applicable(config, known), options)
+        : await client.patch(TOPOLOGY_CONFIGS, name, namespace, patchOf(config, live), { ...options, type: 'merge' });
     const changes = backendChanges(live?.spec.backends ?? [], planned.spec.backends);
-    const isSame = live !== null && isDeepStrictEqual(said(live), said(planned));
-    const result = live === null ? 'created' : isSame ? 'unchanged' : 'changed';
-    return { ...known, result, changes, warnings: takeWarnings(), message: '', causes: [] };
+    const fields = live === null ? [] : otherDifferences(live, planned);
+    const result = live === null ? 'created' : changes.length + fields.length === 0 ? 'unchanged' : 'changed';
+    return { ...known, result, changes, fields, warnings: takeWarnings(), message: '', causes: [] };
   } catch (error) {
     if (!(error instanceof StatusError) || error.isUnauthorized || error.code >= 500) throw error;
     const causes = error.status.details?.causes ?? [];
-    return { ...known, result: 'refused', changes: [], warnings: takeWarnings(), message: refusalText(error), causes };
+    return { ...known, result: 'refused', changes: [], fields: [], warnings: takeWarnings(), message: refusalText(error), causes };
   }
 }
 
 /** Without what only the server writes: an object that was saved from a cluster has all of it. */
 function applicable({ plain }: ConfigObject, { name, namespace }: { readonly name: string; readonly namespace: string }): TopologyConfig {
-  const { labels, annotations } = isRecord(plain['metadata']) ? plain['metadata'] : {};
-  const given = Object.entries({ labels, annotations }).filter(([, value]) => value !== undefined && value !== null);
-  return {
-    apiVersion: plain['apiVersion'],
-    kind: plain['kind'],
-    metadata: { name, namespace, ...Object.fromEntries(given) },
-    spec: plain['spec'],
-    // It was judged by the schema.
-  } as TopologyConfig;
+  const { labels, annotations, spec } = partsOf(plain);
+  // It was judged by the schema.
+  return { metadata: { name, namespace, labels, annotations }, spec } as TopologyConfig;
 }
 
-/** What somebody wrote, beside what the server keeps about it. */
-function said({ metadata: { labels = {}, annotations = {} }, spec }: TopologyConfig): object {
-  return { labels, annotations, spec };
+/** What `kubectl apply` sends for an object that is there: what it has applied last, and is not said any more, is taken away. */
+function patchOf(config: ConfigObject, live: TopologyConfig): object {
+  const last = lastApplied(live);
+  const { labels, annotations, spec } = partsOf(config.plain);
+  return {
+    metadata: {
+      labels: { ...taken(last.labels, labels), ...labels },
+      annotations: { ...taken(last.annotations, annotations), ...annotations },
+    },
+    spec: { ...taken(last.spec, spec), ...spec },
+  };
+}
+
+function taken(last: object, next: object): Record<string, null> {
+  return Object.fromEntries(Object.keys(last).flatMap((key) => (key in next ? [] : [[key, null]])));
+}
+
+function lastApplied({ metadata: { annotations = {} } }: TopologyConfig): ReturnType<typeof partsOf> {
+  try {
+    const value: unknown = JSON.parse(annotations[LAST_APPLIED] ?? '{}');
+    return partsOf(isRecord(value) ? value : {});
+  } catch (error) {
+    if (error instanceof SyntaxError) return partsOf({});
+    throw error;
+  }
+}
+
+function partsOf(plain: Readonly<Record<string, unknown>>): {
+  readonly labels: object;
+  readonly annotations: object;
+  readonly spec: object;
+} {
+  const { labels, annotations } = isRecord(plain['metadata']) ? plain['metadata'] : {};
+  const { [LAST_APPLIED]: _kubectlsOwn, ...rest } = isRecord(annotations) ? annotations : {};
+  return { labels: isRecord(labels) ? labels : {}, annotations: rest, spec: isRecord(plain['spec']) ? plain['spec'] : {} };
+}
+
+function otherDifferences(live: TopologyConfig, planned: TopologyConfig): string[] {
+  const { labels, annotations } = live.metadata;
+  const { backends: _before, ...spec } = live.spec;
+  const { backends: _after, ...plannedSpec } = planned.spec;
+  return [
+    ...differences(labels ?? {}, planned.metadata.labels ?? {}).map((key) => `metadata.labels[${key}]`),
+    ...differences(annotations ?? {}, planned.metadata.annotations ?? {}).map((key) => `metadata.annotations[${key}]`),
+    ...differences(spec, plannedSpec).map((field) => `spec.${field}`),
+  ];
 }
 
 function backendChanges(before: readonly TopologyBackend[], after: readonly TopologyBackend[]): BackendChange[] {
@@ -122,9 +166,10 @@ function isHeld(causes: readonly StatusCause[]): boolean {
   return causes.length > 0 && causes.every(({ message = '' }) => HIDDEN_KEYS.test(message));
 }
 
-function plannedLines({ namespace, name, result, changes, warnings, message }: PlannedConfig): string[] {
+function plannedLines({ namespace, name, result, changes, fields, warnings, message }: PlannedConfig): string[] {
+  const head = result === 'refused' ? message : `would be ${result}`;
   return [
-    `${namespace}/${name}: ${result === 'refused' ? message : `would be ${result}`}`,
+    `${namespace}/${name}: ${head}${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`,
     ...columns(
       changes.map(({ kind, backend, fields }) => [kind, backend, fields.join(', ')]),
       '  ',

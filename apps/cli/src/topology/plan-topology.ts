@@ -1,8 +1,9 @@
 import { SetupError } from '@harikube/local-cluster';
-import type { RouterTopologyMove, RouterTopologyPlan } from '@harikube/platform';
-import { amountText, bytesText, keysText } from './amount.js';
+import type { RouterTopologyPlan } from '@harikube/platform';
+import { amountText } from './amount.js';
 import { holdsManifests } from './check-topology.js';
 import { problemText } from './config-object.js';
+import { moveLines } from './move-lines.js';
 import { answer, columns, EXIT, type Output } from './output.js';
 import { type RouterFlags, routerOf } from './router-access.js';
 import { readTopologyInput } from './topology-input.js';
@@ -25,7 +26,7 @@ export async function planTopology(file: string, flags: RouterFlags, output: Out
   return exitCodeOf(named);
 }
 
-export function exitCodeOf({ check, problems, moves }: Pick<RouterTopologyPlan, 'check' | 'problems' | 'moves'>): number {
+function exitCodeOf({ check, problems, moves }: Pick<RouterTopologyPlan, 'check' | 'problems' | 'moves'>): number {
   if (check.length > 0 || problems.length > 0) return EXIT.wrong;
   return moves.length > 0 ? EXIT.held : EXIT.fine;
 }
@@ -42,18 +43,6 @@ function planLines({ check, changes, moves, problems }: RouterTopologyPlan): str
     ...(problems.length === 0 ? [] : ['problems:', ...problems.map((problem) => `  ${problem}`)]),
     ...verdict({ changes, moves, problems }),
   ];
-}
-
-/** What holds a topology back, one line for each pair of databases. */
-export function moveLines(moves: readonly RouterTopologyMove[], indent: string): string[] {
-  return columns(
-    moves.map(({ from, to, keys, bytes, example }) => [moveText(from, to), keysText(keys), bytesText(bytes), `such as ${example}`]),
-    indent,
-  );
-}
-
-function moveText(from: string, to: string): string {
-  return `${from} -> ${to}${from === to ? ', which would be another database' : ''}`;
 }
 
 function verdict({ changes, moves, problems }: Pick<RouterTopologyPlan, 'changes' | 'moves' | 'problems'>): string[] {

@@ -61,7 +61,7 @@ describe('topologyStatus', () => {
     expect(await status({ sourceVersion: OTHER, error })).toBe(3);
     expect(output.lines[1]).toBe('source: secret://harikube/topology-config, which holds topology fedcba987654 (see below)');
     expect(output.lines.slice(-2)).toEqual([
-      'not in force since 2026-01-02T00:00:00Z: 3 keys would have to move',
+      'held back since 2026-01-02T00:00:00Z, by keys that would be hidden:',
       '  main -> user  3 keys  30 B  such as /registry/x',
     ]);
   });
@@ -69,6 +69,7 @@ describe('topologyStatus', () => {
   it('is wrong while the text of the source cannot be used', async () => {
     const error = { time: '2026-01-02T00:00:00Z', message: 'is wrong', version: OTHER, moves: [] };
     expect(await status({ sourceVersion: OTHER, error })).toBe(1);
+    expect(output.lines.at(-1)).toBe('problem since 2026-01-02T00:00:00Z: is wrong');
   });
 
   it('is wrong while the source has another text, or has not been read', async () => {

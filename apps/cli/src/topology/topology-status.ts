@@ -1,8 +1,8 @@
-import type { RouterBackendReport, RouterTopologyState } from '@harikube/platform';
+import type { RouterBackendReport, RouterTopologyFailure, RouterTopologyState } from '@harikube/platform';
 import { type Part, statusLines } from '../status-part.js';
 import { amountText } from './amount.js';
+import { moveLines } from './move-lines.js';
 import { answer, EXIT, type Output } from './output.js';
-import { moveLines } from './plan-topology.js';
 import { type RouterFlags, routerOf } from './router-access.js';
 
 /** Says what is in force in a router that runs; resolves to an exit code: fine only when it is what the source says, and every database is there. */
@@ -25,8 +25,14 @@ function stateLines(state: RouterTopologyState, address: string): string[] {
     `topology ${shortVersion(version)}, in force since ${inForceSince} in the router at ${address}`,
     source === null ? 'source: none, so that every key is in the default backend' : `source: ${source}${sourceText(state)}`,
     ...statusLines(backends.map((backend) => backendPart(backend, width))),
-    ...(error === undefined ? [] : [`not in force since ${error.time}: ${error.message}`, ...moveLines(error.moves, '  ')]),
+    ...(error === undefined ? [] : failureLines(error)),
   ];
+}
+
+function failureLines({ time, message, moves }: RouterTopologyFailure): string[] {
+  return moves.length > 0
+    ? [`held back since ${time}, by keys that would be hidden:`, ...moveLines(moves, '  ')]
+    : [`problem since ${time}: ${message}`];
 }
 
 function sourceText(state: RouterTopologyState): string {
