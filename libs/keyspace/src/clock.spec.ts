@@ -87,4 +87,30 @@ describe('Clock', () => {
     clock.observe(12n);
     expect(clock.observed).toBe(15n);
   });
+
+  it('waits for a backend that is given up no longer, and takes what still comes of it', async () => {
+    const clock = clockOf('a', 'b');
+    clock.handOut('b', 2);
+    const whole = clock.whenWhole(['a', 'b'], 12n);
+    clock.retire('b');
+    await whole;
+    expect([clock.horizon('b'), clock.horizonOf(['a', 'b'])]).toEqual([12n, 12n]);
+    clock.settle('b');
+    clock.unregister('b');
+    expect([clock.horizonOf(['a', 'b']), clock.whenWhole(['b'], 12n)]).toEqual([12n, undefined]);
+  });
+
+  it('takes no number back once there was another backend, or one was skipped', () => {
+    const clock = clockOf('a', 'b');
+    clock.retire('b');
+    clock.unregister('b');
+    clock.handOut('a', 2);
+    clock.takeBack('a');
+    expect(clock.current).toBe(12n);
+    const sole = clockOf('a');
+    sole.handOut('a', 2);
+    expect(sole.skip()).toBe(13n);
+    sole.takeBack('a');
+    expect(sole.current).toBe(13n);
+  });
 });

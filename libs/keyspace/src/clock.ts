@@ -56,12 +56,16 @@ export class Clock {
     this.#places.set(backend, { pending: null, stalled: 0n, isGone: false, waiters: [] });
   }
 
-  /** The backend is no longer one: whoever waits for it goes on. */
-  unregister(backend: string): void {
+  /** The backend is no longer one: it holds nobody up, whatever it has pending. */
+  retire(backend: string): void {
     const place = this.#place(backend);
-    this.#places.delete(backend);
     place.isGone = true;
     this.#wake(place);
+  }
+
+  /** Nothing comes of a retired backend any more. */
+  unregister(backend: string): void {
+    this.#places.delete(backend);
   }
 
   /** Hands out `count` revisions for one batch of a backend that has none pending, and returns the first. */
@@ -113,6 +117,7 @@ export class Clock {
 
   horizon(backend: string): Revision {
     const place = this.#place(backend);
+    if (place.isGone) return this.#current;
     if (place.stalled !== null) return place.stalled;
     return place.pending === null ? this.#current : place.pending - 1n;
   }

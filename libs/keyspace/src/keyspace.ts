@@ -591,7 +591,7 @@ export class Keyspace implements Store {
     slot.isReady = false;
     slot.problem = 'it has gone from the topology';
     this.#slots.delete(slot.id);
-    this.clock.unregister(slot.id);
+    this.clock.retire(slot.id);
     this.#hub.forget(slot.id);
     const closing = this.#close(slot).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
@@ -600,6 +600,7 @@ export class Keyspace implements Store {
 
   async #close(slot: Slot): Promise<void> {
     await slot.committer.close(new UnavailableError(slot.label, slot.problem));
+    this.clock.unregister(slot.id);
     await slot.compaction;
     await slot.backend.close().catch((error: unknown) => {
       this.options.log.warn('backend could not be closed', { backend: slot.label, error: messageOf(error) });

@@ -159,6 +159,10 @@ export async function keysToMove(store: ReroutedStore, topology: Topology): Prom
   return kvs.filter(({ key }) => databaseOf(store.topology, key) !== databaseOf(topology, key)).length;
 }
 
+export function keyAtRandom(random: Random): string {
+  return `${BASE}${random.pick(KINDS)}/${random.pick(NAMESPACES)}/${random.pick(NAMES)}`;
+}
+
 function rangeOf(range: KeyRange, options: Partial<RangeRequest> = {}): RangeRequest {
   return { type: 'range', range, limit: 0, revision: 0n, keysOnly: false, countOnly: false, ...options };
 }
@@ -197,7 +201,6 @@ export async function tellRerouteStory(
     const kind = `${BASE}${random.pick(KINDS)}/`;
     return random.pick(['', BASE, kind, `${kind}${random.pick(NAMESPACES)}/`, `${kind}${random.pick(NAMESPACES)}/${random.pick(NAMES)}`]);
   };
-  const keyAtRandom = (): string => `${BASE}${random.pick(KINDS)}/${random.pick(NAMESPACES)}/${random.pick(NAMES)}`;
 
   const acknowledge = (revision: Revision, key: string, value: string | null, startedAt: number): void => {
     writes.push({ revision, key, value, startedAt, endedAt: tick++ });
@@ -318,7 +321,7 @@ export async function tellRerouteStory(
   };
 
   const act = async (what: number, id: string): Promise<void> => {
-    const key = keyAtRandom();
+    const key = keyAtRandom(random);
     if (what < 4) {
       const startedAt = tick++;
       const value = `${id} ${'x'.repeat(random.chance(0.05) ? 40_000 : random.below(300))}`;
