@@ -42,16 +42,13 @@ const harikube = (...args: string[]): Promise<Ended> => run('harikube.js', args)
 
 describe('kubectl harikube', () => {
   it.each([
-    [['topolgy'], `error: unknown command 'topolgy' (Did you mean topology?)\n`],
     [['topology', 'staus'], `error: unknown command 'staus' (Did you mean status?)\n`],
     [['topology', 'plan', '--filname', 'x'], `error: unknown option '--filname' (Did you mean --filename?)\n`],
-    [['topology', 'status', '--contxt=x'], `error: unknown option '--contxt=x' (Did you mean --context?)\n`],
     [
       ['topology', 'status', '-o', 'toml'],
       /^error: option '-o, --output <format>' argument 'toml' is invalid\. Allowed choices are text, json, yaml\.\n$/,
     ],
     [['topology', 'plan'], 'error: a file is needed: give it with -f, or - for standard input\n'],
-    [['topology', 'check'], 'error: a file is needed: give it with -f, or - for standard input\n'],
     [['topology', 'explain'], `error: missing required argument 'key-or-resource'\n`],
     [['topology', 'status', '--kubeconfig', 'none'], /^error: the kubeconfig none cannot be used: .*\n$/],
   ])('refuses %j in one line', async (args, line) => {
@@ -61,22 +58,12 @@ describe('kubectl harikube', () => {
   });
 
   it('lists its commands, and their flags', async () => {
-    const { code, stdout } = await plugin();
-    expect(code).toBe(0);
-    expect(stdout).toContain('Usage: kubectl harikube [options] [command]');
-    for (const command of ['status', 'check', 'plan', 'explain'])
-      expect((await plugin('help', 'topology')).stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
-    const help = (await plugin('topology', 'plan', '--help')).stdout;
-    for (const text of [
-      'Usage: kubectl harikube topology plan',
-      '--filename',
-      '--kubeconfig',
-      '--context',
-      '--namespace',
-      '--output',
-      'Exit codes: 0',
-    ])
-      expect(help).toContain(text);
+    const [own, topology, plan] = await Promise.all([plugin(), plugin('help', 'topology'), plugin('topology', 'plan', '--help')]);
+    expect([own.code, topology.code, plan.code]).toEqual([0, 0, 0]);
+    expect(own.stdout).toContain('Usage: kubectl harikube [options] [command]');
+    for (const command of ['status', 'check', 'plan', 'explain']) expect(topology.stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
+    for (const text of ['--filename', '--kubeconfig', '--context', '--namespace', '--output', 'Exit codes: 0'])
+      expect(plan.stdout).toContain(text);
   });
 
   it('checks a file, and standard input, without a cluster', async () => {
