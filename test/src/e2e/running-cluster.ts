@@ -24,9 +24,11 @@ export interface RunningClusterOptions extends Pick<ControlPlaneOptions, 'contro
   readonly name: string;
   /** A plain etcd, or a router on one SQLite file. */
   readonly store: 'etcd' | 'router';
+  /** Of the router, beside its own; the API server's kubeconfig will be `kubeconfig` in the folder. */
+  readonly routerFlags?: (folder: string) => readonly string[];
 }
 
-type Parts = Pick<RunningCluster, 'folder' | 'storeUrl' | 'kubectl' | 'certificates'> & {
+type Parts = Pick<RunningCluster, 'folder' | 'storeUrl' | 'router' | 'kubectl' | 'certificates'> & {
   readonly controlPlane: ControlPlane;
   readonly stops: Stop[];
 };
@@ -37,14 +39,17 @@ export class RunningCluster {
   readonly folder: string;
   /** Where the store serves the etcd API. */
   readonly storeUrl: string;
+  /** Null: the store is an etcd. */
+  readonly router: RouterProcess | null;
   readonly kubectl: Kubectl;
   readonly certificates: Certificates;
   readonly #controlPlane: ControlPlane;
   readonly #stops: Stop[];
 
-  private constructor({ folder, storeUrl, kubectl, certificates, controlPlane, stops }: Parts) {
+  private constructor({ folder, storeUrl, router, kubectl, certificates, controlPlane, stops }: Parts) {
     this.folder = folder;
     this.storeUrl = storeUrl;
+    this.router = router;
     this.kubectl = kubectl;
     this.certificates = certificates;
     this.#controlPlane = controlPlane;
@@ -52,7 +57,7 @@ export class RunningCluster {
   }
 
   /** Resolves when the Kubernetes API is ready; on a failure nothing is left. */
-  static async start({ name, store, ...options }: RunningClusterOptions): Promise<RunningCluster> {
+  static async start({ name, store, routerFlags = () => [], ...options }: RunningClusterOptions): Promise<RunningCluster> {
     const folder = await mkdtemp(join(tmpdir(), `harikube-${name}-`));
     const stops: Stop[] = [() => rm(folder, { recursive: true, force: true })];
     try {
@@ -60,15 +65,17 @@ export class RunningCluster {
       const binaries = new Binaries({ env, progress: silent });
       const found = await binaries.find(['kube-apiserver', 'kube-controller-manager', 'kubectl']);
       let storeUrl: string;
+      let router: RouterProcess | null = null;
       if (store === 'etcd') {
         const etcd = new PlainEtcd({ dataDir: folder, program: (await binaries.find(['etcd'])).etcd.path, env });
         stops.unshift(() => etcd.stop());
         await etcd.start();
         storeUrl = etcd.url;
       } else {
-        const router = await RouterProcess.start({ database: join(folder, 'main.db') });
-        stops.unshift(() => router.kill());
-        storeUrl = router.address;
+        const started = await RouterProcess.start({ database: join(folder, 'main.db'), flags: routerFlags(folder) });
+        stops.unshift(() => started.kill());
+        storeUrl = started.address;
+        router = started;
       }
       const controlPlane = new ControlPlane({
         dataDir: folder,
@@ -83,7 +90,7 @@ export class RunningCluster {
       // kubectl keeps what it discovers below HOME.
       const kubectl = new Kubectl(found.kubectl.path, { ...env, KUBECONFIG: controlPlane.kubeconfigFile, HOME: folder });
       const certificates = await loadCertificates(join(folder, 'pki'));
-      return new RunningCluster({ folder, storeUrl, kubectl, certificates, controlPlane, stops });
+      return new RunningCluster({ folder, storeUrl, router, kubectl, certificates, controlPlane, stops });
     } catch (error) {
       for (const stop of stops) await stop();
       throw error;
