@@ -146,7 +146,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
       router.captured.set('shirts', 7);
       try {
         expect(await kubectl.refuse(DRY, topologyConfig('moves', [PODS, SHIRTS]))).toContain(
-          'spec.backends[1]: Invalid value: 7 keys (70 bytes) in "main", such as /registry/main, would have to be in "shirts", and would not be found any more: delete these objects first, or narrow the rule',
+          'spec.backends[1]: Invalid value: 7 keys (70 bytes) in "main", such as /registry/main, would have to be in "shirts", and would not be found any more: narrow the rule, or delete these objects first',
         );
       } finally {
         router.captured.clear();

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { isDeleting } from '@harikube/admission';
 import { ABANDON_DATA_ANNOTATION, type TopologyConfig } from '@harikube/crds';
 import type { RouterBackendReport } from '@harikube/platform';
 import { type AbandonRequest, abandonRequestsOf, InvalidAbandonError } from '../abandon-data.js';
@@ -34,10 +35,15 @@ export async function reviewAbandonment(
   }
   const before = formerly(former);
   const isNew = (one: AbandonRequest): boolean => !before.some((other) => isDeepStrictEqual(one, other));
-  const own = new Set([config, former].flatMap((each) => each?.spec.backends.map(({ name }) => name) ?? []));
+  const own = ownBackends(config, former);
   const news = asked.filter(isNew);
-  const reports = news.length === 0 ? new Map<string, RouterBackendReport>() : await inquiry.backends();
-  const verdicts = news.map((one) => verdictOf(one, own, reports));
+  const reports = news.some(({ backend }) => own.has(backend)) ? await inquiry.backends() : new Map<string, RouterBackendReport>();
+  const isGoing = (backend: string): boolean => isDeleting(config) || config.spec.backends.every(({ name }) => name !== backend);
+  const verdicts = news.map(({ backend, keys }): AbandonmentVerdict =>
+    own.has(backend)
+      ? verdictOf({ backend, keys, reports, isGoing: isGoing(backend) })
+      : { problem: `"${backend}" is no backend of this TopologyConfig; its backends are ${[...own].join(', ')}` },
+  );
   const refused = news.filter((_, index) => 'problem' in (verdicts[index] ?? {}));
   return {
     problems: verdicts.flatMap((verdict) => ('problem' in verdict ? [{ field: FIELD, message: verdict.problem }] : [])),
@@ -56,29 +62,40 @@ function formerly(former: TopologyConfig | null): readonly AbandonRequest[] {
   }
 }
 
+/** Backends that an object has, or that its former rules have left to it. */
+export function ownBackends(config: TopologyConfig, former: TopologyConfig | null): ReadonlySet<string> {
+  const named = [config, former].flatMap((each) => [...(each?.spec.backends ?? []), ...(each?.status?.backends ?? [])]);
+  return new Set(named.map(({ name }) => name));
+}
+
 type AbandonmentVerdict = { readonly problem: string } | { readonly warning: string };
 
-function verdictOf(
-  { backend, keys }: AbandonRequest,
-  own: ReadonlySet<string>,
-  reports: ReadonlyMap<string, RouterBackendReport> | NoAnswer,
-): AbandonmentVerdict {
-  if (!own.has(backend)) return { problem: `"${backend}" is no backend of this TopologyConfig; its backends are ${[...own].join(', ')}` };
+interface Asked extends AbandonRequest {
+  readonly reports: ReadonlyMap<string, RouterBackendReport> | NoAnswer;
+  /** Its rule goes, and with it what is given up. */
+  readonly isGoing: boolean;
+}
+
+function verdictOf({ backend, keys, reports, isGoing }: Asked): AbandonmentVerdict {
+  const when = isGoing ? 'given up as soon as the operator sees this' : 'given up when its rule goes';
   if ('unknown' in reports) {
     if (keys !== null) return { warning: `the keys of "${backend}" are counted when they are given up, not now: ${reports.unknown}` };
+    if (reports.isForGood) return { warning: `the keys of "${backend}" are not counted, and ${when}: ${reports.unknown}` };
     return { problem: `how many keys "${backend}" holds is not known; write ${backend}=KEYS, or try again later: ${reports.unknown}` };
   }
   const report = reports.get(backend);
-  if (report === undefined) return { warning: `backend "${backend}" is not in force: there is nothing to give up` };
+  if (report === undefined) {
+    const what = `backend "${backend}" is not in force: there is nothing to give up`;
+    return keys === null ? { problem: `${what}; leave it out` } : { warning: what };
+  }
   if (report.keys === null) {
-    if (keys === null) return { warning: `the keys of "${backend}" cannot be counted, and are given up: ${report.problem}` };
-    return { problem: `the keys of "${backend}" cannot be counted: ${report.problem}; to give them up uncounted write ${backend} alone` };
+    if (keys === null) return { warning: `the keys of "${backend}" cannot be counted (${report.problem}), and are ${when}` };
+    return { problem: `the keys of "${backend}" cannot be counted (${report.problem}); to give them up uncounted write ${backend} alone` };
   }
   const holds = `"${backend}" holds ${amountOf(report.keys)}`;
-  if (keys === report.keys || (keys === null && report.keys === 0))
-    return { warning: `${holds}, given up as soon as the operator sees this` };
-  const said = keys === null ? 'to give them up' : `not ${keys}; to give them up`;
-  return { problem: `${holds}, ${said} write ${backend}=${report.keys}` };
+  if (keys === report.keys) return { warning: `${holds}, ${when}` };
+  // Without the number, the keys that are written until the rule goes would go as well.
+  return { problem: `${holds}, ${keys === null ? '' : `not ${keys}; `}to give them up write ${backend}=${report.keys}` };
 }
 
 export function amountOf(keys: number): string {

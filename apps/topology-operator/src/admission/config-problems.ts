@@ -18,6 +18,8 @@ export function keyOf({ metadata }: Pick<TopologyConfig, 'metadata'>): string {
 
 /** Stands for a database that only a Secret names: an endpoint like no other, which is put back into what is said of it. */
 const UNFOLLOWED = 'sqlite:///\u0001';
+/** Stands for whatever TLS material a Secret holds. */
+const SOME_PEM = Buffer.from('-----BEGIN CERTIFICATE-----\n');
 /** Of the texts that are put together, the names are their places. */
 const PLACE_DIGITS = 6;
 
@@ -84,7 +86,7 @@ function textOf(config: TopologyConfig): string {
     const { backendTLS: _unknown, ...rest } = backend;
     return { ...rest, endpoint: UNFOLLOWED + backend.endpoint.slice(SECRET_SCHEME.length) };
   });
-  return configDocument({ spec: { ...config.spec, backends } }, ({ key }) => Buffer.from(key)).text;
+  return configDocument({ spec: { ...config.spec, backends } }, () => SOME_PEM).text;
 }
 
 function problemsOf(parse: () => unknown): readonly TopologyProblem[] {

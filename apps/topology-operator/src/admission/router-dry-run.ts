@@ -9,6 +9,8 @@ export interface DryRunInput {
   /** What the target Secret holds, and what it would hold. */
   readonly before: readonly MergedEntry[];
   readonly after: readonly MergedEntry[];
+  /** Backends that are this object's affair. */
+  readonly own: ReadonlySet<string>;
   /** Backends whose data is given up: what is in them need not be found again. */
   readonly abandoned: ReadonlySet<string>;
 }
@@ -46,11 +48,11 @@ function documentsOf(entries: readonly MergedEntry[]): { readonly name: string; 
   return [...secretTexts(entries)].map(([name, text]) => ({ name, text }));
 }
 
-function findingsOf(plan: RouterTopologyPlan, entries: readonly MergedEntry[], { config, abandoned }: DryRunInput): Finding[] {
+function findingsOf(plan: RouterTopologyPlan, entries: readonly MergedEntry[], { config, own, abandoned }: DryRunInput): Finding[] {
   const keys = documentKeys(entries);
   return [
     ...plan.check.map((problem) => checkFinding(problem, keys.get(problem.file), config)),
-    ...plan.moves.filter(({ from }) => !abandoned.has(from)).map((move) => moveFinding(move, config)),
+    ...plan.moves.filter(({ from }) => !abandoned.has(from)).map((move) => moveFinding(move, config, own)),
     ...plan.problems.map((sentence) => problemFinding(sentence, config)),
   ];
 }
@@ -69,17 +71,26 @@ function checkFinding({ path, message }: RouterTopologyProblem, entry: MergedEnt
   return { identity, problem: { field: `spec.${path}`, message: reference === null ? message : hidden(reference) } };
 }
 
-function moveFinding({ from, to, keys, bytes, example }: RouterTopologyMove, config: TopologyConfig): Finding {
-  const identity = JSON.stringify(['move', from, to]);
+function moveFinding({ from, to, keys, bytes, example }: RouterTopologyMove, config: TopologyConfig, own: ReadonlySet<string>): Finding {
   const amount = `${keys} ${keys === 1 ? 'key' : 'keys'} (${bytes} bytes)`;
-  const isOurs = (backend: string): boolean => config.spec.backends.some(({ name }) => name === backend);
-  const giveUp = `give them up by the annotation ${ABANDON_DATA_ANNOTATION}: ${from}=${keys}`;
-  const message =
-    from === to
-      ? `${amount} in the database that "${from}" has so far, such as ${example}, would not be found any more: keep the endpoint, delete these objects first, or ${giveUp}`
-      : `${amount} in "${from}", such as ${example}, would have to be in "${to}", and would not be found any more: ` +
-        (isOurs(to) ? 'delete these objects first, or narrow the rule' : `keep the rule, delete these objects first, or ${giveUp}`);
-  return { identity, problem: { field: fieldOf(isOurs(to) ? to : from, config), message } };
+  const isNamed = (backend: string): boolean => config.spec.backends.some(({ name }) => name === backend);
+  const isSame = from === to;
+  const places = isSame
+    ? `in the database that "${from}" has so far, such as ${example}, would not be found any more`
+    : `in "${from}", such as ${example}, would have to be in "${to}", and would not be found any more`;
+  const ways = [
+    isSame ? 'keep the endpoint' : isNamed(to) ? 'narrow the rule' : 'keep the rule',
+    'delete these objects first',
+    ...(own.has(from) ? [`give them up by the annotation ${ABANDON_DATA_ANNOTATION}: ${from}=${keys}`] : []),
+  ];
+  return {
+    identity: JSON.stringify(['move', from, to]),
+    problem: { field: fieldOf(isNamed(to) ? to : from, config), message: `${amount} ${places}: ${alternatives(ways)}` },
+  };
+}
+
+function alternatives(ways: readonly string[]): string {
+  return ways.length < 3 ? ways.join(', or ') : `${ways.slice(0, -1).join(', ')}, or ${ways.at(-1)}`;
 }
 
 function problemFinding(sentence: string, config: TopologyConfig): Finding {

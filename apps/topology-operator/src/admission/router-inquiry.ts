@@ -8,6 +8,8 @@ export type JudgingRouter = Pick<RouterAdminClient, 'address' | 'plan' | 'topolo
 /** The router was not asked, or did not answer: a sentence. */
 export interface NoAnswer {
   readonly unknown: string;
+  /** There is nobody to ask, now or later. */
+  readonly isForGood: boolean;
 }
 
 export interface RouterInquiryOptions {
@@ -55,18 +57,18 @@ export class RouterInquiry {
     const state = await this.#asked((router, signal) => router.topology(signal));
     if ('unknown' in state || state.source === `${SECRET_SCHEME}${target}`) return state;
     const reads = state.source === null ? 'reads no topology' : `reads ${state.source}`;
-    return { unknown: `the router ${reads}, not the Secret ${target}: nothing takes up what is merged into it` };
+    return { unknown: `the router ${reads}, not the Secret ${target}: nothing takes up what is merged into it`, isForGood: true };
   }
 
   async #asked<T>(ask: (router: JudgingRouter, signal: AbortSignal) => Promise<T>): Promise<T | NoAnswer> {
     const { router, signal, patienceMs } = this.#options;
-    if (router === null) return { unknown: 'the operator is not told where the router answers' };
+    if (router === null) return { unknown: 'the operator is not told where the router answers', isForGood: true };
     try {
       return await ask(router, AbortSignal.any([signal, this.#timeout]));
     } catch (error) {
-      if (error instanceof RouterAdminError) return { unknown: error.message };
+      if (error instanceof RouterAdminError) return { unknown: error.message, isForGood: false };
       if (this.#timeout.aborted && !signal.aborted)
-        return { unknown: `the router at ${router.address} did not answer within ${patienceMs / 1000} seconds` };
+        return { unknown: `the router at ${router.address} did not answer within ${patienceMs / 1000} seconds`, isForGood: false };
       throw error;
     }
   }

@@ -231,7 +231,7 @@ describe('TopologyConfigAdmission', () => {
       expect(causesOf(await create(topologyConfig('a', [PODS, SHIRTS]), { router }))).toEqual([
         [
           'spec.backends[1]',
-          '7 keys (1234 bytes) in "main", such as /registry/stable.example.com/shirts/a/b, would have to be in "shirts", and would not be found any more: delete these objects first, or narrow the rule',
+          '7 keys (1234 bytes) in "main", such as /registry/stable.example.com/shirts/a/b, would have to be in "shirts", and would not be found any more: narrow the rule, or delete these objects first',
         ],
       ]);
     });
@@ -355,6 +355,14 @@ describe('TopologyConfigAdmission', () => {
       expect(causesOf(verdict)).toEqual([['spec.backends[0].endpoint', hidden]]);
     });
 
+    it('warns of TLS material that is none', async () => {
+      const tls = topologyConfig('a', [{ ...SHIRTS, endpoint: reference, backendTLS: { caFile: 'secret://shop/databases/ca' } }]);
+      const secrets = { 'shop/databases/dsn': 'sqlite:///db/a.db', 'shop/databases/ca': 'Canary' };
+      const verdict = await create(tls, { router: new HandRouter(), secrets });
+      expect(verdict).toEqual({ denial: null, warnings: [expect.stringContaining('the rules wait for their Secrets: the key "ca"')] });
+      expect(JSON.stringify(verdict)).not.toContain('Canary');
+    });
+
     it('warns of one that leads nowhere, and asks the router nothing', async () => {
       const router = new HandRouter();
       expect(await create(referring, { router })).toEqual({
@@ -412,7 +420,8 @@ describe('TopologyConfigAdmission', () => {
     it.each<[string, string]>([
       ['shirts', '"shirts" holds 7 keys, to give them up write shirts=7'],
       ['shirts=6', '"shirts" holds 7 keys, not 6; to give them up write shirts=7'],
-      ['pods=1', 'the keys of "pods" cannot be counted: its file is gone; to give them up uncounted write pods alone'],
+      ['pods=1', 'the keys of "pods" cannot be counted (its file is gone); to give them up uncounted write pods alone'],
+      ['gone', '"gone" is no backend of this TopologyConfig; its backends are shirts, pods'],
     ])('refuses %j and says how many keys there are', async (text, message) => {
       expect(causesOf(await update(before, asking(text), { router }))).toEqual([[field, message]]);
     });
@@ -421,18 +430,35 @@ describe('TopologyConfigAdmission', () => {
       expect(await update(before, asking('shirts=7,pods'), { router })).toEqual({
         denial: null,
         warnings: [
-          '"shirts" holds 7 keys, given up as soon as the operator sees this',
-          'the keys of "pods" cannot be counted, and are given up: its file is gone',
+          '"shirts" holds 7 keys, given up when its rule goes',
+          'the keys of "pods" cannot be counted (its file is gone), and are given up when its rule goes',
         ],
       });
     });
 
-    it('takes the name of an empty backend, and of one that is not in force', async () => {
+    it('needs the number of an empty one, too: keys may come until its rule goes', async () => {
       const empty = new HandRouter({ state: { backends: [report('shirts', 0)] } });
-      expect((await update(before, asking('shirts,pods=0'), { router: empty })).warnings).toEqual([
-        '"shirts" holds 0 keys, given up as soon as the operator sees this',
-        'backend "pods" is not in force: there is nothing to give up',
+      expect(causesOf(await update(before, asking('shirts'), { router: empty }))).toEqual([
+        [field, '"shirts" holds 0 keys, to give them up write shirts=0'],
       ]);
+      expect((await update(before, asking('shirts=0'), { router: empty })).denial).toBeNull();
+    });
+
+    it('has nothing to give up of a backend that is not in force', async () => {
+      const none = new HandRouter();
+      const what = 'backend "pods" is not in force: there is nothing to give up';
+      expect((await update(before, asking('pods=0'), { router: none })).warnings).toEqual([what]);
+      expect(causesOf(await update(before, asking('pods'), { router: none }))).toEqual([[field, `${what}; leave it out`]]);
+    });
+
+    it('goes for backends that former rules have left', async () => {
+      const left = { ...before, status: { deployStatus: 'Held', backends: [{ name: 'old', keys: 2 }] } } as TopologyConfig;
+      const asked = { ...asking('old=2'), status: left.status } as TopologyConfig;
+      const holding = new HandRouter({ state: { backends: [report('old', 2)] } });
+      expect(await update(left, asked, { router: holding })).toEqual({
+        denial: null,
+        warnings: ['"old" holds 2 keys, given up as soon as the operator sees this'],
+      });
     });
 
     it('is judged on an object that is being deleted, and not again when it stays as it is', async () => {
@@ -455,6 +481,9 @@ describe('TopologyConfigAdmission', () => {
       ]);
       expect((await update(before, asking('shirts=7'), { router: silent })).warnings).toEqual([
         'the keys of "shirts" are counted when they are given up, not now: nothing listens there',
+      ]);
+      expect((await update(before, asking('shirts'), { router: null })).warnings).toEqual([
+        'the keys of "shirts" are not counted, and given up when its rule goes: the operator is not told where the router answers',
       ]);
     });
   });

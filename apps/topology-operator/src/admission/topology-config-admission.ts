@@ -21,7 +21,7 @@ import {
 import { referencesOf, type Resolve, UnresolvedReferenceError } from '../config-document.js';
 import { InvalidDeployOrderError, pinOf } from '../deploy-order.js';
 import type { MergedEntry } from '../merge-topology.js';
-import { amountOf, reviewAbandonment } from './abandonment-review.js';
+import { amountOf, ownBackends, reviewAbandonment } from './abandonment-review.js';
 import { type ConfigProblem, configProblems, configWarnings, keyOf } from './config-problems.js';
 import { previewMerge } from './merge-preview.js';
 import type { DryRunInput } from './router-dry-run.js';
@@ -113,7 +113,7 @@ export class TopologyConfigAdmission implements Admission {
     const settings = configWarnings(config);
     const merge = await this.#preview(config, others, signal);
     if ('missing' in merge) return warned([...settings, ...merge.missing]);
-    const run = await inquiry.dryRun({ config, ...merge, abandoned });
+    const run = await inquiry.dryRun({ config, ...merge, own: ownBackends(config, former), abandoned });
     if ('unknown' in run) return warned([...settings, `whether the rules can be taken up is not known: ${run.unknown}`]);
     const held = run.others.map((message) => `the rules of ${target} are held back already: ${message}`);
     return { problems: run.problems, warnings: [...settings, ...held], changes: run.changes };
@@ -137,7 +137,8 @@ export class TopologyConfigAdmission implements Admission {
     if (typeof before === 'string') missing.push(`whether the rules can be taken up is not known: ${before}`);
     if (typeof before === 'string' || missing.length > 0) return { missing };
     const resolve: Resolve = (reference) => values.get(textOf(reference)) ?? Buffer.alloc(0);
-    return { before, after: await previewMerge({ config, others, before, resolve }) };
+    const after = await orReason(previewMerge({ config, others, before, resolve }));
+    return typeof after === 'string' ? { missing: [`the rules wait for their Secrets: ${after}`] } : { before, after };
   }
 
   /** A deletion is never refused: it is held by the finalizer as long as there is data. */
