@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -41,6 +41,14 @@ async function check(text: string): Promise<{ code: number; problems: string[] }
   return { code, problems: output.notes.map((note) => note.replace(`${file}:`, '')) };
 }
 
+describe('checkTopology', () => {
+  it.each(readdirSync(EXAMPLES).filter((name) => /^topology.*\.yaml$/.test(name)))('finds the example %s sound', async (name) => {
+    expect(await checkTopology(join(EXAMPLES, name), output)).toBe(0);
+    expect(output.text).toMatch(/ is sound(?:, for harikube\/topology-config)?: tenant, user, email, main$/);
+    expect(output.notes).toEqual([]);
+  });
+});
+
 describe('checkTopology of a topology', () => {
   it('names the backends of one that is sound, and settings without effect', async () => {
     const text = 'backends:\n- name: a\n  endpoint: sqlite://./a.db\n  prefix: { prefix: pods }\n  connectionPool: { maxOpen: 3 }\n';
@@ -68,13 +76,6 @@ describe('checkTopology of a topology', () => {
 });
 
 describe('checkTopology of TopologyConfigs', () => {
-  it('finds the example sound', async () => {
-    expect(await checkTopology(join(EXAMPLES, 'topologyconfigs.yaml'), output)).toBe(0);
-    expect(output.lines).toEqual([
-      `${join(EXAMPLES, 'topologyconfigs.yaml')} is sound, for harikube/topology-config: tenant, user, email, main`,
-    ]);
-  });
-
   it('puts the rules of each target in deploy order', async () => {
     const other = config('other').replace('spec:', 'spec:\n  targetSecret: a/b');
     const text = [config('last'), config('two', { order: '"10"' }), config('one', { order: '"9"' }), other].join('---\n');

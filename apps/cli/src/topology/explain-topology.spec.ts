@@ -71,9 +71,13 @@ describe('explainTopology of a file', () => {
   });
 
   it('names the file and the line in TopologyConfigs', async () => {
-    const topology = join(EXAMPLES, 'topologyconfigs.yaml');
-    await explainTopology(USERS, { topology }, {}, output);
-    expect(output.lines[1]).toMatch(/^ {2}database "user" .* by rule 2: .* \(.*topologyconfigs\.yaml, line 1[0-9]\)$/);
+    const topology = join(folder, 'configs.yaml');
+    writeFileSync(
+      topology,
+      'apiVersion: harikube.info/v1\nkind: TopologyConfig\nmetadata: {name: a}\nspec:\n  backends:\n  - name: a\n    endpoint: sqlite://./a.db\n    prefix: {prefix: pods}\n',
+    );
+    await explainTopology('pods', { topology }, {}, output);
+    expect(output.lines[1]).toBe(`  database "a" (sqlite://./a.db) by rule 1: prefix pods (${topology}, line 6)`);
   });
 
   it('explains each target of TopologyConfigs', async () => {

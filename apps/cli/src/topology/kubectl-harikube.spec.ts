@@ -67,10 +67,10 @@ describe('kubectl harikube', () => {
   });
 
   it('checks a file, and standard input, without a cluster', async () => {
-    const file = join(EXAMPLES, 'topologyconfigs.yaml');
+    const file = join(EXAMPLES, 'topology.yaml');
     expect(await plugin('topology', 'check', '-f', file)).toEqual({
       code: 0,
-      stdout: `${file} is sound, for harikube/topology-config: tenant, user, email, main\n`,
+      stdout: `${file} is sound: tenant, user, email, main\n`,
       stderr: '',
     });
     const broken = 'apiVersion: harikube.info/v1\nkind: TopologyConfig\nmetadata: {name: a}\nspec: {backends: []}\n';
