@@ -71,6 +71,9 @@ describe('planTopology', () => {
   it('is wrong when there are problems, whatever would have to move', async () => {
     expect(await plan({ changes: [ADD], moves: [MOVE], problems: ['backend "user" cannot be opened'] })).toBe(1);
     expect(output.lines.slice(-3)).toEqual(['problems:', '  backend "user" cannot be opened', 'it cannot be applied']);
+    output = new RecordedOutput();
+    expect(await plan({ problems: ['the store is read-only'] })).toBe(1);
+    expect(output.lines).toEqual(['problems:', '  the store is read-only', 'it cannot be applied']);
   });
 
   it('says where the text is wrong, by the file', async () => {

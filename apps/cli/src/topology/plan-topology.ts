@@ -34,7 +34,7 @@ function exitCodeOf({ check, problems, moves }: Pick<RouterTopologyPlan, 'check'
 function planLines({ check, changes, moves, problems }: RouterTopologyPlan): string[] {
   if (check.length > 0) return [];
   return [
-    ...(changes.length === 0 ? ['no change: it is in force'] : ['changes:']),
+    ...(changes.length === 0 ? [] : ['changes:']),
     ...columns(
       changes.map(({ kind, backend, detail }) => [kind, backend, detail]),
       '  ',
@@ -53,5 +53,5 @@ function verdict({ changes, moves, problems }: Pick<RouterTopologyPlan, 'changes
       `held back: ${amountText(total)} would be hidden where they are; it can be applied when those keys are deleted, or with rules that leave them where they are`,
     ];
   }
-  return changes.length > 0 ? ['it can be applied'] : [];
+  return [changes.length > 0 ? 'it can be applied' : 'no change: it is in force'];
 }
