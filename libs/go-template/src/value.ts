@@ -42,20 +42,17 @@ interface MadeType {
 /** Lists and maps in each other: they are walked by recursion, and a map that was put into itself has no end. */
 export const MAX_DEPTH = 500;
 
+/** Lists and maps that are not as those of the data are. */
 const MADE = new WeakMap<object, MadeType>();
 
-/** Marks a list or map as the template's own, which functions may change, and as of another type than those of the data are, or as Go's nil. */
+/** Marks a list or map that a function makes as of another type than those of the data are, or as Go's nil. */
 export function made<T extends List | Dictionary>(
   items: T,
   { type, isNil = false }: { readonly type?: string; readonly isNil?: boolean } = {},
 ): T {
-  MADE.set(items, { type: type ?? (Array.isArray(items) ? '[]interface {}' : 'map[string]interface {}'), isNil });
+  const usual = Array.isArray(items) ? '[]interface {}' : 'map[string]interface {}';
+  if (isNil || (type !== undefined && type !== usual)) MADE.set(items, { type: type ?? usual, isNil });
   return items;
-}
-
-/** True for all that a template computes with: the data are copied. */
-export function isMade(items: List | Dictionary): boolean {
-  return MADE.has(items);
 }
 
 export function isNilCollection(items: List | Dictionary): boolean {
@@ -78,11 +75,11 @@ export function valueOf(data: unknown, depth = 0): Value {
     case 'object': {
       if (data === null) return null;
       if (depth >= MAX_DEPTH) throw new Error(`the data are nested deeper than ${MAX_DEPTH} levels`);
-      if (Array.isArray(data)) return made(data.map((element) => valueOf(element, depth + 1) ?? null));
+      if (Array.isArray(data)) return data.map((element) => valueOf(element, depth + 1) ?? null);
       // Without a prototype, `__proto__` is a key like any other.
       const copy = Object.create(null) as Record<string, Value>;
       for (const [key, entry] of Object.entries(data)) if (entry !== undefined) copy[key] = valueOf(entry, depth + 1);
-      return made(copy);
+      return copy;
     }
     default:
       throw new Error(`the data holds a ${typeof data}, which a template cannot use`);
@@ -135,7 +132,7 @@ export function weightOf(value: Value, limit: number): number {
   const open: Value[] = [value];
   for (let item = open.pop(); weight <= limit; item = open.pop()) {
     if (typeof item === 'string') weight += item.length;
-    else if (isList(item)) open.push(...(item as readonly Value[]));
+    else if (isList(item)) for (const element of item) open.push(element as Value);
     else if (isDictionary(item)) {
       for (const key of Object.keys(item)) {
         weight += key.length;
