@@ -84,7 +84,7 @@ const DECIMAL = /^[+-]?(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?
 const HEXADECIMAL = /^([+-]?)0x([0-9a-f_]*)(?:\.([0-9a-f_]*))?p([+-]?\d+)$/i;
 
 /** `strconv.ParseFloat` for 64 bits; null for what is no number or too large. */
-export function floatOf(text: string): number | null {
+function floatOf(text: string): number | null {
   if (DECIMAL.test(text)) {
     const value = Number(text.replaceAll('_', ''));
     return Number.isFinite(value) ? value : null;

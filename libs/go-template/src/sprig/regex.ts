@@ -1,6 +1,7 @@
 // Go's regular expressions. re2js has their syntax, and their linear time for one search; how matches follow one another is done here as in Go.
 
 import { RE2JS, RE2JSException } from 're2js';
+import { quoted } from '../quote.js';
 import { FunctionError, type TemplateFunction } from '../template-function.js';
 import type { List } from '../value.js';
 import { checkItems, checkTextLength } from './bounds.js';
@@ -8,8 +9,8 @@ import { fixed } from './declaration.js';
 import { newTexts, nilList } from './go-value.js';
 
 const MAX_EXPRESSION = 10_000;
-/** Instructions of an expression times characters of a text: some seconds' work at most. */
-const MAX_SEARCH = 100_000_000;
+/** Instructions of an expression times characters of a text: about a second's work, where each has to be tried everywhere. */
+const MAX_SEARCH = 20_000_000;
 /** Searches that are linear each are not linear together. */
 const MAX_MILLISECONDS = 1000;
 const CACHED = 100;
@@ -81,7 +82,8 @@ function panicking(called: TemplateFunction): TemplateFunction {
         return called.run(args);
       } catch (error) {
         if (!(error instanceof SyntaxProblem)) throw error;
-        const shown = error.expression.includes('`') ? JSON.stringify(error.expression) : `\`${error.expression}\``;
+        const canBackquote = !/[`\0-\x08\n-\x1f\x7f\ufeff]/.test(error.expression);
+        const shown = canBackquote ? `\`${error.expression}\`` : quoted(error.expression);
         throw new FunctionError(`regexp: Compile(${shown}): ${error.message}`, { cause: error });
       }
     },
