@@ -2,6 +2,7 @@
 // key is an error, as with Go's option missingkey=error.
 
 import { printed } from './format.js';
+import { Integer, withoutIntegerType } from './integer.js';
 import {
   type Branch,
   type Chain,
@@ -210,13 +211,15 @@ export class Executor {
 
   *#elements(over: Value, { declared }: Pipe): Generator<[Value, Slot]> {
     if (isList(over)) {
-      for (let index = 0; index < over.length; index++) yield [BigInt(index), unseen(elementOf(over, index))];
+      for (let index = 0; index < over.length; index++) yield [new Integer('int', BigInt(index)), unseen(elementOf(over, index))];
     } else if (isDictionary(over)) {
       this.#step(keysOf(over).length);
       for (const key of sortedKeys(over)) yield [key, unseen(entryOf(over, key))];
-    } else if (typeof over === 'bigint') {
-      if (declared.length > 1) this.#fail(`can't use ${over} to iterate over more than one variable`);
-      for (let count = 0n; count < over; count++) yield [undefined, concrete(count)];
+    } else if (typeof over === 'bigint' || over instanceof Integer) {
+      if (declared.length > 1) this.#fail(`can't use ${String(over)} to iterate over more than one variable`);
+      const end = over instanceof Integer ? over.value : over;
+      for (let count = 0n; count < end; count++)
+        yield [undefined, concrete(over instanceof Integer ? new Integer(over.type, count) : count)];
     } else if (over !== undefined && over !== null) {
       this.#fail(`range can't iterate over ${this.#guarded(() => printed(over))}`);
     }
@@ -353,7 +356,9 @@ export class Executor {
     for (const arg of args) this.#charge(arg);
     const before = this.#node;
     this.#node = node;
-    const result = this.#guarded(() => called.run(args), `error calling ${name}: `);
+    const seen = called.seesIntegerTypes === true ? args : args.map(withoutIntegerType);
+    const answer = this.#guarded(() => called.run(seen), `error calling ${name}: `);
+    const result = called.returnsInt === true && typeof answer === 'bigint' ? new Integer('int', answer) : answer;
     this.#charge(result);
     this.#look();
     this.#node = before;
@@ -428,8 +433,9 @@ export class Executor {
     if (value === undefined) return nilOf(type, `invalid value; expected ${type}`, (problem) => this.#fail(problem));
     if (type === 'interface {}') return value;
     const own = value === null ? 'interface {}' : typeName(value);
-    // What is an int in Go is an int64 here.
-    if (own === type || (own === 'int64' && type === 'int')) return value;
+    if (own === type) return withoutIntegerType(value);
+    // Go wants a conversion between the two.
+    if ((own === 'int64' && type === 'int') || (own === 'int' && type === 'int64')) return withoutIntegerType(value);
     return this.#fail(`wrong type for value; expected ${type}; got ${own}`);
   }
 

@@ -1,6 +1,7 @@
 // Go's number constants, as text/template/parse/node.go (1.26) reads them.
 
 import { Complex } from './complex.js';
+import { Integer } from './integer.js';
 import { quoted } from './quote.js';
 import type { Value } from './value.js';
 
@@ -22,7 +23,7 @@ const MIN_INT = -0x8000_0000_0000_0000n;
 const MAX_UINT = 0xffff_ffff_ffff_ffffn;
 
 export function characterConstant(code: bigint): Constant {
-  return { value: code, integer: code, float: Number(code) };
+  return { value: new Integer('int', code), integer: code, float: Number(code) };
 }
 
 /** `1+2i`. A string says what is wrong. */
@@ -47,14 +48,15 @@ export function numberConstant(text: string): Constant | string {
     if (typeof imaginary === 'number') return ofComplex(new Complex(0, imaginary));
   }
   const whole = integerOf(text);
-  if (whole !== null && whole >= MIN_INT && whole <= MAX_INT) return { value: whole, integer: whole, float: Number(whole) };
+  if (whole !== null && whole >= MIN_INT && whole <= MAX_INT)
+    return { value: new Integer('int', whole), integer: whole, float: Number(whole) };
   // An unsigned number has no sign, not even a plus.
   if (whole !== null && whole <= MAX_UINT && /^\d/.test(text)) return { value: null, integer: null, float: Number(whole) };
   const float = parseFloat64(text);
   if (typeof float === 'string') return `illegal number syntax: ${quoted(text)}`;
   if (!/[.eEpP]/.test(text)) return `integer overflow: ${quoted(text)}`;
   const integer = integerIn(float);
-  return { value: isHexInteger(text) ? integer : float, integer, float };
+  return { value: isHexInteger(text) && integer !== null ? new Integer('int', integer) : float, integer, float };
 }
 
 function ofComplex(value: Complex): Constant {

@@ -6,7 +6,7 @@ export const MAX_TEXT_LENGTH = 4 * 1024 * 1024;
 /** What a function says of its arguments. */
 export class FunctionError extends Error {}
 
-/** The type of a parameter, by its name in Go. Whole numbers are of one type here: `int` and `int64` take the same values. */
+/** The type of a parameter, by its name in Go. `int` and `int64` take the same values here. */
 export type ParameterType =
   | 'interface {}'
   | 'string'
@@ -29,6 +29,10 @@ export interface TemplateFunction {
    * refused in Go's words and at the argument's place before.
    */
   readonly types?: readonly ParameterType[];
+  /** It tells an `int` and an `uint8` from an `int64`: it is given them as `Integer`, which else are bigints like any other. */
+  readonly seesIntegerTypes?: boolean;
+  /** Its whole numbers are of the type `int` and no `int64`. */
+  readonly returnsInt?: boolean;
   /** Undefined and null are Go's nil. Throws a FunctionError for what Go's function refuses. */
   run(args: readonly Value[]): Value;
 }

@@ -145,7 +145,7 @@ export function weightOf(value: Value, limit: number): number {
   return weight;
 }
 
-/** The name of a value's type in Go, where what is `int` or a byte there is `int64`. */
+/** The name of a value's type in Go. */
 export function typeName(value: Value): string {
   switch (typeof value) {
     case 'undefined':
