@@ -1,5 +1,4 @@
 // What a template computes with: Go's map[string]any as JSON makes it.
-import { FunctionError, type TemplateFunction } from './template-function.js';
 
 /** Absent (Go's invalid value), nil, bool, string, int64, float64, list, map or one of another type. */
 export type Value = undefined | null | boolean | string | bigint | number | List | Dictionary | TypedValue;
@@ -16,11 +15,6 @@ export abstract class TypedValue {
   /** As `%v` shows it. */
   abstract toString(): string;
 
-  /** The text that JSON has for it. Throws a FunctionError where there is none. */
-  toJSON(): string {
-    throw new FunctionError(`json: unsupported type: ${this.type}`);
-  }
-
   /** What `if` makes of it. */
   get isTrue(): boolean {
     return true;
@@ -30,6 +24,38 @@ export abstract class TypedValue {
   method(_name: string): TemplateFunction | undefined {
     return undefined;
   }
+}
+
+/** The type of a parameter, by its name in Go. `int` and `int64` take the same values here. */
+export type ParameterType =
+  | 'interface {}'
+  | 'string'
+  | 'bool'
+  | 'int'
+  | 'int64'
+  | 'float64'
+  | '[]interface {}'
+  | '[]string'
+  | 'map[string]interface {}'
+  | 'time.Time';
+
+/** A function of the language, or a method of a value. */
+export interface TemplateFunction {
+  /** How many arguments it takes, or takes at least. */
+  readonly takes: number;
+  readonly isVariadic: boolean;
+  /**
+   * The types of its parameters in Go; of a variadic function the last one is that of all further arguments. Where it says nothing, `interface {}`.
+   * `run` is given only values of these types (a `string` is never nil; a `float64` is a number also where the template says `1`), anything else is
+   * refused in Go's words and at the argument's place before.
+   */
+  readonly types?: readonly ParameterType[];
+  /** It tells an `int` and an `uint8` from an `int64`: it is given them as `Integer`, which else are bigints like any other. */
+  readonly seesIntegerTypes?: boolean;
+  /** Its whole numbers are of the type `int` and no `int64`. */
+  readonly returnsInt?: boolean;
+  /** Undefined and null are Go's nil. Throws a FunctionError for what Go's function refuses. */
+  run(args: readonly Value[]): Value;
 }
 
 interface MadeType {
