@@ -4,9 +4,7 @@ import { FunctionError, type TemplateFunction } from '../template-function.js';
 import { type Dictionary, elementOf, entryOf, isDictionary, isList, type List, made, sortedKeys, typeName, type Value } from '../value.js';
 import { checkDepth } from './bounds.js';
 import { fixed, variadic } from './declaration.js';
-import { isEmpty, isNil, newList, newTexts, textOf } from './go-value.js';
-
-type OwnDictionary = Record<string, unknown>;
+import { isEmpty, isNil, newDictionary, newList, newTexts, type OwnDictionary, textOf } from './go-value.js';
 
 const MAP = 'map[string]interface {}';
 
@@ -41,13 +39,6 @@ export const DICTIONARY_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new M
   ['mustDeepCopy', deepCopy],
   ['dig', variadic([], 'interface {}', dug)],
 ]);
-
-/** Without a prototype, so that any text is a key like others. */
-function newDictionary(entries: Iterable<readonly [string, Value]> = []): OwnDictionary {
-  const map = made(Object.create(null) as OwnDictionary);
-  for (const [key, value] of entries) map[key] = value ?? null;
-  return map;
-}
 
 function hasKey(map: Dictionary, key: string): boolean {
   return Object.hasOwn(map, key) && map[key] !== undefined;

@@ -59,6 +59,15 @@ export function newTexts(texts: readonly string[]): List {
   return made([...texts], { type: '[]string' });
 }
 
+export type OwnDictionary = Record<string, unknown>;
+
+/** Without a prototype, so that any text is a key like others. */
+export function newDictionary(entries: Iterable<readonly [string, Value]> = [], type?: string): OwnDictionary {
+  const map = Object.create(null) as OwnDictionary;
+  for (const [key, value] of entries) map[key] = value ?? null;
+  return made(map, { type });
+}
+
 /** A nil slice of this type. */
 export function nilList(type = '[]interface {}'): List {
   return made([], { type, isNil: true });

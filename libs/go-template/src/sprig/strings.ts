@@ -1,10 +1,10 @@
 import { quoted } from '../quote.js';
 import { FunctionError, type TemplateFunction } from '../template-function.js';
-import { compareTexts, type Dictionary, isList, type List, made, type Value } from '../value.js';
+import { compareTexts, type Dictionary, isList, type List, type Value } from '../value.js';
 import { checkItems, checkTextLength } from './bounds.js';
 import { byteText, textOfBytes } from './byte-text.js';
 import { fixed, variadic } from './declaration.js';
-import { elementsOf, isNil, newTexts, textOf } from './go-value.js';
+import { elementsOf, isNil, newDictionary, newTexts, textOf } from './go-value.js';
 import { isSpace, lower, upper } from './letter-case.js';
 
 export const STRING_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
@@ -159,5 +159,8 @@ function firstParts(text: string, separator: string, count: bigint): string[] {
 }
 
 function numbered(texts: readonly string[]): Dictionary {
-  return made(Object.fromEntries(texts.map((text, place) => [`_${place}`, text])), { type: 'map[string]string' });
+  return newDictionary(
+    texts.map((text, place) => [`_${place}`, text]),
+    'map[string]string',
+  );
 }
