@@ -7,7 +7,7 @@ import {
   type HTTPTriggerSpec,
   type HTTPTriggerStatus,
 } from '@harikube/crds';
-import { ifFound, type KubeClient } from '@harikube/kube';
+import { EVENTS, ifFound, type KubeClient, type KubeObject } from '@harikube/kube';
 import type { EventReceiver, ReceivedRequest } from './event-receiver.js';
 import { until } from './until.js';
 
@@ -26,6 +26,13 @@ export interface EmailPart {
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly spec?: Partial<Email['spec']>;
+}
+
+/** `events.k8s.io/v1.Event` */
+interface TriggerEventObject extends KubeObject {
+  readonly reason?: string;
+  readonly note?: string;
+  readonly regarding?: { readonly name?: string };
 }
 
 const LABEL = 'case';
@@ -120,6 +127,16 @@ export class TriggerCase {
     const find = ({ conditions = [] }: Status): { readonly message: string } | undefined =>
       conditions.find((one) => one.type === type && one.status === is && one.reason === reason);
     return find(await this.status((status) => find(status) !== undefined))?.message ?? '';
+  }
+
+  /** The note of an Event about the trigger, as soon as there is one. */
+  async event(reason: string): Promise<string> {
+    const isIt = (event: TriggerEventObject): boolean => event.reason === reason && event.regarding?.name === this.name;
+    const found = await until<TriggerEventObject>(this.#client, EVENTS, (all) => [...all.values()].some(isIt), {
+      namespace: this.namespace,
+      seconds: 20,
+    });
+    return [...found.values()].find(isIt)?.note ?? '';
   }
 
   /** Resolves when whatever happens from then on is told. */
