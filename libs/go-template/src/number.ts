@@ -18,6 +18,8 @@ export interface Constant {
 const MAX_LENGTH = 1024;
 const TOO_LONG = `a number has more than ${MAX_LENGTH} characters`;
 
+const FLOAT = /^[+-]?(?:0[xX][0-9a-fA-F_]*\.?[0-9a-fA-F_]*(?:[pP][+-]?[0-9_]*)?|[0-9_]*\.?[0-9_]*(?:[eE][+-]?[0-9_]*)?)/;
+
 const MAX_INT = 0x7fff_ffff_ffff_ffffn;
 const MIN_INT = -0x8000_0000_0000_0000n;
 const MAX_UINT = 0xffff_ffff_ffff_ffffn;
@@ -29,9 +31,11 @@ export function characterConstant(code: bigint): Constant {
 /** `1+2i`. A string says what is wrong. */
 export function complexConstant(text: string): Constant | string {
   if (text.length > MAX_LENGTH) return TOO_LONG;
-  const float = '(?:0[xX][0-9a-fA-F_]*\\.?[0-9a-fA-F_]*(?:[pP][+-]?[0-9_]*)?|[0-9_]*\\.?[0-9_]*(?:[eE][+-]?[0-9_]*)?)';
-  const [, realText, imaginaryText] = new RegExp(`^([+-]?${float})([+-]${float})i`).exec(text) ?? [];
-  if (realText === undefined || imaginaryText === undefined || !/\d/.test(imaginaryText)) return 'syntax error scanning complex number';
+  // Each part takes all that it can, whether or not what follows fits.
+  const realText = FLOAT.exec(text)?.[0] ?? '';
+  const rest = text.slice(realText.length);
+  const imaginaryText = /^[+-]/.test(rest) ? (FLOAT.exec(rest)?.[0] ?? '') : '';
+  if (imaginaryText.length < 2 || rest.charAt(imaginaryText.length) !== 'i') return 'syntax error scanning complex number';
   const real = parseFloat64(realText);
   if (typeof real === 'string') return `strconv.ParseFloat: parsing ${quoted(realText)}: ${real}`;
   const imaginary = parseFloat64(imaginaryText);
