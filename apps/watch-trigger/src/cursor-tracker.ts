@@ -15,7 +15,6 @@ export interface Ticket {
 interface OpenTicket extends Ticket {
   /** What the cursor is as long as this is the first one that is unfinished; null: there is none yet. */
   readonly before: Cursor | null;
-  isFinished: boolean;
 }
 
 /**
@@ -24,7 +23,8 @@ interface OpenTicket extends Ticket {
  */
 export class CursorTracker {
   #seen: Cursor | null;
-  readonly #open: OpenTicket[] = [];
+  /** In their order. Finished ones are not kept: behind one that takes for ever there may be any number of them. */
+  readonly #open = new Set<OpenTicket>();
 
   constructor(start: Cursor | null) {
     this.#seen = start;
@@ -37,7 +37,6 @@ export class CursorTracker {
 
   /** Null until everything that there was at the start is finished. */
   get cursor(): Cursor | null {
-    while (this.#open[0]?.isFinished === true) this.#open.shift();
     const [first] = this.#open;
     return first === undefined ? this.#seen : first.before;
   }
@@ -47,12 +46,9 @@ export class CursorTracker {
     const { time } = this.#seen ?? {};
     const ticket: OpenTicket = {
       before: position === undefined || time === undefined ? null : { position: position - 1n, time },
-      isFinished: false,
-      finish: () => {
-        ticket.isFinished = true;
-      },
+      finish: () => void this.#open.delete(ticket),
     };
-    this.#open.push(ticket);
+    this.#open.add(ticket);
     return ticket;
   }
 

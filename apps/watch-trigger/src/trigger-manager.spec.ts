@@ -192,6 +192,17 @@ describe('TriggerManager', () => {
     expect(conditions).toContain('Ready False WatchFailed');
   });
 
+  it('goes not back to an older spec that a cache still has', async () => {
+    const old = api.trigger('notify');
+    await engine.serve(next({ method: 'PUT' }));
+    await turns();
+    await engine.serve(old);
+    await turns();
+    api.write('a');
+    await turns();
+    expect([api.watched.length, sender.delivered.length]).toEqual([2, 1]);
+  });
+
   it('reads a trigger from the API and not from the cache before it begins', async () => {
     await engine.stop();
     let asked = 0;

@@ -513,6 +513,16 @@ describe('TriggerRunner', () => {
       expect([condition('Watching'), status().cursor]).toEqual(['False Forbidden', undefined]);
     });
 
+    it('say that the versions of a kind have no order', async () => {
+      api.listVersion = '';
+      await serve();
+      await pass(1000);
+      expect([condition('Watching'), api.watched]).toEqual(['False VersionsWithoutOrder', []]);
+      api.listVersion = null;
+      await pass(30_000);
+      expect(condition('Watching')).toBe('True Watching');
+    });
+
     it('say that the kind is gone, and notice when it is back', async () => {
       await serve();
       engine.kind = null;

@@ -112,6 +112,8 @@ export class TriggerRunner {
   #sources: readonly Source[] = [];
   #kindProblem: Problem | null = null;
   #problems: readonly Problem[] = [];
+  /** What the condition Delivering says. */
+  #saidProblem: Problem | null = null;
   #running: Promise<void> = Promise.resolve();
   #isPaused = false;
   #blocked = 0;
@@ -238,8 +240,10 @@ export class TriggerRunner {
     if (sendInitialEvents || cursor !== null) return;
     for (const source of this.#sources) {
       const time = this.#clock.now();
-      const { metadata } = await this.#persist(source, signal, () => this.#page(source, { limit: 1 }, signal));
-      source.tracker.advance(positionOf(metadata.resourceVersion), time);
+      await this.#persist(source, signal, async () => {
+        const { metadata } = await this.#page(source, { limit: 1 }, signal);
+        source.tracker.advance(positionOf(metadata.resourceVersion), time);
+      });
     }
     this.#moved('moved');
     await this.#persist(null, signal, () => this.#options.statuses.writeNow(this.#record));
@@ -430,7 +434,12 @@ export class TriggerRunner {
       const canSend = this.#sendWaitMs === 0;
       const entry = this.#queue.take(({ failure }) => canSend || failure !== null);
       if (entry === null) break;
-      const attempt = this.#attempt(entry).finally(() => this.#inFlight.delete(attempt));
+      const attempt = this.#attempt(entry)
+        .catch((error: unknown) => {
+          this.#logger.error('the end of an attempt could not be told; the event is tried again', { ...this.#record.key, err: error });
+          this.#queue.retryAfter(entry, this.#rules.maxDelayMs);
+        })
+        .finally(() => this.#inFlight.delete(attempt));
       this.#inFlight.add(attempt);
     }
     const waits = [this.#queue.nextDueMs, this.#sendWaitMs].filter((wait) => wait !== null && wait > 0 && wait < Infinity);
@@ -550,7 +559,7 @@ export class TriggerRunner {
         this.#suspend(event, failure);
         break;
     }
-    this.#say();
+    this.#sayDelivery();
     this.#pump();
   }
 
@@ -703,15 +712,22 @@ export class TriggerRunner {
     // What a runner sees that is about to end says nothing about the trigger.
     if (this.#stop.signal.aborted && this.#record.failedSuspension === null) return;
     const requested = { reason: SUSPEND_REQUESTED, message: 'spec.suspend is true; the cursor stays where it is' };
+    this.#saidProblem = this.#deliveryProblem;
     this.#record.say(
       {
         suspended: spec.suspend ? requested : this.#record.failedSuspension,
         watchProblem: this.#kindProblem ?? this.#sources.find(({ trouble }) => trouble !== null)?.trouble ?? null,
         isFollowing: this.#sources.length > 0 && this.#sources.every(({ isFollowing }) => isFollowing),
-        deliveryProblem: this.#deliveryProblem,
+        deliveryProblem: this.#saidProblem,
       },
       this.#clock.now(),
     );
+  }
+
+  /** After each attempt: most of them change nothing. */
+  #sayDelivery(): void {
+    const problem = this.#deliveryProblem;
+    if (problem?.reason !== this.#saidProblem?.reason || problem?.message !== this.#saidProblem?.message) this.#say();
   }
 
   get #deliveryProblem(): Problem | null {

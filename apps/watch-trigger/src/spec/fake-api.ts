@@ -54,6 +54,8 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
   /** The statuses that were written, as merge patches. */
   readonly patches: { readonly name: string; readonly status: Readonly<Record<string, unknown>> }[] = [];
   refuses: Refusal = () => null;
+  /** What a list says instead of its revision, as some aggregated servers do. */
+  listVersion: string | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -109,9 +111,9 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     this.#revision += BigInt(revisions);
   }
 
-  bookmark(): void {
+  bookmark(revision = this.#revision): void {
     for (const stream of this.#streams) {
-      stream.bookmark = this.#revision;
+      stream.bookmark = revision;
       stream.wake();
     }
   }
@@ -159,7 +161,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     const last = page.at(-1)?.[0] ?? '';
     const token = all.length > limit ? JSON.stringify([String(at), last]) : undefined;
     return {
-      metadata: { resourceVersion: String(at), continue: token },
+      metadata: { resourceVersion: this.listVersion ?? String(at), continue: token },
       items: page.map(([, object]) => structuredClone(object) as T),
     };
   }
