@@ -23,6 +23,7 @@ import { type Cursor, CursorTracker, lowestCursor, type Ticket } from './cursor-
 import { decide, type RetryRules } from './delivery-policy.js';
 import { DeliveryQueue, type QueueEntry } from './delivery-queue.js';
 import { foundChange, type FoundChange, inOrder } from './gap.js';
+import { KindArrival } from './kind-arrival.js';
 import { isStatusChange } from './own-kind.js';
 import { positionOf } from './position.js';
 import { retryRulesOf } from './retry-rules.js';
@@ -189,23 +190,38 @@ export class TriggerRunner {
   /** The resource of the kind, as soon as there is one. */
   async #resolve(signal: AbortSignal): Promise<Resource<KubeObject>> {
     const { apiVersion, kind } = this.#trigger.spec.resource;
+    const { client, watches, discovery } = this.#options;
     const backoff = this.#newBackoff();
-    for (;;) {
-      try {
-        const resource = await this.#options.discovery.resolve(apiVersion, kind, signal);
-        const problem = this.#placeProblem(resource);
-        if (problem === null) {
-          this.#kindProblem = null;
-          return resource;
+    let arrival: KindArrival | null = null;
+    try {
+      for (;;) {
+        try {
+          const resource = await discovery.resolve(apiVersion, kind, signal);
+          const problem = this.#placeProblem(resource);
+          if (problem === null) {
+            this.#kindProblem = null;
+            return resource;
+          }
+          this.#setKindProblem(problem);
+          await this.#clock.sleep(RETRY_MOST_MS, signal);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          const isUnknown = error instanceof NoSuchKindError;
+          this.#setKindProblem({ reason: isUnknown ? 'ResourceNotFound' : 'DiscoveryFailed', message: textOf(error) });
+          if (isUnknown && arrival === null) {
+            arrival = new KindArrival({ apiVersion, kind, client, watches, clock: this.#clock });
+            arrival.start();
+          }
+          if (isUnknown) {
+            await arrival?.wait(UNKNOWN_KIND_MS, signal);
+            discovery.forget(apiVersion, kind);
+          } else {
+            await this.#clock.sleep(backoff.next(), signal);
+          }
         }
-        this.#setKindProblem(problem);
-        await this.#clock.sleep(RETRY_MOST_MS, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        const isUnknown = error instanceof NoSuchKindError;
-        this.#setKindProblem({ reason: isUnknown ? 'ResourceNotFound' : 'DiscoveryFailed', message: textOf(error) });
-        await this.#clock.sleep(isUnknown ? UNKNOWN_KIND_MS : backoff.next(), signal);
       }
+    } finally {
+      arrival?.close();
     }
   }
 

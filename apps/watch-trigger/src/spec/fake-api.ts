@@ -28,6 +28,12 @@ interface Stream {
   readonly select: Select;
 }
 
+interface WriteOptions {
+  readonly namespace?: string;
+  readonly labels?: Record<string, string>;
+  readonly spec?: object;
+}
+
 type Select = Pick<WatchOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>;
 
 export type Asked = 'list' | 'watch' | 'get' | 'patch';
@@ -71,10 +77,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
   }
 
   /** Creates it, or another state of it. */
-  write(
-    name: string,
-    { namespace = 'shop', labels }: { readonly namespace?: string; readonly labels?: Record<string, string> } = {},
-  ): KubeObject {
+  write(name: string, { namespace = 'shop', labels, ...more }: WriteOptions = {}): KubeObject {
     const key = `${namespace}/${name}`;
     const before = this.#objects.get(key) ?? null;
     this.#revision++;
@@ -91,6 +94,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
         resourceVersion: String(this.#revision),
         managedFields: [{ manager: 'spec' }],
       },
+      ...more,
     };
     this.#objects.set(key, after);
     this.#append({ revision: this.#revision, before, after });
