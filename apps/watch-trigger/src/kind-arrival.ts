@@ -6,7 +6,7 @@ interface CustomResourceDefinition extends KubeObject {
   readonly spec?: { readonly group?: string; readonly names?: { readonly kind?: string } };
 }
 
-export const CUSTOM_RESOURCE_DEFINITIONS: Resource<KubeObject> = {
+const CUSTOM_RESOURCE_DEFINITIONS: Resource<KubeObject> = {
   group: 'apiextensions.k8s.io',
   version: 'v1',
   kind: 'CustomResourceDefinition',
