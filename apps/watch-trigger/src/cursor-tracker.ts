@@ -41,13 +41,21 @@ export class CursorTracker {
     return first === undefined ? this.#seen : first.before;
   }
 
-  /** Before `advance` to its position; without a position it is one of those that were there at the start, which are in no order. */
-  open(position?: Position): Ticket {
-    const { time } = this.#seen ?? {};
-    const ticket: OpenTicket = {
-      before: position === undefined || time === undefined ? null : { position: position - 1n, time },
-      finish: () => void this.#open.delete(ticket),
-    };
+  /** An event of the stream, before `advance` to its position. */
+  open(position: Position): Ticket {
+    return this.#keep(this.#seen === null ? null : { position: position - 1n, time: this.#seen.time });
+  }
+
+  /**
+   * One of the objects that a list found. Until all of them are finished the cursor stays where it is: whoever begins again has to list again, since in
+   * the changes themselves there are older ones than what the list told.
+   */
+  openListed(): Ticket {
+    return this.#keep(this.#seen);
+  }
+
+  #keep(before: Cursor | null): Ticket {
+    const ticket: OpenTicket = { before, finish: () => void this.#open.delete(ticket) };
     this.#open.add(ticket);
     return ticket;
   }

@@ -21,6 +21,7 @@ export interface TriggerManagerOptions {
   readonly random: () => number;
   readonly logger: Logger;
   readonly allowsOtherNamespaces: boolean;
+  readonly queueLimit?: number;
 }
 
 interface Served {

@@ -55,6 +55,8 @@ export interface TriggerRunnerOptions {
   readonly logger: Logger;
   /** False: a trigger watches its own namespace only. */
   readonly allowsOtherNamespaces: boolean;
+  /** Unfinished events; with more of them the trigger is left alone until half of them are finished. 1000 unless told. */
+  readonly queueLimit?: number;
 }
 
 /** An event on its way. */
@@ -85,7 +87,6 @@ class KindGoneError extends Error {
   override readonly name = 'KindGoneError';
 }
 
-/** Unfinished events; with more of them the trigger is left alone until half of them are finished. */
 const QUEUE_LIMIT = 1000;
 const PAGE_SIZE = 500;
 const RETRY_LEAST_MS = 1000;
@@ -101,6 +102,7 @@ export class TriggerRunner {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #rules: RetryRules;
+  readonly #queueLimit: number;
   readonly #queue: DeliveryQueue<Delivery>;
   readonly #breaker: CircuitBreaker;
   readonly #bucket: TokenBucket | null;
@@ -129,6 +131,7 @@ export class TriggerRunner {
     this.#clock = clock;
     this.#logger = logger;
     this.#rules = retryRulesOf(trigger.spec);
+    this.#queueLimit = options.queueLimit ?? QUEUE_LIMIT;
     this.#queue = new DeliveryQueue({ clock, concurrency: trigger.spec.concurrency });
     const { initialDelayMs, maxDelayMs } = this.#rules;
     this.#breaker = new CircuitBreaker({ clock, leastPauseMs: initialDelayMs, mostPauseMs: maxDelayMs });
@@ -355,8 +358,6 @@ export class TriggerRunner {
     for (const change of inOrder(changes)) {
       await this.#room(signal);
       this.#enqueue(source, { ...change, receivedAt: this.#clock.now() }, { isAfterGap: true });
-      // With the time from before the gap: were it told again, it would have to be of the same type.
-      source.tracker.advance(change.position);
     }
     if (revision < since.position) {
       source.tracker.reset({ position: revision, time });
@@ -397,7 +398,7 @@ export class TriggerRunner {
     const created = type === 'ADDED' ? Date.parse(object.metadata.creationTimestamp ?? '') : Number.NaN;
     source.tracker.advance(position, Number.isNaN(created) ? undefined : created);
     this.#moved(isNews ? 'moved' : 'idle');
-    if (this.#queue.size >= QUEUE_LIMIT) this.#pause();
+    if (this.#queue.size >= this.#queueLimit) this.#pause();
     this.#pump();
   }
 
@@ -421,7 +422,7 @@ export class TriggerRunner {
     }
     this.#queue.add(uid, {
       event,
-      ticket: source.tracker.open(isInitial ? undefined : position),
+      ticket: isInitial || isAfterGap ? source.tracker.openListed() : source.tracker.open(position),
       asksStillExists: type === 'DELETED' && this.#isSelective,
       filterFailure: matches === 'yes' ? null : matches,
       attempts: 0,
@@ -585,7 +586,7 @@ export class TriggerRunner {
     this.#queue.finish(entry);
     this.#queueChanged();
     this.#moved('moved');
-    if (this.#queue.size > QUEUE_LIMIT / 2) return;
+    if (this.#queue.size > this.#queueLimit / 2) return;
     for (const resolve of this.#roomAwaited.splice(0)) resolve();
     if (!this.#isPaused) return;
     this.#isPaused = false;
@@ -619,7 +620,7 @@ export class TriggerRunner {
   /** Resolves when another event may come. */
   async #room(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#queue.size < QUEUE_LIMIT) return;
+    if (this.#queue.size < this.#queueLimit) return;
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => reject(reasonOf(signal));
       signal.addEventListener('abort', abort, { once: true });
