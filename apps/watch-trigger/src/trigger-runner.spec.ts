@@ -8,6 +8,19 @@ import { DELIVERED, type FakeSender, refused, temporary } from './spec/fake-send
 import { sampleTrigger } from './spec/sample-trigger.js';
 import { turns } from './spec/turns.js';
 
+/** Time passes with each look at it, and timers run up to a millisecond early, as those of Node do. */
+class MovingClock extends FakeClock {
+  #looks = 0;
+
+  override monotonic(): number {
+    return super.monotonic() + 0.01 * this.#looks++;
+  }
+
+  override setTimeout(run: () => void, milliseconds: number): () => void {
+    return super.setTimeout(run, Math.floor(milliseconds));
+  }
+}
+
 describe('TriggerRunner', () => {
   let clock: FakeClock;
   let api: FakeApi;
@@ -295,6 +308,20 @@ describe('TriggerRunner', () => {
       });
       expect(status()).not.toHaveProperty('errorTime');
       expect(condition('Ready')).toBe('True Ready');
+    });
+
+    it('is tried again also when it becomes due between two looks at the clock', async () => {
+      const moving = new MovingClock();
+      api = new FakeApi(moving);
+      engine = new Engine({ api, clock: moving });
+      sender = engine.sender('notify');
+      sender.answer = ({ attempt }) => (attempt < 200 ? temporary('HTTP429') : DELIVERED);
+      const retryPolicy = { backoff: 'Linear', initialDelay: '10ms', maxDelay: '10ms', maxRetryAfter: '0s' } as const;
+      await serve({ delivery: { timeout: '10s', retries: 300 }, retryPolicy });
+      api.write('a');
+      await turns();
+      await moving.advance(5000);
+      expect(names()).toEqual(['ADDED a']);
     });
 
     it('shows the error of an event until another one is delivered', async () => {

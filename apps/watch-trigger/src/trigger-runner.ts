@@ -447,8 +447,10 @@ export class TriggerRunner {
     this.#timer?.();
     this.#timer = null;
     if (this.#stop.signal.aborted || this.#isHeld) return;
+    let sendWaitMs: number;
     for (;;) {
-      const canSend = this.#sendWaitMs === 0;
+      sendWaitMs = this.#sendWaitMs;
+      const canSend = sendWaitMs === 0;
       const entry = this.#queue.take(({ failure }) => canSend || failure !== null);
       if (entry === null) break;
       const attempt = this.#attempt(entry)
@@ -459,9 +461,10 @@ export class TriggerRunner {
         .finally(() => this.#inFlight.delete(attempt));
       this.#inFlight.add(attempt);
     }
-    const waits = [this.#queue.nextDueMs, this.#sendWaitMs].filter((wait) => wait !== null && wait > 0 && wait < Infinity);
+    // Time has passed since: what waits for 0 ms by now was not looked at yet.
+    const waits = [this.#queue.nextDueMs, sendWaitMs > 0 && sendWaitMs < Infinity ? sendWaitMs : null].filter((wait) => wait !== null);
     if (waits.length > 0 && this.#queue.size > this.#queue.running) {
-      this.#timer = this.#clock.setTimeout(() => this.#pump(), Math.min(...waits.map(Number)));
+      this.#timer = this.#clock.setTimeout(() => this.#pump(), Math.min(...waits));
     }
   }
 

@@ -98,7 +98,12 @@ export class TriggerCase {
       retryPolicy: { initialDelay: '10ms', maxDelay: '50ms' },
       ...part,
     } as HTTPTriggerSpec;
-    return await this.#client.create(HTTP_TRIGGERS, { metadata: { name: this.name, namespace: this.namespace }, spec } as HTTPTrigger);
+    return await this.#client.create(HTTP_TRIGGERS, {
+      apiVersion: 'triggers.harikube.info/v1',
+      kind: 'HTTPTrigger',
+      metadata: { name: this.name, namespace: this.namespace, labels: { [LABEL]: this.name } },
+      spec,
+    });
   }
 
   /** A merge patch. */
@@ -118,7 +123,11 @@ export class TriggerCase {
   async status(holds: (status: Status) => boolean, seconds = 40): Promise<Status> {
     const key = `${this.namespace}/${this.name}`;
     const isSo = (trigger: HTTPTrigger | undefined): boolean => trigger?.status !== undefined && holds(trigger.status);
-    const found = await until(this.#client, HTTP_TRIGGERS, (all) => isSo(all.get(key)), { namespace: this.namespace, seconds });
+    const found = await until(this.#client, HTTP_TRIGGERS, (all) => isSo(all.get(key)), {
+      namespace: this.namespace,
+      labelSelector: this.selector,
+      seconds,
+    });
     return found.get(key)?.status ?? {};
   }
 
