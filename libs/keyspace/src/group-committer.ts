@@ -86,7 +86,7 @@ export class GroupCommitter {
   readonly #working = new Map<string, WorkingHead>();
   readonly #toLoad: string[] = [];
   /** Of the batch that has settled last: told as soon as the database has the next one, or at once when there is none. */
-  #toAnswer: (() => void)[] = [];
+  readonly #toAnswer: (() => void)[] = [];
   #isLoading = false;
   #isScheduled = false;
   #isBusy = false;
