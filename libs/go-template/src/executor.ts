@@ -18,6 +18,7 @@ import {
 } from './node.js';
 import { quoted } from './quote.js';
 import { FunctionError, type ParameterType, type TemplateFunction } from './template-function.js';
+import { TimeBound } from './time-bound.js';
 import {
   elementOf,
   entryOf,
@@ -46,6 +47,7 @@ export interface Limits {
   readonly outputBytes: number;
   /** Nodes that are visited, and pieces of text that functions read or make. An ordinary mail takes some hundred. */
   readonly steps: number;
+  /** Of processor time. */
   readonly milliseconds: number;
 }
 
@@ -89,7 +91,7 @@ export class Executor {
   readonly #templates: ReadonlyMap<string, readonly Statement[]>;
   readonly #functions: ReadonlyMap<string, TemplateFunction>;
   readonly #limits: Limits;
-  readonly #deadline: number;
+  readonly #time: TimeBound;
   readonly #root: Slot;
   readonly #output: string[] = [];
   /** The template that runs. */
@@ -115,7 +117,7 @@ export class Executor {
     this.#templates = options.templates;
     this.#functions = options.functions;
     this.#limits = options.limits;
-    this.#deadline = performance.now() + options.limits.milliseconds;
+    this.#time = new TimeBound(options.limits.milliseconds);
     this.#running = options.name;
     this.#root = concrete(valueOf(options.data) ?? undefined);
     this.#bindings = [{ name: '$', slot: this.#root }];
@@ -452,7 +454,7 @@ export class Executor {
 
   #look(): void {
     this.#nextLook = this.#steps + STEPS_PER_LOOK;
-    if (performance.now() > this.#deadline) this.#fail(`it takes more than ${this.#limits.milliseconds} milliseconds`);
+    if (this.#time.isOver) this.#fail(`it takes more than ${this.#limits.milliseconds} milliseconds`);
   }
 
   /** What the values cost that functions read and make. */

@@ -19,8 +19,9 @@ describe('the functions of sprig', () => {
     ['{{until 9000000000000}}', 'it makes a list of more than'],
     ['{{untilStep -9223372036854775808 9223372036854775807 1}}', 'it makes a list of more than'],
     ['{{seq 1 9000000000000}}', 'it makes a list of more than'],
-    ['{{regexFindAll "" (repeat 150000 "x") -1 | len}}', 'it makes a list of more than'],
-    ['{{regexSplit "" (repeat 150000 "x") -1 | len}}', 'it makes a list of more than'],
+    // On a slow machine the time is over before the list is too long.
+    ['{{regexFindAll "" (repeat 150000 "x") -1 | len}}', /it makes a list of more than|takes more than/],
+    ['{{regexSplit "" (repeat 150000 "x") -1 | len}}', /it makes a list of more than|takes more than/],
     ['{{splitList "" (repeat 150000 "x") | len}}', 'it makes a list of more than'],
     ['{{mustFromJson (print "[" (repeat 150000 "1,") "1]") | len}}', 'it makes a list of more than'],
     ['{{regexMatch (repeat 20000 "x") "x"}}', 'a regular expression of more than'],

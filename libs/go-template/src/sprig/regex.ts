@@ -3,6 +3,7 @@
 import { RE2JS, RE2JSException } from 're2js';
 import { quoted } from '../quote.js';
 import { FunctionError, type TemplateFunction } from '../template-function.js';
+import { TimeBound } from '../time-bound.js';
 import type { List } from '../value.js';
 import { checkItems, checkTextLength } from './bounds.js';
 import { fixed } from './declaration.js';
@@ -121,9 +122,9 @@ function searcher(expression: string, text: string): (from: number) => Match | n
   const matcher = regex.matcher(checked(expression, text));
   const groups = regex.groupCount();
   const names = new Map(Object.entries(regex.namedGroups()));
-  const deadline = performance.now() + MAX_MILLISECONDS;
+  const bound = new TimeBound(MAX_MILLISECONDS);
   return (from) => {
-    if (performance.now() > deadline) throw new FunctionError(`the regular expression takes more than ${MAX_MILLISECONDS} ms`);
+    if (bound.isOver) throw new FunctionError(`the regular expression takes more than ${MAX_MILLISECONDS} ms`);
     if (from > text.length || !matcher.find(from)) return null;
     const found = Array.from({ length: groups + 1 }, (_, place) => matcher.group(place) ?? '');
     const group = (name: number | string): string => found[typeof name === 'number' ? name : (names.get(name) ?? -1)] ?? '';
