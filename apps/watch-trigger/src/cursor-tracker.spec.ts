@@ -39,13 +39,26 @@ describe('CursorTracker', () => {
 
   it('has no cursor until everything that was there at the start is finished', () => {
     const tracker = new CursorTracker(null);
-    const first = tracker.open();
-    const second = tracker.open();
+    const first = tracker.openListed();
+    const second = tracker.openListed();
     tracker.advance(40n, 100);
     first.finish();
     expect(tracker.cursor).toBeNull();
     second.finish();
     expect(tracker.cursor).toEqual({ position: 40n, time: 100 });
+  });
+
+  it('stays where it is until everything that a list found is finished', () => {
+    const tracker = new CursorTracker({ position: 10n, time: 100 });
+    const [first, second] = [tracker.openListed(), tracker.openListed()];
+    tracker.advance(40n, 5000);
+    const live = tracker.open(41n);
+    tracker.advance(41n);
+    first.finish();
+    live.finish();
+    expect(tracker.cursor).toEqual({ position: 10n, time: 100 });
+    second.finish();
+    expect(tracker.cursor).toEqual({ position: 41n, time: 5000 });
   });
 
   it('goes back only where the data of the server went back', () => {

@@ -15,7 +15,6 @@ export interface Ticket {
 interface OpenTicket extends Ticket {
   /** What the cursor is as long as this is the first one that is unfinished; null: there is none yet. */
   readonly before: Cursor | null;
-  isFinished: boolean;
 }
 
 /**
@@ -24,7 +23,8 @@ interface OpenTicket extends Ticket {
  */
 export class CursorTracker {
   #seen: Cursor | null;
-  readonly #open: OpenTicket[] = [];
+  /** In their order. Finished ones are not kept: behind one that takes for ever there may be any number of them. */
+  readonly #open = new Set<OpenTicket>();
 
   constructor(start: Cursor | null) {
     this.#seen = start;
@@ -37,22 +37,26 @@ export class CursorTracker {
 
   /** Null until everything that there was at the start is finished. */
   get cursor(): Cursor | null {
-    while (this.#open[0]?.isFinished === true) this.#open.shift();
     const [first] = this.#open;
     return first === undefined ? this.#seen : first.before;
   }
 
-  /** Before `advance` to its position; without a position it is one of those that were there at the start, which are in no order. */
-  open(position?: Position): Ticket {
-    const { time } = this.#seen ?? {};
-    const ticket: OpenTicket = {
-      before: position === undefined || time === undefined ? null : { position: position - 1n, time },
-      isFinished: false,
-      finish: () => {
-        ticket.isFinished = true;
-      },
-    };
-    this.#open.push(ticket);
+  /** An event of the stream, before `advance` to its position. */
+  open(position: Position): Ticket {
+    return this.#keep(this.#seen === null ? null : { position: position - 1n, time: this.#seen.time });
+  }
+
+  /**
+   * One of the objects that a list found. Until all of them are finished the cursor stays where it is: whoever begins again has to list again, since in
+   * the changes themselves there are older ones than what the list told.
+   */
+  openListed(): Ticket {
+    return this.#keep(this.#seen);
+  }
+
+  #keep(before: Cursor | null): Ticket {
+    const ticket: OpenTicket = { before, finish: () => void this.#open.delete(ticket) };
+    this.#open.add(ticket);
     return ticket;
   }
 

@@ -61,4 +61,11 @@ describe('decide', () => {
     expect(decided({ ...TEMPORARY, retryAfterMs: 9_000_000 })).toMatchObject({ afterMs: 300_000 });
     expect(decided({ ...TEMPORARY, retryAfterMs: 60_000 }, LAST)).toMatchObject({ afterMs: 60_000, isBlocked: true });
   });
+
+  it('waits no longer than the event may be tried, unless the destination asks for it', () => {
+    const old = { ...FIRST, ageMs: 4900 };
+    expect(decided(TEMPORARY, old, { maxAgeMs: 5000 })).toEqual({ do: 'retry', afterMs: 100, isBlocked: false });
+    expect(decided(TEMPORARY, old, { maxAgeMs: 9000 })).toMatchObject({ afterMs: 1000 });
+    expect(decided({ ...TEMPORARY, retryAfterMs: 7000 }, old, { maxAgeMs: 5000 })).toMatchObject({ afterMs: 7000 });
+  });
 });

@@ -46,7 +46,11 @@ export function decide(result: AttemptResult, { isDeadLetter, attempts, ageMs }:
     return { do: rules.policy === 'Suspend' ? 'suspend' : 'drop' };
   }
   const isExhausted = attempts >= rules.attempts || (rules.maxAgeMs !== null && ageMs >= rules.maxAgeMs);
-  if (!isExhausted) return { do: 'retry', afterMs, isBlocked: false };
+  if (!isExhausted) {
+    // The last attempt comes when the time is up, not a whole delay later.
+    const leftMs = rules.maxAgeMs === null ? Infinity : rules.maxAgeMs - ageMs;
+    return { do: 'retry', afterMs: Math.max(Math.min(afterMs, leftMs), askedFor(result, rules)), isBlocked: false };
+  }
   if (rules.hasDeadLetter) return { do: 'dead-letter' };
   switch (rules.policy) {
     case 'Block':

@@ -26,6 +26,8 @@ export function watchTriggerManifests({ namespace }: { readonly namespace: strin
         { apiGroups: [HTTP_TRIGGERS.group], resources: [HTTP_TRIGGERS.plural], verbs: READ },
         { apiGroups: [HTTP_TRIGGERS.group], resources: [`${HTTP_TRIGGERS.plural}/status`], verbs: ['patch'] },
         { apiGroups: [''], resources: ['services'], verbs: READ },
+        // To notice at once that the kind of a trigger has come.
+        { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['list', 'watch'] },
         { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
       ],
       namespaceRules: [...leaseRules(NAME), ...secretRules],

@@ -199,6 +199,23 @@ describe('SharedWatches', () => {
     expect(api.watched.at(-1)?.from).toBe('107');
   });
 
+  it('tells a bookmark that says nothing but that time has passed, and none that is older than what was told', async () => {
+    const { listener } = subscribe();
+    await turns();
+    api.write('a');
+    await turns();
+    api.bookmark();
+    await turns();
+    api.bookmark(50n);
+    await turns();
+    api.bookmark();
+    await turns();
+    expect(listener.bookmarks).toEqual([101n, 101n]);
+    api.endWatches();
+    await turns();
+    expect(api.watched.at(-1)?.from).toBe('101');
+  });
+
   it('waits longer and longer for a server that does not serve the watch', async () => {
     const { listener } = subscribe();
     api.refuses = (asked) => (asked === 'watch' ? new ConnectionError('refused') : null);

@@ -139,7 +139,7 @@ export class SharedWatch {
         for (const member of this.#live) if (change.position > member.skipUpTo) this.#change(member, change);
       },
       bookmark: (position) => {
-        for (const member of this.#live) if (position > member.position) this.#bookmark(member, position);
+        for (const member of this.#live) if (position >= member.position) this.#bookmark(member, position);
       },
       following: () => tellAll((subscriber) => subscriber.following()),
       trouble: (error) => tellAll((subscriber) => subscriber.trouble(error)),

@@ -21,6 +21,7 @@ export interface TriggerManagerOptions {
   readonly random: () => number;
   readonly logger: Logger;
   readonly allowsOtherNamespaces: boolean;
+  readonly queueLimit?: number;
 }
 
 interface Served {
@@ -59,7 +60,8 @@ export class TriggerManager implements Reconciler {
     if (!isWanted) return {};
     const current = this.#served.get(name);
     const { generation = 0 } = wanted.metadata;
-    if (current?.generation === generation) return {};
+    // What was read from the API may be newer than the cache.
+    if (current !== undefined && current.generation >= generation) return {};
     await current?.runner.stop(CHANGE_GRACE_MS);
     await this.#serve(wanted, current?.record, signal);
     logger.info('serving a trigger', { generation });
@@ -94,7 +96,7 @@ export class TriggerManager implements Reconciler {
     if (record === undefined) {
       // Not from the cache: who served it before may have written where it is a moment ago.
       const stored = await ifFound(client.get(HTTP_TRIGGERS, name, namespace, { signal }));
-      if (stored === null || stored.metadata.uid !== uid) return;
+      if (stored === null || stored.metadata.uid !== uid || stored.metadata.deletionTimestamp !== undefined) return;
       trigger = stored;
       record = new TriggerRecord(stored);
       statuses.add(record);

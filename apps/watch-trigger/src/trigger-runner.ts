@@ -23,6 +23,7 @@ import { type Cursor, CursorTracker, lowestCursor, type Ticket } from './cursor-
 import { decide, type RetryRules } from './delivery-policy.js';
 import { DeliveryQueue, type QueueEntry } from './delivery-queue.js';
 import { foundChange, type FoundChange, inOrder } from './gap.js';
+import { KindArrival } from './kind-arrival.js';
 import { isStatusChange } from './own-kind.js';
 import { positionOf } from './position.js';
 import { retryRulesOf } from './retry-rules.js';
@@ -54,6 +55,8 @@ export interface TriggerRunnerOptions {
   readonly logger: Logger;
   /** False: a trigger watches its own namespace only. */
   readonly allowsOtherNamespaces: boolean;
+  /** Unfinished events; with more of them the trigger is left alone until half of them are finished. 1000 unless told. */
+  readonly queueLimit?: number;
 }
 
 /** An event on its way. */
@@ -84,7 +87,6 @@ class KindGoneError extends Error {
   override readonly name = 'KindGoneError';
 }
 
-/** Unfinished events; with more of them the trigger is left alone until half of them are finished. */
 const QUEUE_LIMIT = 1000;
 const PAGE_SIZE = 500;
 const RETRY_LEAST_MS = 1000;
@@ -100,6 +102,7 @@ export class TriggerRunner {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #rules: RetryRules;
+  readonly #queueLimit: number;
   readonly #queue: DeliveryQueue<Delivery>;
   readonly #breaker: CircuitBreaker;
   readonly #bucket: TokenBucket | null;
@@ -112,6 +115,8 @@ export class TriggerRunner {
   #sources: readonly Source[] = [];
   #kindProblem: Problem | null = null;
   #problems: readonly Problem[] = [];
+  /** What the condition Delivering says. */
+  #saidProblem: Problem | null = null;
   #running: Promise<void> = Promise.resolve();
   #isPaused = false;
   #blocked = 0;
@@ -126,6 +131,7 @@ export class TriggerRunner {
     this.#clock = clock;
     this.#logger = logger;
     this.#rules = retryRulesOf(trigger.spec);
+    this.#queueLimit = options.queueLimit ?? QUEUE_LIMIT;
     this.#queue = new DeliveryQueue({ clock, concurrency: trigger.spec.concurrency });
     const { initialDelayMs, maxDelayMs } = this.#rules;
     this.#breaker = new CircuitBreaker({ clock, leastPauseMs: initialDelayMs, mostPauseMs: maxDelayMs });
@@ -187,23 +193,38 @@ export class TriggerRunner {
   /** The resource of the kind, as soon as there is one. */
   async #resolve(signal: AbortSignal): Promise<Resource<KubeObject>> {
     const { apiVersion, kind } = this.#trigger.spec.resource;
+    const { client, watches, discovery } = this.#options;
     const backoff = this.#newBackoff();
-    for (;;) {
-      try {
-        const resource = await this.#options.discovery.resolve(apiVersion, kind, signal);
-        const problem = this.#placeProblem(resource);
-        if (problem === null) {
-          this.#kindProblem = null;
-          return resource;
+    let arrival: KindArrival | null = null;
+    try {
+      for (;;) {
+        try {
+          const resource = await discovery.resolve(apiVersion, kind, signal);
+          const problem = this.#placeProblem(resource);
+          if (problem === null) {
+            this.#kindProblem = null;
+            return resource;
+          }
+          this.#setKindProblem(problem);
+          await this.#clock.sleep(RETRY_MOST_MS, signal);
+        } catch (error) {
+          if (signal.aborted) throw error;
+          const isUnknown = error instanceof NoSuchKindError;
+          this.#setKindProblem({ reason: isUnknown ? 'ResourceNotFound' : 'DiscoveryFailed', message: textOf(error) });
+          if (isUnknown && arrival === null) {
+            arrival = new KindArrival({ apiVersion, kind, client, watches, clock: this.#clock });
+            arrival.start();
+          }
+          if (isUnknown) {
+            await arrival?.wait(UNKNOWN_KIND_MS, signal);
+            discovery.forget(apiVersion, kind);
+          } else {
+            await this.#clock.sleep(backoff.next(), signal);
+          }
         }
-        this.#setKindProblem(problem);
-        await this.#clock.sleep(RETRY_MOST_MS, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        const isUnknown = error instanceof NoSuchKindError;
-        this.#setKindProblem({ reason: isUnknown ? 'ResourceNotFound' : 'DiscoveryFailed', message: textOf(error) });
-        await this.#clock.sleep(isUnknown ? UNKNOWN_KIND_MS : backoff.next(), signal);
       }
+    } finally {
+      arrival?.close();
     }
   }
 
@@ -238,8 +259,10 @@ export class TriggerRunner {
     if (sendInitialEvents || cursor !== null) return;
     for (const source of this.#sources) {
       const time = this.#clock.now();
-      const { metadata } = await this.#persist(source, signal, () => this.#page(source, { limit: 1 }, signal));
-      source.tracker.advance(positionOf(metadata.resourceVersion), time);
+      await this.#persist(source, signal, async () => {
+        const { metadata } = await this.#page(source, { limit: 1 }, signal);
+        source.tracker.advance(positionOf(metadata.resourceVersion), time);
+      });
     }
     this.#moved('moved');
     await this.#persist(null, signal, () => this.#options.statuses.writeNow(this.#record));
@@ -335,8 +358,6 @@ export class TriggerRunner {
     for (const change of inOrder(changes)) {
       await this.#room(signal);
       this.#enqueue(source, { ...change, receivedAt: this.#clock.now() }, { isAfterGap: true });
-      // With the time from before the gap: were it told again, it would have to be of the same type.
-      source.tracker.advance(change.position);
     }
     if (revision < since.position) {
       source.tracker.reset({ position: revision, time });
@@ -377,7 +398,7 @@ export class TriggerRunner {
     const created = type === 'ADDED' ? Date.parse(object.metadata.creationTimestamp ?? '') : Number.NaN;
     source.tracker.advance(position, Number.isNaN(created) ? undefined : created);
     this.#moved(isNews ? 'moved' : 'idle');
-    if (this.#queue.size >= QUEUE_LIMIT) this.#pause();
+    if (this.#queue.size >= this.#queueLimit) this.#pause();
     this.#pump();
   }
 
@@ -401,7 +422,7 @@ export class TriggerRunner {
     }
     this.#queue.add(uid, {
       event,
-      ticket: source.tracker.open(isInitial ? undefined : position),
+      ticket: isInitial || isAfterGap ? source.tracker.openListed() : source.tracker.open(position),
       asksStillExists: type === 'DELETED' && this.#isSelective,
       filterFailure: matches === 'yes' ? null : matches,
       attempts: 0,
@@ -426,16 +447,24 @@ export class TriggerRunner {
     this.#timer?.();
     this.#timer = null;
     if (this.#stop.signal.aborted || this.#isHeld) return;
+    let sendWaitMs: number;
     for (;;) {
-      const canSend = this.#sendWaitMs === 0;
+      sendWaitMs = this.#sendWaitMs;
+      const canSend = sendWaitMs === 0;
       const entry = this.#queue.take(({ failure }) => canSend || failure !== null);
       if (entry === null) break;
-      const attempt = this.#attempt(entry).finally(() => this.#inFlight.delete(attempt));
+      const attempt = this.#attempt(entry)
+        .catch((error: unknown) => {
+          this.#logger.error('the end of an attempt could not be told; the event is tried again', { ...this.#record.key, err: error });
+          this.#queue.retryAfter(entry, this.#rules.maxDelayMs);
+        })
+        .finally(() => this.#inFlight.delete(attempt));
       this.#inFlight.add(attempt);
     }
-    const waits = [this.#queue.nextDueMs, this.#sendWaitMs].filter((wait) => wait !== null && wait > 0 && wait < Infinity);
+    // Time has passed since: what waits for 0 ms by now was not looked at yet.
+    const waits = [this.#queue.nextDueMs, sendWaitMs > 0 && sendWaitMs < Infinity ? sendWaitMs : null].filter((wait) => wait !== null);
     if (waits.length > 0 && this.#queue.size > this.#queue.running) {
-      this.#timer = this.#clock.setTimeout(() => this.#pump(), Math.min(...waits.map(Number)));
+      this.#timer = this.#clock.setTimeout(() => this.#pump(), Math.min(...waits));
     }
   }
 
@@ -550,7 +579,7 @@ export class TriggerRunner {
         this.#suspend(event, failure);
         break;
     }
-    this.#say();
+    this.#sayDelivery();
     this.#pump();
   }
 
@@ -560,7 +589,7 @@ export class TriggerRunner {
     this.#queue.finish(entry);
     this.#queueChanged();
     this.#moved('moved');
-    if (this.#queue.size > QUEUE_LIMIT / 2) return;
+    if (this.#queue.size > this.#queueLimit / 2) return;
     for (const resolve of this.#roomAwaited.splice(0)) resolve();
     if (!this.#isPaused) return;
     this.#isPaused = false;
@@ -594,7 +623,7 @@ export class TriggerRunner {
   /** Resolves when another event may come. */
   async #room(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#queue.size < QUEUE_LIMIT) return;
+    if (this.#queue.size < this.#queueLimit) return;
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => reject(reasonOf(signal));
       signal.addEventListener('abort', abort, { once: true });
@@ -703,15 +732,22 @@ export class TriggerRunner {
     // What a runner sees that is about to end says nothing about the trigger.
     if (this.#stop.signal.aborted && this.#record.failedSuspension === null) return;
     const requested = { reason: SUSPEND_REQUESTED, message: 'spec.suspend is true; the cursor stays where it is' };
+    this.#saidProblem = this.#deliveryProblem;
     this.#record.say(
       {
         suspended: spec.suspend ? requested : this.#record.failedSuspension,
         watchProblem: this.#kindProblem ?? this.#sources.find(({ trouble }) => trouble !== null)?.trouble ?? null,
         isFollowing: this.#sources.length > 0 && this.#sources.every(({ isFollowing }) => isFollowing),
-        deliveryProblem: this.#deliveryProblem,
+        deliveryProblem: this.#saidProblem,
       },
       this.#clock.now(),
     );
+  }
+
+  /** After each attempt: most of them change nothing. */
+  #sayDelivery(): void {
+    const problem = this.#deliveryProblem;
+    if (problem?.reason !== this.#saidProblem?.reason || problem?.message !== this.#saidProblem?.message) this.#say();
   }
 
   get #deliveryProblem(): Problem | null {

@@ -166,12 +166,14 @@ export class WatchLoop {
     const object: KubeObject = event.object;
     const position = positionOf(object.metadata.resourceVersion);
     this.#backoff.reset();
-    // A server that lags behind may say an older one for a while.
-    if (position > this.#position) this.#position = position;
     if (type === 'BOOKMARK') {
-      this.#sink.bookmark(this.#position);
+      // A server that lags behind may say an older one for a while.
+      if (position < this.#position) return;
+      this.#position = position;
+      this.#sink.bookmark(position);
       return;
     }
+    if (position > this.#position) this.#position = position;
     delete object.metadata.managedFields;
     this.#sink.change({ type, object, position, receivedAt: this.#parts.clock.now() });
   }

@@ -39,8 +39,9 @@ export class EmailSpec {
 }
 
 @ObjectRule({
-  rule: 'has(self.errorMessage) == has(self.errorTimestamp)',
-  message: 'errorMessage and errorTimestamp are set together',
+  // A success may be told with an empty message, and beside the time of an earlier failure.
+  rule: "!has(self.errorMessage) || self.errorMessage == '' || has(self.errorTimestamp)",
+  message: 'an errorMessage has an errorTimestamp',
 })
 @ObjectRule({
   rule: '!has(oldSelf.sentTimestamp) || has(self.sentTimestamp)',

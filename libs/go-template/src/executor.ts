@@ -2,6 +2,7 @@
 // key is an error, as with Go's option missingkey=error.
 
 import { printed } from './format.js';
+import { Integer, withoutIntegerType } from './integer.js';
 import {
   type Branch,
   type Chain,
@@ -17,6 +18,7 @@ import {
 } from './node.js';
 import { quoted } from './quote.js';
 import { FunctionError, type ParameterType, type TemplateFunction } from './template-function.js';
+import { TimeBound } from './time-bound.js';
 import {
   elementOf,
   entryOf,
@@ -45,6 +47,7 @@ export interface Limits {
   readonly outputBytes: number;
   /** Nodes that are visited, and pieces of text that functions read or make. An ordinary mail takes some hundred. */
   readonly steps: number;
+  /** Of processor time. */
   readonly milliseconds: number;
 }
 
@@ -88,7 +91,7 @@ export class Executor {
   readonly #templates: ReadonlyMap<string, readonly Statement[]>;
   readonly #functions: ReadonlyMap<string, TemplateFunction>;
   readonly #limits: Limits;
-  readonly #deadline: number;
+  readonly #time: TimeBound;
   readonly #root: Slot;
   readonly #output: string[] = [];
   /** The template that runs. */
@@ -114,7 +117,7 @@ export class Executor {
     this.#templates = options.templates;
     this.#functions = options.functions;
     this.#limits = options.limits;
-    this.#deadline = performance.now() + options.limits.milliseconds;
+    this.#time = new TimeBound(options.limits.milliseconds);
     this.#running = options.name;
     this.#root = concrete(valueOf(options.data) ?? undefined);
     this.#bindings = [{ name: '$', slot: this.#root }];
@@ -210,13 +213,15 @@ export class Executor {
 
   *#elements(over: Value, { declared }: Pipe): Generator<[Value, Slot]> {
     if (isList(over)) {
-      for (let index = 0; index < over.length; index++) yield [BigInt(index), unseen(elementOf(over, index))];
+      for (let index = 0; index < over.length; index++) yield [new Integer('int', BigInt(index)), unseen(elementOf(over, index))];
     } else if (isDictionary(over)) {
       this.#step(keysOf(over).length);
       for (const key of sortedKeys(over)) yield [key, unseen(entryOf(over, key))];
-    } else if (typeof over === 'bigint') {
-      if (declared.length > 1) this.#fail(`can't use ${over} to iterate over more than one variable`);
-      for (let count = 0n; count < over; count++) yield [undefined, concrete(count)];
+    } else if (typeof over === 'bigint' || over instanceof Integer) {
+      if (declared.length > 1) this.#fail(`can't use ${String(over)} to iterate over more than one variable`);
+      const end = over instanceof Integer ? over.value : over;
+      for (let count = 0n; count < end; count++)
+        yield [undefined, concrete(over instanceof Integer ? new Integer(over.type, count) : count)];
     } else if (over !== undefined && over !== null) {
       this.#fail(`range can't iterate over ${this.#guarded(() => printed(over))}`);
     }
@@ -353,7 +358,9 @@ export class Executor {
     for (const arg of args) this.#charge(arg);
     const before = this.#node;
     this.#node = node;
-    const result = this.#guarded(() => called.run(args), `error calling ${name}: `);
+    const seen = called.seesIntegerTypes === true ? args : args.map(withoutIntegerType);
+    const answer = this.#guarded(() => called.run(seen), `error calling ${name}: `);
+    const result = called.returnsInt === true && typeof answer === 'bigint' ? new Integer('int', answer) : answer;
     this.#charge(result);
     this.#look();
     this.#node = before;
@@ -428,8 +435,9 @@ export class Executor {
     if (value === undefined) return nilOf(type, `invalid value; expected ${type}`, (problem) => this.#fail(problem));
     if (type === 'interface {}') return value;
     const own = value === null ? 'interface {}' : typeName(value);
-    // What is an int in Go is an int64 here.
-    if (own === type || (own === 'int64' && type === 'int')) return value;
+    if (own === type) return withoutIntegerType(value);
+    // Go wants a conversion between the two.
+    if ((own === 'int64' && type === 'int') || (own === 'int' && type === 'int64')) return withoutIntegerType(value);
     return this.#fail(`wrong type for value; expected ${type}; got ${own}`);
   }
 
@@ -446,7 +454,7 @@ export class Executor {
 
   #look(): void {
     this.#nextLook = this.#steps + STEPS_PER_LOOK;
-    if (performance.now() > this.#deadline) this.#fail(`it takes more than ${this.#limits.milliseconds} milliseconds`);
+    if (this.#time.isOver) this.#fail(`it takes more than ${this.#limits.milliseconds} milliseconds`);
   }
 
   /** What the values cost that functions read and make. */

@@ -2,6 +2,7 @@
 
 import { Complex } from './complex.js';
 import { formatFloat, type FloatVerb } from './float.js';
+import { Integer, withoutIntegerType } from './integer.js';
 import { isPrintable, quoted, quotedAscii, quotedRune, quotedRuneAscii } from './quote.js';
 import { FunctionError, MAX_TEXT_LENGTH } from './template-function.js';
 import {
@@ -221,7 +222,7 @@ class FormatReader {
 
   /** The next value, as a width or a precision; one that is none is shown as `bad`. */
   #valueAsNumber(bad: string, least = -MAX_WIDTH): number | null {
-    const value = this.#values[this.#next];
+    const value = withoutIntegerType(this.#values[this.#next]);
     if (this.#next < this.#values.length) this.#next++;
     if (typeof value === 'bigint' && value >= BigInt(least) && value <= BigInt(MAX_WIDTH)) return Number(value);
     this.#made.push(bad);
@@ -259,6 +260,7 @@ class Printer {
       case 'boolean':
         return directive.verb === 't' || directive.verb === 'v' ? this.#padded(String(value), directive) : this.#misfit(value, directive);
       default:
+        if (value instanceof Integer) return this.#integer(value.value, directive, value);
         if (value instanceof Complex) return this.#complex(value, directive);
         if (value instanceof TypedValue) {
           return 'vsxXq'.includes(directive.verb) ? this.#string(String(value), directive) : this.#misfit(value, directive);
@@ -330,9 +332,13 @@ class Printer {
     return this.#padded(directive.verb === 'X' ? text.toUpperCase() : text, directive);
   }
 
-  #integer(value: bigint, directive: Directive): string {
+  /** The type of `typed` is the one that a misfit names. */
+  #integer(value: bigint, directive: Directive, typed: Value = value): string {
     switch (directive.verb) {
       case 'v':
+        if (directive.isGoSyntax && typed instanceof Integer && typed.type === 'uint8')
+          return this.#inBase(value, 16, { ...directive, isSharp: true });
+        return this.#inBase(value, 10, directive);
       case 'd':
         return this.#inBase(value, 10, directive);
       case 'b':
@@ -350,7 +356,7 @@ class Printer {
       case 'U':
         return this.#unicode(value, directive);
       default:
-        return this.#misfit(value, directive);
+        return this.#misfit(typed, directive);
     }
   }
 

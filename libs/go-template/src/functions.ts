@@ -3,6 +3,7 @@
 
 import { Complex } from './complex.js';
 import { printed, sprint, sprintf, sprintln } from './format.js';
+import { Integer, withoutIntegerType } from './integer.js';
 import { isPrintable } from './quote.js';
 import { FunctionError, type TemplateFunction } from './template-function.js';
 import {
@@ -19,7 +20,7 @@ import {
   type Value,
 } from './value.js';
 
-export const GO_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<string, TemplateFunction>([
+const FUNCTIONS: readonly (readonly [string, TemplateFunction])[] = [
   ['not', { takes: 1, isVariadic: false, run: ([value]) => !isTrue(value) }],
   ['eq', { takes: 1, isVariadic: true, run: ([value, ...others]) => isEqualToOne(value, others) }],
   ['ne', { takes: 2, isVariadic: false, run: ([one, other]) => !isEqual(one, other) }],
@@ -27,7 +28,7 @@ export const GO_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<strin
   ['le', { takes: 2, isVariadic: false, run: ([one, other]) => isLess(one, other) || isEqual(one, other) }],
   ['gt', { takes: 2, isVariadic: false, run: ([one, other]) => !(isLess(one, other) || isEqual(one, other)) }],
   ['ge', { takes: 2, isVariadic: false, run: ([one, other]) => !isLess(one, other) }],
-  ['len', { takes: 1, isVariadic: false, run: ([value]) => BigInt(lengthOf(value)) }],
+  ['len', { takes: 1, isVariadic: false, returnsInt: true, run: ([value]) => BigInt(lengthOf(value)) }],
   ['index', { takes: 1, isVariadic: true, run: ([value, ...indexes]) => indexed(value, indexes) }],
   ['slice', { takes: 1, isVariadic: true, run: ([value, ...bounds]) => sliced(value, bounds) }],
   ['print', { takes: 0, isVariadic: true, run: sprint }],
@@ -44,7 +45,11 @@ export const GO_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map<strin
   ['html', { takes: 0, isVariadic: true, run: (values) => htmlEscaped(textOf(values)) }],
   ['js', { takes: 0, isVariadic: true, run: (values) => jsEscaped(textOf(values)) }],
   ['urlquery', { takes: 0, isVariadic: true, run: (values) => queryEscaped(textOf(values)) }],
-]);
+];
+
+export const GO_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map(
+  FUNCTIONS.map(([name, called]) => [name, { ...called, seesIntegerTypes: true }]),
+);
 
 type BasicKind = 'bool' | 'int' | 'float' | 'complex' | 'string';
 
@@ -59,6 +64,7 @@ function basicKind(value: Value): BasicKind | null {
     case 'string':
       return 'string';
     default:
+      if (value instanceof Integer) return 'int';
       return value instanceof Complex ? 'complex' : null;
   }
 }
@@ -78,7 +84,7 @@ function isEqual(one: Value, other: Value): boolean {
     throw new FunctionError(`incompatible types for comparison: ${typeName(one)} and ${typeName(other)}`);
   }
   if (one instanceof Complex && other instanceof Complex) return one.equals(other);
-  if (kind !== null) return one === other;
+  if (kind !== null) return withoutIntegerType(one) === withoutIntegerType(other);
   if (!isOneAbsent && !isOtherAbsent && shapeOf(one) !== shapeOf(other)) {
     throw new FunctionError(`non-comparable types ${sprintf('%s', [one])}: ${typeName(one)}, ${typeName(other)}: ${printed(other)}`);
   }
@@ -95,11 +101,12 @@ function isNil(value: Value): boolean {
   return value === null || value === undefined || ((isList(value) || isDictionary(value)) && isNilCollection(value));
 }
 
-function isLess(one: Value, other: Value): boolean {
-  const kind = basicKind(one);
-  const otherKind = basicKind(other);
+function isLess(first: Value, second: Value): boolean {
+  const kind = basicKind(first);
+  const otherKind = basicKind(second);
   if (kind === null || otherKind === null) throw new FunctionError('invalid type for comparison');
-  if (kind !== otherKind) throw new FunctionError(`incompatible types for comparison: ${typeName(one)} and ${typeName(other)}`);
+  if (kind !== otherKind) throw new FunctionError(`incompatible types for comparison: ${typeName(first)} and ${typeName(second)}`);
+  const [one, other] = [withoutIntegerType(first), withoutIntegerType(second)];
   if (typeof one === 'string' && typeof other === 'string') return compareTexts(one, other) < 0;
   if (typeof one === 'bigint' && typeof other === 'bigint') return one < other;
   if (typeof one === 'number' && typeof other === 'number') return one < other;
@@ -136,12 +143,13 @@ function part(item: Value, index: Value): Value {
   const bytes = Buffer.from(item);
   const byte = bytes[placeOf(index, bytes.length)];
   if (byte === undefined) throw new FunctionError('reflect: string index out of range');
-  return BigInt(byte);
+  return new Integer('uint8', BigInt(byte));
 }
 
 /** The index, which is at most `length`. */
-function placeOf(index: Value, length: number): number {
-  if (index === null || index === undefined) throw new FunctionError('cannot index slice/array with nil');
+function placeOf(given: Value, length: number): number {
+  if (given === null || given === undefined) throw new FunctionError('cannot index slice/array with nil');
+  const index = withoutIntegerType(given);
   if (typeof index !== 'bigint') throw new FunctionError(`cannot index slice/array with type ${typeName(index)}`);
   if (index < 0n || index > BigInt(length)) throw new FunctionError(`index out of range: ${index}`);
   return Number(index);

@@ -1,6 +1,7 @@
 // Go's number constants, as text/template/parse/node.go (1.26) reads them.
 
 import { Complex } from './complex.js';
+import { Integer } from './integer.js';
 import { quoted } from './quote.js';
 import type { Value } from './value.js';
 
@@ -17,20 +18,24 @@ export interface Constant {
 const MAX_LENGTH = 1024;
 const TOO_LONG = `a number has more than ${MAX_LENGTH} characters`;
 
+const FLOAT = /^[+-]?(?:0[xX][0-9a-fA-F_]*\.?[0-9a-fA-F_]*(?:[pP][+-]?[0-9_]*)?|[0-9_]*\.?[0-9_]*(?:[eE][+-]?[0-9_]*)?)/;
+
 const MAX_INT = 0x7fff_ffff_ffff_ffffn;
 const MIN_INT = -0x8000_0000_0000_0000n;
 const MAX_UINT = 0xffff_ffff_ffff_ffffn;
 
 export function characterConstant(code: bigint): Constant {
-  return { value: code, integer: code, float: Number(code) };
+  return { value: new Integer('int', code), integer: code, float: Number(code) };
 }
 
 /** `1+2i`. A string says what is wrong. */
 export function complexConstant(text: string): Constant | string {
   if (text.length > MAX_LENGTH) return TOO_LONG;
-  const float = '(?:0[xX][0-9a-fA-F_]*\\.?[0-9a-fA-F_]*(?:[pP][+-]?[0-9_]*)?|[0-9_]*\\.?[0-9_]*(?:[eE][+-]?[0-9_]*)?)';
-  const [, realText, imaginaryText] = new RegExp(`^([+-]?${float})([+-]${float})i`).exec(text) ?? [];
-  if (realText === undefined || imaginaryText === undefined || !/\d/.test(imaginaryText)) return 'syntax error scanning complex number';
+  // Each part takes all that it can, whether or not what follows fits.
+  const realText = FLOAT.exec(text)?.[0] ?? '';
+  const rest = text.slice(realText.length);
+  const imaginaryText = /^[+-]/.test(rest) ? (FLOAT.exec(rest)?.[0] ?? '') : '';
+  if (imaginaryText.length < 2 || rest.charAt(imaginaryText.length) !== 'i') return 'syntax error scanning complex number';
   const real = parseFloat64(realText);
   if (typeof real === 'string') return `strconv.ParseFloat: parsing ${quoted(realText)}: ${real}`;
   const imaginary = parseFloat64(imaginaryText);
@@ -47,14 +52,15 @@ export function numberConstant(text: string): Constant | string {
     if (typeof imaginary === 'number') return ofComplex(new Complex(0, imaginary));
   }
   const whole = integerOf(text);
-  if (whole !== null && whole >= MIN_INT && whole <= MAX_INT) return { value: whole, integer: whole, float: Number(whole) };
+  if (whole !== null && whole >= MIN_INT && whole <= MAX_INT)
+    return { value: new Integer('int', whole), integer: whole, float: Number(whole) };
   // An unsigned number has no sign, not even a plus.
   if (whole !== null && whole <= MAX_UINT && /^\d/.test(text)) return { value: null, integer: null, float: Number(whole) };
   const float = parseFloat64(text);
   if (typeof float === 'string') return `illegal number syntax: ${quoted(text)}`;
   if (!/[.eEpP]/.test(text)) return `integer overflow: ${quoted(text)}`;
   const integer = integerIn(float);
-  return { value: isHexInteger(text) ? integer : float, integer, float };
+  return { value: isHexInteger(text) && integer !== null ? new Integer('int', integer) : float, integer, float };
 }
 
 function ofComplex(value: Complex): Constant {

@@ -50,7 +50,7 @@ describe('Template', () => {
     ['a\nż {{len .generation}}', '2:5: executing "mail" at <len .generation>: error calling len: len of type int64'],
     ['{{define "x"}}{{.nope}}{{end}}{{template "x" .}}', '1:16: executing "x" at <.nope>: map has no entry for key "nope"'],
     ['{{template "x"}}', '1:11: executing "mail" at <{{template "x"}}>: template "x" not defined'],
-    ['{{gt .ratio 1}}', '1:2: executing "mail" at <gt .ratio 1>: error calling gt: incompatible types for comparison: float64 and int64'],
+    ['{{gt .ratio 1}}', '1:2: executing "mail" at <gt .ratio 1>: error calling gt: incompatible types for comparison: float64 and int'],
     ['{{call .name}}', '1:2: executing "mail" at <call .name>: error calling call: non-function .name of type string'],
     ['{{18446744073709551615}}', '1:2: executing "mail" at <18446744073709551615>: 18446744073709551615 overflows int'],
     [

@@ -14,8 +14,8 @@ const DEFAULT_LIMITS: Limits = { outputBytes: 1024 * 1024, steps: 200_000, milli
  * A template in the language of Go's text/template (1.26) with its option missingkey=error: what Go makes of it and the words in which Go refuses it
  * are the same here, but for these:
  *
- * - `int`, `int64` and a byte of a string are one type, which is named `int64`: where Go refuses an int64 for a parameter that is an int, it is taken.
- *   `int64` and `float64` are apart.
+ * - An `int64` is taken for a parameter that is an `int`, and an `int` for an `int64`, where Go wants a conversion. The functions of sprig make no
+ *   difference between the two, but for those that name types; what they put into lists and maps is an `int64`.
  * - Texts are made of whole characters: a string constant whose bytes are no UTF-8 and a `slice` that cuts a character in two are refused.
  * - A list ends with its last element; in Go `slice` reaches as far beyond as the list has memory.
  * - `%p` shows a list or map as a verb that does not fit, since they have no addresses.

@@ -1,5 +1,4 @@
 // What a template computes with: Go's map[string]any as JSON makes it.
-import { FunctionError, type TemplateFunction } from './template-function.js';
 
 /** Absent (Go's invalid value), nil, bool, string, int64, float64, list, map or one of another type. */
 export type Value = undefined | null | boolean | string | bigint | number | List | Dictionary | TypedValue;
@@ -16,11 +15,6 @@ export abstract class TypedValue {
   /** As `%v` shows it. */
   abstract toString(): string;
 
-  /** The text that JSON has for it. Throws a FunctionError where there is none. */
-  toJSON(): string {
-    throw new FunctionError(`json: unsupported type: ${this.type}`);
-  }
-
   /** What `if` makes of it. */
   get isTrue(): boolean {
     return true;
@@ -30,6 +24,38 @@ export abstract class TypedValue {
   method(_name: string): TemplateFunction | undefined {
     return undefined;
   }
+}
+
+/** The type of a parameter, by its name in Go. `int` and `int64` take the same values here. */
+export type ParameterType =
+  | 'interface {}'
+  | 'string'
+  | 'bool'
+  | 'int'
+  | 'int64'
+  | 'float64'
+  | '[]interface {}'
+  | '[]string'
+  | 'map[string]interface {}'
+  | 'time.Time';
+
+/** A function of the language, or a method of a value. */
+export interface TemplateFunction {
+  /** How many arguments it takes, or takes at least. */
+  readonly takes: number;
+  readonly isVariadic: boolean;
+  /**
+   * The types of its parameters in Go; of a variadic function the last one is that of all further arguments. Where it says nothing, `interface {}`.
+   * `run` is given only values of these types (a `string` is never nil; a `float64` is a number also where the template says `1`), anything else is
+   * refused in Go's words and at the argument's place before.
+   */
+  readonly types?: readonly ParameterType[];
+  /** It tells an `int` and an `uint8` from an `int64`: it is given them as `Integer`, which else are bigints like any other. */
+  readonly seesIntegerTypes?: boolean;
+  /** Its whole numbers are of the type `int` and no `int64`. */
+  readonly returnsInt?: boolean;
+  /** Undefined and null are Go's nil. Throws a FunctionError for what Go's function refuses. */
+  run(args: readonly Value[]): Value;
 }
 
 interface MadeType {
@@ -42,20 +68,17 @@ interface MadeType {
 /** Lists and maps in each other: they are walked by recursion, and a map that was put into itself has no end. */
 export const MAX_DEPTH = 500;
 
+/** Lists and maps that are not as those of the data are. */
 const MADE = new WeakMap<object, MadeType>();
 
-/** Marks a list or map as the template's own, which functions may change, and as of another type than those of the data are, or as Go's nil. */
+/** Marks a list or map that a function makes as of another type than those of the data are, or as Go's nil. */
 export function made<T extends List | Dictionary>(
   items: T,
   { type, isNil = false }: { readonly type?: string; readonly isNil?: boolean } = {},
 ): T {
-  MADE.set(items, { type: type ?? (Array.isArray(items) ? '[]interface {}' : 'map[string]interface {}'), isNil });
+  const usual = Array.isArray(items) ? '[]interface {}' : 'map[string]interface {}';
+  if (isNil || (type !== undefined && type !== usual)) MADE.set(items, { type: type ?? usual, isNil });
   return items;
-}
-
-/** True for all that a template computes with: the data are copied. */
-export function isMade(items: List | Dictionary): boolean {
-  return MADE.has(items);
 }
 
 export function isNilCollection(items: List | Dictionary): boolean {
@@ -78,11 +101,11 @@ export function valueOf(data: unknown, depth = 0): Value {
     case 'object': {
       if (data === null) return null;
       if (depth >= MAX_DEPTH) throw new Error(`the data are nested deeper than ${MAX_DEPTH} levels`);
-      if (Array.isArray(data)) return made(data.map((element) => valueOf(element, depth + 1) ?? null));
+      if (Array.isArray(data)) return data.map((element) => valueOf(element, depth + 1) ?? null);
       // Without a prototype, `__proto__` is a key like any other.
       const copy = Object.create(null) as Record<string, Value>;
       for (const [key, entry] of Object.entries(data)) if (entry !== undefined) copy[key] = valueOf(entry, depth + 1);
-      return made(copy);
+      return copy;
     }
     default:
       throw new Error(`the data holds a ${typeof data}, which a template cannot use`);
@@ -135,7 +158,7 @@ export function weightOf(value: Value, limit: number): number {
   const open: Value[] = [value];
   for (let item = open.pop(); weight <= limit; item = open.pop()) {
     if (typeof item === 'string') weight += item.length;
-    else if (isList(item)) open.push(...(item as readonly Value[]));
+    else if (isList(item)) for (const element of item) open.push(element as Value);
     else if (isDictionary(item)) {
       for (const key of Object.keys(item)) {
         weight += key.length;
@@ -148,7 +171,7 @@ export function weightOf(value: Value, limit: number): number {
   return weight;
 }
 
-/** The name of a value's type in Go, where what is `int` or a byte there is `int64`. */
+/** The name of a value's type in Go. */
 export function typeName(value: Value): string {
   switch (typeof value) {
     case 'undefined':

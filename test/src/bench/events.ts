@@ -67,7 +67,7 @@ async function measureRound(
   objects: number,
   { client, receiver, failing }: { client: KubeClient; receiver: EventReceiver; failing: number },
 ): Promise<Round> {
-  const prefix = `${name.replaceAll(/[^a-z]+/g, '-')}${objects}`;
+  const prefix = `${failing === 0 ? 'plain' : 'failing'}-${objects}`;
   const createdAt = new Map<string, number>();
   const acceptedAt = new Map<string, number>();
   let attempts = 0;
@@ -119,6 +119,7 @@ function triggerOf(url: string): HTTPTrigger {
     concurrency: 32,
     url: { static: `${url}/events` },
     body: { template: '{{ toJson . }}' },
+    delivery: { timeout: '10s', retries: 5 },
     retryPolicy: { initialDelay: '50ms' },
   };
   return {

@@ -5,14 +5,14 @@ import { type Email, EMAILS } from '@harikube/crds';
 import type { KubeClient } from '@harikube/kube';
 import { until } from './until.js';
 
-export interface CaughtMail {
+interface CaughtMail {
   readonly messageId: string;
   readonly to: string;
   readonly source: string;
 }
 
 /** What the mail catcher of a `harikube up` keeps, the oldest first. */
-export async function caughtMails(data: string): Promise<CaughtMail[]> {
+async function caughtMails(data: string): Promise<CaughtMail[]> {
   const folder = join(data, 'mails');
   const files = (await readdir(folder)).filter((file) => file.endsWith('.eml')).toSorted();
   return await Promise.all(

@@ -7,7 +7,7 @@ import {
   type HTTPTriggerSpec,
   type HTTPTriggerStatus,
 } from '@harikube/crds';
-import { ifFound, type KubeClient } from '@harikube/kube';
+import { EVENTS, ifFound, type KubeClient, type KubeObject } from '@harikube/kube';
 import type { EventReceiver, ReceivedRequest } from './event-receiver.js';
 import { until } from './until.js';
 
@@ -26,6 +26,13 @@ export interface EmailPart {
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly spec?: Partial<Email['spec']>;
+}
+
+/** `events.k8s.io/v1.Event` */
+interface TriggerEventObject extends KubeObject {
+  readonly reason?: string;
+  readonly note?: string;
+  readonly regarding?: { readonly name?: string };
 }
 
 const LABEL = 'case';
@@ -91,7 +98,12 @@ export class TriggerCase {
       retryPolicy: { initialDelay: '10ms', maxDelay: '50ms' },
       ...part,
     } as HTTPTriggerSpec;
-    return await this.#client.create(HTTP_TRIGGERS, { metadata: { name: this.name, namespace: this.namespace }, spec } as HTTPTrigger);
+    return await this.#client.create(HTTP_TRIGGERS, {
+      apiVersion: 'triggers.harikube.info/v1',
+      kind: 'HTTPTrigger',
+      metadata: { name: this.name, namespace: this.namespace, labels: { [LABEL]: this.name } },
+      spec,
+    });
   }
 
   /** A merge patch. */
@@ -111,7 +123,11 @@ export class TriggerCase {
   async status(holds: (status: Status) => boolean, seconds = 40): Promise<Status> {
     const key = `${this.namespace}/${this.name}`;
     const isSo = (trigger: HTTPTrigger | undefined): boolean => trigger?.status !== undefined && holds(trigger.status);
-    const found = await until(this.#client, HTTP_TRIGGERS, (all) => isSo(all.get(key)), { namespace: this.namespace, seconds });
+    const found = await until(this.#client, HTTP_TRIGGERS, (all) => isSo(all.get(key)), {
+      namespace: this.namespace,
+      labelSelector: this.selector,
+      seconds,
+    });
     return found.get(key)?.status ?? {};
   }
 
@@ -120,6 +136,16 @@ export class TriggerCase {
     const find = ({ conditions = [] }: Status): { readonly message: string } | undefined =>
       conditions.find((one) => one.type === type && one.status === is && one.reason === reason);
     return find(await this.status((status) => find(status) !== undefined))?.message ?? '';
+  }
+
+  /** The note of an Event about the trigger, as soon as there is one. */
+  async event(reason: string): Promise<string> {
+    const isIt = (event: TriggerEventObject): boolean => event.reason === reason && event.regarding?.name === this.name;
+    const found = await until<TriggerEventObject>(this.#client, EVENTS, (all) => [...all.values()].some(isIt), {
+      namespace: this.namespace,
+      seconds: 20,
+    });
+    return [...found.values()].find(isIt)?.note ?? '';
   }
 
   /** Resolves when whatever happens from then on is told. */

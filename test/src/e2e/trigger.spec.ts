@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { API_VERSION } from '@harikube/crds';
-import { SECRETS, SERVICES } from '@harikube/kube';
+import { type KubeObject, SECRETS, SERVICES } from '@harikube/kube';
 import { loadCertificate } from '@harikube/local-cluster';
 import { EventReceiver, type ReceivedRequest } from './event-receiver.js';
 import type { SpecPart, TriggerCase } from './trigger-case.js';
@@ -48,7 +48,7 @@ beforeAll(async () => {
         { name: 'secure', port: tlsReceiver.port },
       ],
     },
-  } as object as { metadata: { name: string } });
+  } as KubeObject);
   const allowed = '--allowed-targets=127.0.0.0/8,::1';
   stage.launch(allowed, `--trigger-namespace=${PLATFORM}`);
   stage.launch(allowed, `--trigger-namespace=${FREE}`, '--allow-insecure-tls', '--allow-templated-hosts', '--allow-secret-data');

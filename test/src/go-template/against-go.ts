@@ -13,7 +13,7 @@ export function describeAgainstGo(title: string, cases: readonly TemplateCase[])
     it.each(cases.map((one, place) => [one.template, place, one] as const))('answers %j as Go does', (_template, place, one) => {
       const answer = answers[place];
       if (answer === undefined) throw new Error('Go gave fewer answers than there are cases');
-      expect(comparable(ownAnswer(one))).toEqual(comparable(answer));
+      expect(comparable(ownAnswer(one), one)).toEqual(comparable(answer, one));
     });
   });
 }

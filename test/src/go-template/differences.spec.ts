@@ -1,11 +1,9 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
-import { type Answer, ownAnswer } from './template-case.js';
+import { type Answer, ownAnswer, type TemplateCase } from './template-case.js';
 import { answersOfGo } from './template-oracle.js';
 
 /** What is known not to be as in Go, each with Go's answer (a pattern where it changes from run to run) and ours. */
 const DIFFERENCES: readonly (readonly [what: string, template: string, ofGo: string | RegExp, ours: string])[] = [
-  ['names int and int64 alike', '{{printf "%T %s" 1 1}}', 'int %!s(int=1)', 'int64 %!s(int64=1)'],
-  ['names a byte int64', '{{printf "%T %#v" (index "a" 0) (index "a" 0)}}', 'uint8 0x61', 'int64 97'],
   ['has no addresses', '{{printf "%p" .list}}', /^0x[0-9a-f]+$/, '%!p([]interface {}=[1 2])'],
   [
     'refuses a string constant that is no text',
@@ -42,18 +40,17 @@ const DIFFERENCES: readonly (readonly [what: string, template: string, ofGo: str
 
 describe('Template, otherwise than text/template,', () => {
   const data = { list: [1, 2] };
+  const cases = DIFFERENCES.map(([, template]): TemplateCase => ({ template, data }));
   let answers: readonly Answer[] = [];
   beforeAll(async () => {
-    answers = await answersOfGo(DIFFERENCES.map(([, template]) => ({ template, data })));
+    answers = await answersOfGo(cases);
   });
 
-  it.each(DIFFERENCES.map(([what, template, ofGo, ours], place) => ({ what, template, ofGo, ours, place })))(
-    '$what',
-    ({ template, ofGo, ours, place }) => {
-      const answer = answers[place];
-      expect(answer?.output).toEqual(typeof ofGo === 'string' ? ofGo : expect.stringMatching(ofGo));
-      const own = ownAnswer({ template, data });
-      expect(own.output ?? own.error).toBe(ours);
-    },
-  );
+  it.each(DIFFERENCES.map(([what, , ofGo, ours], place) => ({ what, ofGo, ours, place })))('$what', ({ ofGo, ours, place }) => {
+    const [answer, one] = [answers[place], cases[place]];
+    if (answer === undefined || one === undefined) throw new Error('Go gave fewer answers than there are cases');
+    expect(answer.output ?? answer.error).toEqual(typeof ofGo === 'string' ? ofGo : expect.stringMatching(ofGo));
+    const own = ownAnswer(one);
+    expect(own.output ?? own.error).toBe(ours);
+  });
 });

@@ -113,14 +113,11 @@ function settingsOf(verb: string, value: string): string {
   return `{{printf ${JSON.stringify(format)} ${value}}}`;
 }
 
-/** The verb has no answer that could be compared: addresses differ from run to run, and the name of a constant's type has another length here. */
-function isLeftOut(verb: string, value: string): boolean {
-  return (verb === 'p' && /^\.(?:list|map|nested|empty|none)$/.test(value)) || (verb === 'T' && INTEGERS.includes(value));
-}
-
-/** Every verb in every setting for every value. */
+/** Every verb in every setting for every value; but addresses, which differ from run to run in Go. */
 const TABLE = [...VERBS].flatMap((verb) =>
-  [...INTEGERS, ...FLOATS, ...OTHERS].filter((value) => !isLeftOut(verb, value)).map((value) => settingsOf(verb, value)),
+  [...INTEGERS, ...FLOATS, ...OTHERS]
+    .filter((value) => verb !== 'p' || !/^\.(?:list|map|nested|empty|none)$/.test(value))
+    .map((value) => settingsOf(verb, value)),
 );
 
 const FORMATS = [

@@ -2,27 +2,21 @@ import { SPRIG_DATA } from './sprig-data.js';
 import type { TemplateCase } from './template-case.js';
 
 const ZONES = [
-  'UTC',
-  'Europe/Berlin',
-  'America/New_York',
-  'Asia/Tokyo',
-  'Asia/Kolkata',
-  'America/Sao_Paulo',
-  'Australia/Sydney',
-  'Pacific/Auckland',
-  'Europe/London',
-  'Asia/Shanghai',
-  'Africa/Lagos',
-  'America/St_Johns',
-  'Asia/Kathmandu',
-  'Europe/Moscow',
-  'Etc/GMT+5',
-  'EST',
-  'Pacific/Chatham',
-  'Asia/Dubai',
-  'Europe/Dublin',
-  'America/Los_Angeles',
-];
+  'UTC Europe/Berlin America/New_York Asia/Kolkata America/Sao_Paulo Australia/Sydney Pacific/Auckland Europe/London',
+  'Africa/Lagos Asia/Kathmandu Etc/GMT+5 EST America/Los_Angeles America/Anchorage Pacific/Honolulu America/Halifax',
+  'America/Phoenix Europe/Lisbon Europe/Athens Africa/Cairo Africa/Johannesburg Africa/Nairobi Africa/Maputo Asia/Hong_Kong',
+  'Asia/Singapore Asia/Tehran Australia/Adelaide Australia/Darwin Australia/Perth Pacific/Guam Atlantic/Azores',
+  'Atlantic/Reykjavik America/Caracas America/Toronto America/Mexico_City US/Eastern CST6CDT EET Zulu Etc/UTC',
+  'Asia/Yangon Pacific/Kiritimati Pacific/Marquesas Africa/Tunis America/Puerto_Rico Asia/Riyadh Europe/Istanbul',
+  'America/Adak US/Aleutian America/Dawson America/Hermosillo America/Mazatlan America/Whitehorse America/Havana Cuba',
+  'America/St_Johns Canada/Newfoundland Antarctica/Casey Antarctica/Troll Asia/Colombo Asia/Dubai Asia/Muscat Asia/Jakarta',
+  'Asia/Pontianak Asia/Makassar Asia/Ujung_Pandang Asia/Jayapura Asia/Jerusalem Asia/Tel_Aviv Israel Asia/Karachi',
+  'Asia/Shanghai Asia/Chongqing Asia/Macau Asia/Taipei PRC ROC Asia/Manila Asia/Seoul Asia/Pyongyang ROK Asia/Tokyo Japan',
+  'Australia/Eucla Australia/Lord_Howe Australia/LHI Europe/Dublin Eire Europe/Guernsey Europe/Isle_of_Man Europe/Jersey',
+  'Europe/Moscow Europe/Kirov Europe/Simferopol Europe/Volgograd W-SU Pacific/Chatham NZ-CHAT Pacific/Midway',
+  'Pacific/Pago_Pago Pacific/Samoa US/Samoa GMT Etc/GMT Greenwich Etc/Greenwich GMT0 Etc/GMT0 GMT+0 GMT-0 Etc/GMT+0',
+  'Etc/GMT-0 MET',
+].flatMap((names) => names.split(' '));
 const TIMES = [0, 1700000000, 1750000000, -1, 951782400, 4102444799, -2208988800];
 const LAYOUTS = [
   'Mon Jan _2 15:04:05 2006',
@@ -85,7 +79,7 @@ const TEMPLATES: readonly string[] = [
   ),
   ...ZONES.map(
     (zone) =>
-      `{{dateInZone "2006-01-02 15:04:05 MST -0700" 1700000000 "${zone}"}} {{dateInZone "2006-01-02 15:04:05 MST -0700" 1750000000 "${zone}"}} {{dateInZone "2006-01-02 15:04:05 -0700" 0 "${zone}"}}`,
+      `{{dateInZone "2006-01-02 15:04:05 MST -0700" 1700000000 "${zone}"}} {{dateInZone "2006-01-02 15:04:05 MST -0700" 1750000000 "${zone}"}} {{dateInZone "2006-01-02 15:04:05 -0700" 800000000 "${zone}"}}`,
   ),
   '{{dateInZone "2006-01-02" 0 "Nope/Zone"}} {{dateInZone "2006" 0 ""}} {{dateInZone "15 MST" 0 "europe/berlin"}} {{dateInZone "15 MST" 0 "+01:00"}} {{dateInZone "15 MST" 0 "../UTC"}} {{date_in_zone "2006" 0 "UTC"}} {{dateInZone "15 MST" 1750000000 "US/Eastern"}} {{dateInZone "15 MST" 1750000000 "CET"}} {{dateInZone "15 MST" 0 "utc"}}',
   '{{date "2006-01-02 15:04" 1700000000}} {{date "2006" "x" | len}} {{htmlDate 1700000000}} {{htmlDateInZone 1700000000 "Asia/Tokyo"}} {{date "" 0}}|{{date "żó 2006 \\n" 0}} {{dateInZone "2006-01-02" 253402300800 "UTC"}} {{dateInZone "2006-01-02 Mon 06" -99999999999 "UTC"}} {{dateInZone "2006-01-02 Monday" -62135596801 "UTC"}}',
@@ -170,6 +164,10 @@ const TEMPLATES: readonly string[] = [
   '{{durationRound "2h10m5s"}} {{durationRound "2400h10m5s"}} {{durationRound "1h"}} {{durationRound "61m"}} {{durationRound "-90s"}} {{durationRound "1.5s"}} {{durationRound "500ms"}} {{durationRound "x"}} {{durationRound nil}} {{durationRound "9000h"}} {{durationRound "17520h"}} {{durationRound "25h"}} {{durationRound "1s"}} {{durationRound "90µs"}} {{durationRound .large}} {{durationRound 1.5}} {{durationRound "24h"}} {{durationRound "1ns"}}',
   '{{(now | dateModify "-90s" | ago)}} {{now | dateModify "-3h1m" | ago}} {{now | dateModify "1h" | ago}} {{now | durationRound}} {{now | dateModify "-50h" | durationRound}} {{ago "x"}} {{ago nil}}',
   '{{now | typeOf}} {{now | kindOf}} {{eq (now | date "2006") (date "2006" nil)}} {{(now).Unix | typeOf}}',
+  '{{$t := toDate "2006-01-02 15:04:05" "2020-02-29 13:14:15"}}{{int $t.Month}} {{add $t.Weekday 1}} {{typeOf $t.Month}} {{kindOf $t.Weekday}} {{typeOf $t.Weekday}} {{float64 $t.Month}} {{toJson (list $t.Month $t.Weekday)}} {{$t.Month | quote}} {{empty $t.Weekday}} {{default "d" ($t.AddDate 0 0 1).Weekday}} {{if ($t.AddDate 0 0 1).Weekday}}x{{else}}sunday{{end}}',
+  '{{$t := toDate "2006-01-02 15:04:05" "2020-01-31 13:14:15"}}{{$t.AddDate 1 0 0}} {{$t.AddDate 0 1 0}} {{$t.AddDate 0 -11 -31}} {{$t.AddDate 0 0 400}} {{$t.AddDate -1 13 1}} {{$t.Before ($t.AddDate 0 0 1)}} {{$t.After $t}} {{$t.Equal $t.Local}} {{$t.Compare ($t.AddDate 0 0 -1)}} {{$t.Before $t}}',
+  '{{(now).AddDate 1}}',
+  '{{(now).Before 1}}',
   '{{(now).Nope}}',
   '{{(now).Format}}',
   '{{(now).Format 1}}',

@@ -94,6 +94,8 @@ const TEMPLATES: readonly string[] = [
   '{{regexFind "*" "a"}}',
   '{{regexFind "a`[" "a"}}',
   '{{mustRegexFind "a**" "a"}}',
+  '{{regexFind "a\\n\\u007f\\ufeffżó[" "a"}}',
+  '{{regexFind "\\t[" "a"}}',
   '{{regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W"}} {{regexReplaceAll "a(x*)b" "-ab-axxb-" "$1W"}} {{regexReplaceAll "a(x*)b" "-ab-axxb-" "$1-"}} {{regexReplaceAll "(?P<n>.)" "abc" "<$n>"}} {{regexReplaceAll "." "ab" "$$"}} {{regexReplaceAll "." "ab" "$"}} {{regexReplaceAll "." "ab" "$0$0"}} {{regexReplaceAll "." "ab" "${x"}} {{regexReplaceAll "." "ab" "$2"}}|{{regexReplaceAll "(a)|(b)" "ab" "[$1$2]"}}',
   '{{regexReplaceAll "" "abc" "-"}} {{regexReplaceAll "x*" "axxb" "-"}} {{regexReplaceAll "a*" "baac" "-"}} {{regexReplaceAll "$" "abc" "!"}} {{regexReplaceAll "^" "" "!"}} {{regexReplaceAll "" "ż😀" "-"}} {{regexReplaceAll "\\\\b" "ab cd" "|"}} {{regexReplaceAll "." "" "x"}}|{{regexReplaceAll "." "ab" "${0}é$é"}}|{{regexReplaceAll "(.)" "ab" "$01 ${01} $1é ${1}x ${1 }"}}',
   '{{mustRegexReplaceAll "(" "a" "b"}}',

@@ -20,8 +20,11 @@ export function ownAnswer({ template, data = null, functions = 'go' }: TemplateC
   }
 }
 
-/** An answer in which one name stands for what is one type here and several in Go: its integers. */
-export function comparable({ output, error }: Answer): Answer {
-  const compared = (text: string): string => text.replace(/(?<![a-z])u?int8?(?![a-z0-9])/g, 'int64');
+/**
+ * An answer as it is compared. For a case with sprig one name stands for all of Go's integers: what its functions put into lists and maps, and what
+ * most of them return, is of one type here.
+ */
+export function comparable({ output, error }: Answer, { functions }: TemplateCase): Answer {
+  const compared = (text: string): string => (functions === 'sprig' ? text.replace(/(?<![a-z])u?int8?(?![a-z0-9])/g, 'int64') : text);
   return output === undefined ? { error: compared(error) } : { output: compared(output) };
 }

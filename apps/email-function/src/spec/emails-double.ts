@@ -91,7 +91,7 @@ export class EmailsDouble {
     if (metadata.resourceVersion !== undefined && metadata.resourceVersion !== resourceVersion) return failure(409);
     const merged = Object.fromEntries(Object.entries({ ...email.status, ...status }).filter(([, value]) => value !== null));
     // As the rule of the kind has it.
-    if ('errorMessage' in merged !== 'errorTimestamp' in merged) return failure(422);
+    if ((merged['errorMessage'] ?? '') !== '' && !('errorTimestamp' in merged)) return failure(422);
     this.email = { ...email, metadata: { ...email.metadata, resourceVersion: String(Number(resourceVersion) + 1) }, status: merged };
     return [200, this.email];
   }

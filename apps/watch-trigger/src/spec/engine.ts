@@ -15,6 +15,7 @@ export interface EngineOptions {
   readonly clock: Clock;
   readonly random?: () => number;
   readonly allowsOtherNamespaces?: boolean;
+  readonly queueLimit?: number;
   /** By the trigger's name. */
   readonly senders?: Map<string, FakeSender>;
 }
@@ -35,7 +36,7 @@ export class Engine {
   readonly statuses: StatusWriter;
 
   constructor(options: EngineOptions) {
-    const { api, clock, random = () => 0.5, allowsOtherNamespaces = true } = options;
+    const { api, clock, random = () => 0.5, allowsOtherNamespaces = true, queueLimit } = options;
     const { logger } = this;
     this.#options = options;
     this.senders = options.senders ?? new Map<string, FakeSender>();
@@ -57,6 +58,7 @@ export class Engine {
       random,
       logger,
       allowsOtherNamespaces,
+      queueLimit,
     });
   }
 

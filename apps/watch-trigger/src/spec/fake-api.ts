@@ -28,6 +28,12 @@ interface Stream {
   readonly select: Select;
 }
 
+interface WriteOptions {
+  readonly namespace?: string;
+  readonly labels?: Record<string, string>;
+  readonly spec?: object;
+}
+
 type Select = Pick<WatchOptions, 'namespace' | 'labelSelector' | 'fieldSelector'>;
 
 export type Asked = 'list' | 'watch' | 'get' | 'patch';
@@ -54,6 +60,8 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
   /** The statuses that were written, as merge patches. */
   readonly patches: { readonly name: string; readonly status: Readonly<Record<string, unknown>> }[] = [];
   refuses: Refusal = () => null;
+  /** What a list says instead of its revision, as some aggregated servers do. */
+  listVersion: string | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -69,10 +77,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
   }
 
   /** Creates it, or another state of it. */
-  write(
-    name: string,
-    { namespace = 'shop', labels }: { readonly namespace?: string; readonly labels?: Record<string, string> } = {},
-  ): KubeObject {
+  write(name: string, { namespace = 'shop', labels, ...more }: WriteOptions = {}): KubeObject {
     const key = `${namespace}/${name}`;
     const before = this.#objects.get(key) ?? null;
     this.#revision++;
@@ -89,6 +94,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
         resourceVersion: String(this.#revision),
         managedFields: [{ manager: 'spec' }],
       },
+      ...more,
     };
     this.#objects.set(key, after);
     this.#append({ revision: this.#revision, before, after });
@@ -109,9 +115,9 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     this.#revision += BigInt(revisions);
   }
 
-  bookmark(): void {
+  bookmark(revision = this.#revision): void {
     for (const stream of this.#streams) {
-      stream.bookmark = this.#revision;
+      stream.bookmark = revision;
       stream.wake();
     }
   }
@@ -159,7 +165,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     const last = page.at(-1)?.[0] ?? '';
     const token = all.length > limit ? JSON.stringify([String(at), last]) : undefined;
     return {
-      metadata: { resourceVersion: String(at), continue: token },
+      metadata: { resourceVersion: this.listVersion ?? String(at), continue: token },
       items: page.map(([, object]) => structuredClone(object) as T),
     };
   }

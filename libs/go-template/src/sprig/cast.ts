@@ -1,6 +1,7 @@
 // The conversions of spf13/cast: what cannot be converted is zero.
 
 import type { Value } from '../value.js';
+import { NamedNumber } from './named-number.js';
 
 const MIN_INT64 = -(2n ** 63n);
 const MAX_INT64 = 2n ** 63n - 1n;
@@ -21,7 +22,7 @@ export function toInt64(value: Value): bigint {
     case 'string':
       return integerOf(value.replace(/\.0+$/, ''), 0) ?? 0n;
     default:
-      return 0n;
+      return value instanceof NamedNumber ? value.number : 0n;
   }
 }
 
@@ -35,7 +36,7 @@ export function toFloat64(value: Value): number {
     case 'string':
       return floatOf(value) ?? 0;
     default:
-      return 0;
+      return value instanceof NamedNumber ? Number(value.number) : 0;
   }
 }
 
@@ -75,15 +76,15 @@ function unboundedInteger(text: string, base: 0 | 8 | 10): bigint | null {
 function prefixed(text: string): [string, number] {
   const [, prefix = '', rest = ''] = /^(0[xX]|0[bB]|0[oO]|0(?=[0-9_]))?([^]*)$/.exec(text) ?? [];
   const base = prefix === '' ? 10 : { x: 16, b: 2, o: 8, '0': 8 }[prefix.slice(-1).toLowerCase()];
-  const isGood = prefix === '' ? /^[^_]+(_[^_]+)*$/.test(rest) : /^(_?[^_]+)+$/.test(rest);
+  const isGood = prefix === '' ? /^[^_]+(_[^_]+)*$/.test(rest) : /^_?[^_]+(_[^_]+)*$/.test(rest);
   return [isGood ? rest.replaceAll('_', '') : '', base ?? 10];
 }
 
-const DECIMAL = /^[+-]?(?:(?:\d+_)*\d+\.?(?:(?:\d+_)*\d+)?|\.(?:\d+_)*\d+)(?:e[+-]?(?:\d+_)*\d+)?$/i;
+const DECIMAL = /^[+-]?(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:e[+-]?\d+(?:_\d+)*)?$/i;
 const HEXADECIMAL = /^([+-]?)0x([0-9a-f_]*)(?:\.([0-9a-f_]*))?p([+-]?\d+)$/i;
 
 /** `strconv.ParseFloat` for 64 bits; null for what is no number or too large. */
-export function floatOf(text: string): number | null {
+function floatOf(text: string): number | null {
   if (DECIMAL.test(text)) {
     const value = Number(text.replaceAll('_', ''));
     return Number.isFinite(value) ? value : null;

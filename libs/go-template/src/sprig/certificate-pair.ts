@@ -4,6 +4,8 @@ import { TypedValue } from '../value.js';
 import { decoded } from './byte-text.js';
 import { base64Decoded, EncodingError } from './encoding.js';
 
+const BEGIN = '-----BEGIN CERTIFICATE-----';
+
 /** A certificate and its key, both as PEM. */
 export class CertificatePair extends TypedValue {
   readonly type = 'sprig.certificate';
@@ -15,8 +17,8 @@ export class CertificatePair extends TypedValue {
     super();
     this.#cert = pemOf(cert, 'certificate');
     this.#key = pemOf(key, 'private key');
-    const [block] = /-----BEGIN [^]*?-----END [^-]*-----/.exec(this.#cert) ?? [];
-    if (block === undefined) throw new FunctionError('unable to decode certificate');
+    const block = this.#cert.slice(Math.max(0, this.#cert.indexOf(BEGIN)));
+    if (!block.startsWith(BEGIN)) throw new FunctionError('unable to decode certificate');
     checked('error parsing certificate: decodedCert.Bytes', () => new X509Certificate(block));
     checked('error parsing private key', () => createPrivateKey(this.#key));
   }

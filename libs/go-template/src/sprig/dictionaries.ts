@@ -2,10 +2,9 @@
 
 import { FunctionError, type TemplateFunction } from '../template-function.js';
 import { type Dictionary, elementOf, entryOf, isDictionary, isList, type List, made, sortedKeys, typeName, type Value } from '../value.js';
+import { checkDepth } from './bounds.js';
 import { fixed, variadic } from './declaration.js';
-import { isEmpty, isNil, newList, newTexts, textOf } from './go-value.js';
-
-type OwnDictionary = Record<string, unknown>;
+import { isEmpty, isNil, newDictionary, newList, newTexts, type OwnDictionary, textOf } from './go-value.js';
 
 const MAP = 'map[string]interface {}';
 
@@ -40,13 +39,6 @@ export const DICTIONARY_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new M
   ['mustDeepCopy', deepCopy],
   ['dig', variadic([], 'interface {}', dug)],
 ]);
-
-/** Without a prototype, so that any text is a key like others. */
-function newDictionary(entries: Iterable<readonly [string, Value]> = []): OwnDictionary {
-  const map = made(Object.create(null) as OwnDictionary);
-  for (const [key, value] of entries) map[key] = value ?? null;
-  return map;
-}
 
 function hasKey(map: Dictionary, key: string): boolean {
   return Object.hasOwn(map, key) && map[key] !== undefined;
@@ -99,12 +91,18 @@ function dictionary(values: readonly Value[]): OwnDictionary {
   );
 }
 
-function mergedWith({ overwrites }: { readonly overwrites: boolean }): TemplateFunction {
-  return variadic([MAP], MAP, (map, sources) => sources.reduce((merged, source) => mergeInto(merged, source, overwrites), map));
+interface Merging {
+  readonly overwrites: boolean;
+  readonly depth?: number;
+}
+
+function mergedWith({ overwrites }: Merging): TemplateFunction {
+  return variadic([MAP], MAP, (map, sources) => sources.reduce((merged, source) => mergeInto(merged, source, { overwrites }), map));
 }
 
 /** Maps within maps are merged, lists are not. Without `overwrites` the source gives only what the map lacks or has empty. */
-function mergeInto(map: OwnDictionary, source: Dictionary, overwrites: boolean): OwnDictionary {
+function mergeInto(map: OwnDictionary, source: Dictionary, { overwrites, depth = 0 }: Merging): OwnDictionary {
+  checkDepth(depth);
   for (const key of sortedKeys(source)) {
     const value = entryOf(source, key);
     const current = entryOf(map, key);
@@ -113,7 +111,7 @@ function mergeInto(map: OwnDictionary, source: Dictionary, overwrites: boolean):
       continue;
     }
     const areMaps = isDictionary(value) && isDictionary(current);
-    if (areMaps) mergeInto(current, value, overwrites);
+    if (areMaps) mergeInto(current, value, { overwrites, depth: depth + 1 });
     const isMissing = isNil(current) || isEmpty(current);
     if (isMissing || (overwrites && !areMaps)) put(map, key, value);
   }
@@ -124,16 +122,19 @@ function mergeInto(map: OwnDictionary, source: Dictionary, overwrites: boolean):
 function deepCopied(value: Value): Value {
   if (isNil(value)) throw new FunctionError('reflect: call of reflect.Value.Type on zero Value');
   const copies = new Map<object, List | Dictionary>();
+  let depth = 0;
   const copyOf = (item: Value): Value => {
     if (!isList(item) && !isDictionary(item)) return item;
     const known = copies.get(item);
     if (known !== undefined) return known;
+    checkDepth(++depth);
     const copy = isList(item)
       ? made(
           item.map((_, index) => copyOf(elementOf(item, index))),
           { type: typeName(item) },
         )
       : copiedDictionary(item, copyOf);
+    depth--;
     copies.set(item, copy);
     return copy;
   };

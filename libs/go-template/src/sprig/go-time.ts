@@ -1,7 +1,8 @@
 import { type Element, type LayoutElement, layoutOf, MONTHS, WEEKDAYS } from './layout.js';
-import { type TimeZone, UTC, type ZoneOffset } from './time-zone.js';
+import { NamedNumber } from './named-number.js';
+import { localZone, type TimeZone, UTC, type ZoneOffset } from './time-zone.js';
 import type { TemplateFunction } from '../template-function.js';
-import { TypedValue } from '../value.js';
+import { TypedValue, type Value } from '../value.js';
 
 const DAY = 86_400n;
 const NANOSECONDS = 1_000_000_000n;
@@ -71,6 +72,21 @@ export class GoTime extends TypedValue {
       .join('');
   }
 
+  /** Negative: it is before the other one. */
+  #compare(other: GoTime): bigint {
+    const seconds = this.unixSeconds - other.unixSeconds;
+    return seconds === 0n ? BigInt(this.nanosecond - other.nanosecond) : seconds;
+  }
+
+  /** So many years, months and days later at the same time of the day. A day that a month does not have is one of the next month. */
+  #plusDate(counts: readonly Value[]): GoTime {
+    const { civil } = new Fields(this);
+    const [years = 0, months = 0, days = 0] = counts.map(Number);
+    const month = civil.month - 1 + months;
+    const date = { year: civil.year + years + Math.floor(month / 12), month: (((month % 12) + 12) % 12) + 1, day: civil.day + days };
+    return GoTime.ofCivil({ ...civil, ...date }, this.nanosecond, this.zone);
+  }
+
   toString(): string {
     return this.format('2006-01-02 15:04:05.999999999 -0700 MST');
   }
@@ -78,20 +94,37 @@ export class GoTime extends TypedValue {
   override method(name: string): TemplateFunction | undefined {
     const run = METHODS[name];
     if (run !== undefined) return { takes: 0, isVariadic: false, run: () => run(new Fields(this)) };
+    const compare = COMPARISONS[name];
+    if (compare !== undefined) {
+      return {
+        takes: 1,
+        isVariadic: false,
+        types: ['time.Time'],
+        run: ([other]) => other instanceof GoTime && compare(this.#compare(other)),
+      };
+    }
+    if (name === 'AddDate') return { takes: 3, isVariadic: false, types: ['int', 'int', 'int'], run: (args) => this.#plusDate(args) };
     if (name !== 'Format') return undefined;
     return { takes: 1, isVariadic: false, types: ['string'], run: ([layout]) => this.format(typeof layout === 'string' ? layout : '') };
   }
 }
 
-const METHODS: Readonly<Record<string, (fields: Fields) => bigint | string | boolean | GoTime>> = {
+const COMPARISONS: Readonly<Record<string, (difference: bigint) => Value>> = {
+  Before: (difference) => difference < 0n,
+  After: (difference) => difference > 0n,
+  Equal: (difference) => difference === 0n,
+  Compare: (difference) => (difference < 0n ? -1n : difference > 0n ? 1n : 0n),
+};
+
+const METHODS: Readonly<Record<string, (fields: Fields) => Value>> = {
   Year: ({ civil }) => BigInt(civil.year),
-  Month: ({ civil }) => MONTHS[civil.month - 1] ?? '',
+  Month: ({ civil }) => new NamedNumber({ type: 'time.Month', number: BigInt(civil.month), name: MONTHS[civil.month - 1] ?? '' }),
   Day: ({ civil }) => BigInt(civil.day),
   Hour: ({ civil }) => BigInt(civil.hour),
   Minute: ({ civil }) => BigInt(civil.minute),
   Second: ({ civil }) => BigInt(civil.second),
   Nanosecond: ({ time }) => BigInt(time.nanosecond),
-  Weekday: ({ weekday }) => WEEKDAYS[weekday] ?? '',
+  Weekday: ({ weekday }) => new NamedNumber({ type: 'time.Weekday', number: BigInt(weekday), name: WEEKDAYS[weekday] ?? '' }),
   YearDay: ({ dayOfYear }) => BigInt(dayOfYear),
   Unix: ({ time }) => time.unixSeconds,
   UnixMilli: ({ time }) => BigInt.asIntN(64, time.unixSeconds * 1000n + BigInt(Math.floor(time.nanosecond / 1_000_000))),
@@ -99,6 +132,7 @@ const METHODS: Readonly<Record<string, (fields: Fields) => bigint | string | boo
   UnixNano: ({ time }) => BigInt.asIntN(64, time.unixSeconds * NANOSECONDS + BigInt(time.nanosecond)),
   IsZero: ({ time }) => time.unixSeconds === -SECONDS_TO_YEAR_1 && time.nanosecond === 0,
   UTC: ({ time }) => time.in(UTC),
+  Local: ({ time }) => time.in(localZone()),
   String: ({ time }) => time.toString(),
 };
 

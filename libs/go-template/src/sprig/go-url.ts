@@ -29,7 +29,7 @@ const IN_FRAGMENT = /^[\w!$&()*+,\-./:;=?@~]$/;
 const IN_USER = /^[\w$&+,\-.;=~]$/;
 const IN_HOST = /^[\w!"$&'()*+,\-.:;<=>[\]~]$/;
 
-/** Throws an UrlError. */
+/** Throws a UrlError. */
 export function parseUrl(text: string): GoUrl {
   const hash = text.indexOf('#');
   const before = hash < 0 ? text : text.slice(0, hash);

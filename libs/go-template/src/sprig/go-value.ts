@@ -16,6 +16,8 @@ import {
   typeName,
   type Value,
 } from '../value.js';
+import { checkDepth } from './bounds.js';
+import { NamedNumber } from './named-number.js';
 
 export function isNil(value: Value): value is null | undefined {
   return value === null || value === undefined;
@@ -25,6 +27,7 @@ export function isNil(value: Value): value is null | undefined {
 export function isEmpty(value: Value): boolean {
   if (isList(value)) return value.length === 0;
   if (isDictionary(value)) return keysOf(value).length === 0;
+  if (value instanceof NamedNumber) return value.number === 0n;
   return typeof value === 'number' ? value === 0 : !value;
 }
 
@@ -37,6 +40,7 @@ export function textOf(value: Value): string {
 export function kindOf(value: Value): string {
   if (isNil(value)) return 'invalid';
   if (isList(value)) return 'slice';
+  if (value instanceof NamedNumber) return 'int';
   if (value instanceof TypedValue) return value.type.startsWith('*') ? 'ptr' : 'struct';
   return isDictionary(value) ? 'map' : typeName(value);
 }
@@ -55,6 +59,15 @@ export function newTexts(texts: readonly string[]): List {
   return made([...texts], { type: '[]string' });
 }
 
+export type OwnDictionary = Record<string, unknown>;
+
+/** Without a prototype, so that any text is a key like others. */
+export function newDictionary(entries: Iterable<readonly [string, Value]> = [], type?: string): OwnDictionary {
+  const map = Object.create(null) as OwnDictionary;
+  for (const [key, value] of entries) map[key] = value ?? null;
+  return made(map, { type });
+}
+
 /** A nil slice of this type. */
 export function nilList(type = '[]interface {}'): List {
   return made([], { type, isNil: true });
@@ -69,17 +82,18 @@ export function failOfNil(): never {
  * A text that two values share exactly when Go's `reflect.DeepEqual` finds them the same; null for one that holds NaN, which equals nothing. Of
  * `int` and `int64` it knows one only.
  */
-export function identityOf(value: Value): string | null {
+export function identityOf(value: Value, depth = 0): string | null {
+  checkDepth(depth);
   if (Number.isNaN(value)) return null;
   if (isNil(value)) return 'nil';
   if (typeof value === 'number') return `float64 ${value === 0 ? 0 : value}`;
   if (typeof value === 'string') return JSON.stringify(value);
   if (isList(value)) {
-    const items = elementsOf(value).map(identityOf);
+    const items = elementsOf(value).map((item) => identityOf(item, depth + 1));
     return items.includes(null) ? null : `${typeName(value)}${isNilCollection(value) ? ' nil' : ''}[${items.join(',')}]`;
   }
   if (isDictionary(value)) {
-    const entries = sortedKeys(value).map((key) => [JSON.stringify(key), identityOf(entryOf(value, key))] as const);
+    const entries = sortedKeys(value).map((key) => [JSON.stringify(key), identityOf(entryOf(value, key), depth + 1)] as const);
     if (entries.some(([, item]) => item === null)) return null;
     return `${typeName(value)}{${entries.map(([key, item]) => `${key}:${item}`).join(',')}}`;
   }

@@ -3,6 +3,7 @@
 import { quoted } from '../quote.js';
 import { FunctionError } from '../template-function.js';
 import { made, type Value } from '../value.js';
+import { checkItems } from './bounds.js';
 
 /** Lists and maps within each other; Go reads ten times as many. */
 const MAX_DEPTH = 1000;
@@ -85,6 +86,7 @@ class JsonReader {
     if (this.#take(']')) return list;
     for (;;) {
       list.push(this.#value('looking for beginning of value'));
+      checkItems(list.length);
       this.#skipSpace();
       if (this.#take(']')) return list;
       if (!this.#take(',')) this.#fail('after array element');

@@ -14,7 +14,9 @@ import {
   type TypedValue,
   type Value,
 } from '../value.js';
+import { checkDepth } from './bounds.js';
 import { GoTime } from './go-time.js';
+import { NamedNumber } from './named-number.js';
 import { SemanticVersion } from './semantic-version.js';
 
 export interface JsonStyle {
@@ -25,10 +27,11 @@ export interface JsonStyle {
 
 /** Throws a FunctionError for what JSON has no text for. */
 export function jsonOf(value: Value, style: JsonStyle): string {
-  return written(value, style, '\n');
+  return written(value, style, 0);
 }
 
-function written(value: Value, style: JsonStyle, lineBreak: string): string {
+function written(value: Value, style: JsonStyle, depth: number): string {
+  checkDepth(depth);
   switch (typeof value) {
     case 'undefined':
       return 'null';
@@ -38,9 +41,9 @@ function written(value: Value, style: JsonStyle, lineBreak: string): string {
       return numberText(value);
     case 'object':
       if (value === null) return 'null';
-      if (isList(value)) return isNilCollection(value) ? 'null' : writtenList(value, style, lineBreak);
-      if (isDictionary(value)) return writtenDictionary(value, style, lineBreak);
-      return quotedText(typedText(value), style);
+      if (isList(value)) return isNilCollection(value) ? 'null' : writtenList(value, style, depth);
+      if (isDictionary(value)) return writtenDictionary(value, style, depth);
+      return value instanceof NamedNumber ? String(value.number) : quotedText(typedText(value), style);
     default:
       return String(value);
   }
@@ -52,26 +55,25 @@ function typedText(value: TypedValue): string {
   throw new FunctionError(`json: unsupported type: ${value.type}`);
 }
 
-function writtenList(list: List, style: JsonStyle, lineBreak: string): string {
-  const inner = lineBreak + ' '.repeat(style.indent);
-  const items = list.map((_, index) => written(elementOf(list, index), style, inner));
-  return bracketed(['[', ']'], items, { style, lineBreak });
+function writtenList(list: List, style: JsonStyle, depth: number): string {
+  const items = list.map((_, index) => written(elementOf(list, index), style, depth + 1));
+  return bracketed(['[', ']'], items, { style, depth });
 }
 
-function writtenDictionary(map: Dictionary, style: JsonStyle, lineBreak: string): string {
-  const inner = lineBreak + ' '.repeat(style.indent);
+function writtenDictionary(map: Dictionary, style: JsonStyle, depth: number): string {
   const space = style.indent > 0 ? ' ' : '';
-  const items = sortedKeys(map).map((key) => `${quotedText(key, style)}:${space}${written(entryOf(map, key), style, inner)}`);
-  return bracketed(['{', '}'], items, { style, lineBreak });
+  const items = sortedKeys(map).map((key) => `${quotedText(key, style)}:${space}${written(entryOf(map, key), style, depth + 1)}`);
+  return bracketed(['{', '}'], items, { style, depth });
 }
 
 function bracketed(
   [open, close]: readonly [string, string],
   items: readonly string[],
-  { style, lineBreak }: { readonly style: JsonStyle; readonly lineBreak: string },
+  { style, depth }: { readonly style: JsonStyle; readonly depth: number },
 ): string {
   if (items.length === 0) return open + close;
   if (style.indent === 0) return `${open}${items.join(',')}${close}`;
+  const lineBreak = `\n${' '.repeat(style.indent * depth)}`;
   const inner = lineBreak + ' '.repeat(style.indent);
   return `${open}${inner}${items.join(`,${inner}`)}${lineBreak}${close}`;
 }

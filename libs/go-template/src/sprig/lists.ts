@@ -81,7 +81,7 @@ function unique(items: readonly Value[]): Value[] {
 }
 
 function withoutAny(items: readonly Value[], omitted: readonly Value[]): Value[] {
-  const identities = new Set(omitted.map(identityOf));
+  const identities = new Set(omitted.map((item) => identityOf(item)));
   return items.filter((item) => {
     const identity = identityOf(item);
     return identity === null || !identities.has(identity);

@@ -11,8 +11,8 @@ import { textOf } from './go-value.js';
 const MAX_RANDOM_RANGE = 2n ** 48n - 1n;
 
 export const NUMERIC_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
-  ['atoi', fixed(['string'], atoi)],
-  ['int', fixed(['interface {}'], toInt64)],
+  ['atoi', { ...fixed(['string'], atoi), returnsInt: true }],
+  ['int', { ...fixed(['interface {}'], toInt64), returnsInt: true }],
   ['int64', fixed(['interface {}'], toInt64)],
   ['float64', fixed(['interface {}'], toFloat64)],
   ['toDecimal', fixed(['interface {}'], (value) => integerOf(textOf(value), 8) ?? 0n)],
@@ -58,7 +58,7 @@ export const NUMERIC_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map(
   ['until', fixed(['int'], (count) => integers(stepped(0n, count, count < 0n ? -1n : 1n)))],
   ['untilStep', fixed(['int', 'int', 'int'], (start, stop, step) => integers(stepped(start, stop, step)))],
   ['seq', variadic([], 'int', (bounds) => sequence(bounds).join(' '))],
-  ['randInt', fixed(['int', 'int'], random)],
+  ['randInt', { ...fixed(['int', 'int'], random), returnsInt: true }],
 ]);
 
 function divisorOf(value: Value): bigint {

@@ -1,13 +1,23 @@
+import { Integer } from '../integer.js';
 import type { TemplateFunction } from '../template-function.js';
-import { typeName } from '../value.js';
+import { typeName, type Value } from '../value.js';
 import { fixed } from './declaration.js';
 import { isSame, kindOf } from './go-value.js';
 
 export const REFLECTION_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
-  ['typeOf', fixed(['interface {}'], typeName)],
-  ['typeIs', fixed(['string', 'interface {}'], (type, value) => type === typeName(value))],
-  ['typeIsLike', fixed(['string', 'interface {}'], (type, value) => typeName(value) === type || typeName(value) === `*${type}`)],
-  ['kindOf', fixed(['interface {}'], kindOf)],
-  ['kindIs', fixed(['string', 'interface {}'], (kind, value) => kind === kindOf(value))],
+  ['typeOf', seeing(fixed(['interface {}'], typeName))],
+  ['typeIs', seeing(fixed(['string', 'interface {}'], (type, value) => type === typeName(value)))],
+  ['typeIsLike', seeing(fixed(['string', 'interface {}'], (type, value) => typeName(value) === type || typeName(value) === `*${type}`))],
+  ['kindOf', seeing(fixed(['interface {}'], kindOfTyped))],
+  ['kindIs', seeing(fixed(['string', 'interface {}'], (kind, value) => kind === kindOfTyped(value)))],
   ['deepEqual', fixed(['interface {}', 'interface {}'], isSame)],
 ]);
+
+/** These tell an int from an int64. */
+function seeing(called: TemplateFunction): TemplateFunction {
+  return { ...called, seesIntegerTypes: true };
+}
+
+function kindOfTyped(value: Value): string {
+  return value instanceof Integer ? value.type : kindOf(value);
+}

@@ -1,18 +1,21 @@
 // Go's regular expressions. re2js has their syntax, and their linear time for one search; how matches follow one another is done here as in Go.
 
 import { RE2JS, RE2JSException } from 're2js';
+import { quoted } from '../quote.js';
 import { FunctionError, type TemplateFunction } from '../template-function.js';
+import { TimeBound } from '../time-bound.js';
 import type { List } from '../value.js';
 import { checkItems, checkTextLength } from './bounds.js';
 import { fixed } from './declaration.js';
 import { newTexts, nilList } from './go-value.js';
 
 const MAX_EXPRESSION = 10_000;
-/** Instructions of an expression times characters of a text: some seconds' work at most. */
-const MAX_SEARCH = 100_000_000;
+/** Instructions of an expression times characters of a text: about a second's work, where each has to be tried everywhere. */
+const MAX_SEARCH = 20_000_000;
 /** Searches that are linear each are not linear together. */
 const MAX_MILLISECONDS = 1000;
-const CACHED = 100;
+/** Each may keep 8 MiB of what it has learnt of its texts. */
+const CACHED = 16;
 
 const match = fixed(['string', 'string'], (expression, text) => compiled(expression).matcher(checked(expression, text)).find());
 const findAll = fixed(['string', 'string', 'int'], allMatches);
@@ -81,7 +84,8 @@ function panicking(called: TemplateFunction): TemplateFunction {
         return called.run(args);
       } catch (error) {
         if (!(error instanceof SyntaxProblem)) throw error;
-        const shown = error.expression.includes('`') ? JSON.stringify(error.expression) : `\`${error.expression}\``;
+        const canBackquote = !/[`\0-\x08\n-\x1f\x7f\ufeff]/.test(error.expression);
+        const shown = canBackquote ? `\`${error.expression}\`` : quoted(error.expression);
         throw new FunctionError(`regexp: Compile(${shown}): ${error.message}`, { cause: error });
       }
     },
@@ -118,9 +122,9 @@ function searcher(expression: string, text: string): (from: number) => Match | n
   const matcher = regex.matcher(checked(expression, text));
   const groups = regex.groupCount();
   const names = new Map(Object.entries(regex.namedGroups()));
-  const deadline = performance.now() + MAX_MILLISECONDS;
+  const bound = new TimeBound(MAX_MILLISECONDS);
   return (from) => {
-    if (performance.now() > deadline) throw new FunctionError(`the regular expression takes more than ${MAX_MILLISECONDS} ms`);
+    if (bound.isOver) throw new FunctionError(`the regular expression takes more than ${MAX_MILLISECONDS} ms`);
     if (from > text.length || !matcher.find(from)) return null;
     const found = Array.from({ length: groups + 1 }, (_, place) => matcher.group(place) ?? '');
     const group = (name: number | string): string => found[typeof name === 'number' ? name : (names.get(name) ?? -1)] ?? '';

@@ -1,17 +1,17 @@
 import { quoted } from '../quote.js';
 import { FunctionError, type TemplateFunction } from '../template-function.js';
-import { compareTexts, type Dictionary, isList, type List, made, type Value } from '../value.js';
-import { checkTextLength } from './bounds.js';
+import { compareTexts, type Dictionary, isList, type List, type Value } from '../value.js';
+import { checkItems, checkTextLength } from './bounds.js';
 import { byteText, textOfBytes } from './byte-text.js';
 import { fixed, variadic } from './declaration.js';
-import { elementsOf, isNil, newTexts, textOf } from './go-value.js';
-import { lower, upper } from './letter-case.js';
+import { elementsOf, isNil, newDictionary, newTexts, textOf } from './go-value.js';
+import { isSpace, lower, upper } from './letter-case.js';
 
 export const STRING_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
   ['hello', fixed([], () => 'Hello!')],
   ['upper', fixed(['string'], upper)],
   ['lower', fixed(['string'], lower)],
-  ['trim', fixed(['string'], (text) => text.replace(/^\p{White_Space}+/u, '').replace(/\p{White_Space}+$/u, ''))],
+  ['trim', fixed(['string'], trimmed)],
   ['trimall', fixed(['string', 'string'], trimAll)],
   ['trimAll', fixed(['string', 'string'], trimAll)],
   ['trimPrefix', fixed(['string', 'string'], (prefix, text) => (text.startsWith(prefix) ? text.slice(prefix.length) : text))],
@@ -58,6 +58,15 @@ export const STRING_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
 
 function present(values: readonly Value[]): Value[] {
   return values.filter((value) => !isNil(value));
+}
+
+/** An expression for the end of the text would look again and again for it in the spaces before. */
+function trimmed(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && isSpace(text.charAt(start))) start++;
+  while (end > start && isSpace(text.charAt(end - 1))) end--;
+  return text.slice(start, end);
 }
 
 function trimAll(cut: string, text: string): string {
@@ -135,7 +144,9 @@ function sorted(value: Value): List {
 }
 
 function parts(text: string, separator: string): string[] {
-  return separator === '' ? [...text] : text.split(separator);
+  const found = separator === '' ? [...text] : text.split(separator);
+  checkItems(found.length);
+  return found;
 }
 
 /** At most as many parts, the last one with the rest; all for a negative count. */
@@ -148,5 +159,8 @@ function firstParts(text: string, separator: string, count: bigint): string[] {
 }
 
 function numbered(texts: readonly string[]): Dictionary {
-  return made(Object.fromEntries(texts.map((text, place) => [`_${place}`, text])), { type: 'map[string]string' });
+  return newDictionary(
+    texts.map((text, place) => [`_${place}`, text]),
+    'map[string]string',
+  );
 }

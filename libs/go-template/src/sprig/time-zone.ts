@@ -137,10 +137,9 @@ export function fixedZone(name: string, seconds: number): TimeZone {
   return new FixedZone(name, seconds);
 }
 
-const ZONES = new Map<string, TimeZone | null>([
-  ['', UTC],
-  ['UTC', UTC],
-]);
+/** Each has some formatters, which are large. */
+const MAX_ZONES = 100;
+const ZONES = new Map<string, TimeZone>();
 
 /** The zone of the process. */
 export function localZone(): TimeZone {
@@ -150,11 +149,14 @@ export function localZone(): TimeZone {
 /** `time.LoadLocation`; null: there is no such zone. */
 export function zoneOf(name: string): TimeZone | null {
   if (name === 'Local') return localZone();
+  if (name === '' || name === 'UTC') return UTC;
   const known = ZONES.get(name);
   if (known !== undefined) return known;
   const zone = loaded(name);
-  // What is no name is not kept: there are only so many zones.
-  if (zone !== null) ZONES.set(name, zone);
+  if (zone === null) return null;
+  const [oldest] = ZONES.keys();
+  if (ZONES.size >= MAX_ZONES && oldest !== undefined) ZONES.delete(oldest);
+  ZONES.set(name, zone);
   return zone;
 }
 

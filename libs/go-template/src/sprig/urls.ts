@@ -1,7 +1,7 @@
 import { FunctionError, type TemplateFunction } from '../template-function.js';
-import { type Dictionary, entryOf, made } from '../value.js';
+import { type Dictionary, entryOf } from '../value.js';
 import { fixed } from './declaration.js';
-import { failOfNil, kindOf } from './go-value.js';
+import { failOfNil, kindOf, newDictionary } from './go-value.js';
 import { type GoUrl, hostnameOf, parseUrl, UrlError, urlText, type UserInfo, userText } from './go-url.js';
 
 export const URL_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
@@ -21,7 +21,7 @@ function parsed(text: string, what: string): GoUrl {
 function partsOf(text: string): Dictionary {
   const { scheme, host, path, query, opaque, fragment, user } = parsed(text, 'url');
   const userinfo = user === null ? '' : userText(user);
-  return made({ scheme, host, hostname: hostnameOf(host), path, query, opaque, fragment, userinfo });
+  return newDictionary(Object.entries({ scheme, host, hostname: hostnameOf(host), path, query, opaque, fragment, userinfo }));
 }
 
 function joined(parts: Dictionary): string {

@@ -16,6 +16,9 @@ const EVERY_SINGLE = RE2JS.compile(`(?:${OPERATOR})\\s*(?:${ANY_VERSION})`);
 const ALL = `(?:${OPERATOR})\\s*(?:${ANY_VERSION})\\s*`;
 const CONJUNCTION = RE2JS.compile(`^(?:\\s*${ALL})(?:(?:\\s+|,\\s*)${ALL})*$`);
 
+/** Linear, yet slow. */
+const MAX_CONSTRAINTS = 10_000;
+
 /** How much of its version a constraint leaves open: `1.2.3` nothing, `1.2` the patch, `1` the minor, `*` all. */
 type Open = 'nothing' | 'patch' | 'minor' | 'all';
 
@@ -27,6 +30,9 @@ interface Constraint {
 
 /** Whether a version satisfies the constraints: of those that `||` parts one, and in it all. Throws a FunctionError for what is no constraint. */
 export function satisfies(version: () => SemanticVersion, constraints: string): boolean {
+  if (constraints.length > MAX_CONSTRAINTS) {
+    throw new FunctionError(`constraints of more than ${MAX_CONSTRAINTS} characters are not supported here`);
+  }
   const alternatives = withoutRanges(constraints).split('||').map(conjunctionOf);
   const checked = version();
   return alternatives.some((conjunction) => conjunction.every((constraint) => isSatisfied(constraint, checked)));

@@ -4,6 +4,7 @@ import type { TemplateFunction } from '../template-function.js';
 import { checkTextLength } from './bounds.js';
 import { byteText, textOfBytes } from './byte-text.js';
 import { fixed } from './declaration.js';
+import { isConnector, jointed } from './jointed-words.js';
 import { isLower, isSpace, isUpper, lowerRune, titleRune, upperRune } from './letter-case.js';
 
 export const WORD_FUNCTIONS: ReadonlyMap<string, TemplateFunction> = new Map([
@@ -72,10 +73,6 @@ function swapCase(text: string): string {
     .join('');
 }
 
-function isConnector(rune: string): boolean {
-  return rune === '-' || rune === '_' || isSpace(rune);
-}
-
 /** Each connector between two words goes, and the letter behind it is a capital. Words of capitals only keep their first one. */
 function pascalCase(text: string): string {
   const runes = [...text];
@@ -106,108 +103,6 @@ function pascalCase(text: string): string {
   }
   output.push(rune);
   return output.join('');
-}
-
-type WordType = 'connector' | 'punctuation' | 'capitals' | 'letters' | 'number' | 'other' | 'end';
-
-interface Word {
-  readonly type: WordType;
-  readonly text: string;
-}
-
-const END: Word = { type: 'end', text: '' };
-
-/** Small letters, with a joint where a word of capitals, a number or a connector begins. */
-function jointed(text: string, joint: string): string {
-  const words = wordsOf(text);
-  const output: string[] = [];
-  let place = 0;
-  const at = (index: number): Word => words[index] ?? END;
-  const write = ({ type, text: word }: Word): void => {
-    if (type === 'connector') output.push(joint.repeat([...word].length));
-    else output.push(type === 'capitals' ? [...word].map((rune) => (isUpper(rune) ? lowerRune(rune) : rune)).join('') : word);
-  };
-  const isAny = ({ type }: Word, ...types: WordType[]): boolean => types.includes(type);
-  const writeLettersAndNumbers = (): void => {
-    while (isAny(at(place), 'letters', 'number')) write(at(place++));
-    if (!isAny(at(place), 'end', 'punctuation', 'connector')) output.push(joint);
-  };
-  // The last word is written as it is.
-  while (place < words.length - 1) {
-    const word = at(place);
-    place++;
-    if (word.type === 'connector') {
-      write(word);
-      continue;
-    }
-    write(word);
-    if (word.type === 'punctuation') continue;
-    if (word.type === 'number') {
-      writeLettersAndNumbers();
-      continue;
-    }
-    const next = at(place);
-    if (next.type !== 'number') {
-      if (!isAny(next, 'connector', 'punctuation')) output.push(joint);
-      continue;
-    }
-    if (place === words.length - 1) continue;
-    place++;
-    if (at(place).type === 'letters') {
-      output.push(joint);
-      write(next);
-      writeLettersAndNumbers();
-    } else {
-      write(next);
-      if (!isAny(at(place), 'connector', 'punctuation')) output.push(joint);
-    }
-  }
-  if (place < words.length) write(at(place));
-  return output.join('');
-}
-
-function wordsOf(text: string): Word[] {
-  const words: Word[] = [];
-  const runes = [...text];
-  let start = 0;
-  while (start < runes.length) {
-    const type = wordType(runes[start] ?? '');
-    let end = start + 1;
-    const goesOn = (isPart: (rune: string) => boolean): void => {
-      while (end < runes.length && isPart(runes[end] ?? '')) end++;
-    };
-    if (type !== 'capitals') {
-      // Dashes and underscores behind other punctuation belong to it.
-      goesOn((rune) => wordType(rune) === type || (type === 'punctuation' && isPunctuation(rune)));
-    } else if (isUpper(runes[end] ?? '')) {
-      goesOn(isUpper);
-      // The last capital begins the next word: HTTPStatus is HTTP and Status.
-      if (wordType(runes[end] ?? '') === 'letters') end--;
-    } else {
-      goesOn((rune) => wordType(rune) === 'letters');
-    }
-    words.push({ type, text: runes.slice(start, end).join('') });
-    start = end;
-  }
-  return words;
-}
-
-function wordType(rune: string): WordType {
-  if (isConnector(rune)) return 'connector';
-  if (isPunctuation(rune)) return 'punctuation';
-  if (isUpper(rune)) return 'capitals';
-  if (isAlphabetic(rune)) return 'letters';
-  return /^\p{N}$/u.test(rune) ? 'number' : 'other';
-}
-
-function isPunctuation(rune: string): boolean {
-  return /^\p{P}$/u.test(rune);
-}
-
-/** A letter that is no Chinese character. */
-function isAlphabetic(rune: string): boolean {
-  const isChinese = /^[\u4e00-\u9fcc\u3400-\u4d85\u{20000}-\u{2b81d}]$/u.test(rune);
-  return !isChinese && /^\p{L}$/u.test(rune);
 }
 
 /** By bytes, each of which is shown as the character of its number: sprig knows initials of ASCII only. */
