@@ -15,7 +15,8 @@ import type { WatchedEvent } from './history-checker.js';
 import { getOp, kvsOf, putOp, watchOf } from './keyspace-harness.js';
 import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backend.js';
 import { Random } from './random.js';
-import { RandomTopology, type ReroutedStore, tellRerouteStory } from './reroute-story.js';
+import { RandomTopology } from './random-topology.js';
+import { type ReroutedStore, tellRerouteStory } from './reroute-story.js';
 import { watchedEvent, WatchRecorder } from './watch-recorder.js';
 
 const BASE = '/registry/shop.example.com/';
@@ -108,18 +109,20 @@ describe('a keyspace whose topology changes again and again', () => {
   it.each([
     [1, false],
     [2, false],
-    [3, true],
-    [4, true],
+    [3, false],
+    [4, false],
+    [5, true],
+    [6, true],
   ])(
     'tells one story to all its clients (seed %i, compacting: %j)',
     async (seed, compacts) => {
       const random = new Random(seed);
       const store = await MemoryStore.open(unevenHooks(new Random(seed + 1000)));
       const topologies = new RandomTopology(random, (file) => `sqlite:///${file}`);
-      const outcome = await tellRerouteStory(store, topologies, { random, changes: 150, compacts });
-      expect(outcome.applied).toBeGreaterThan(40);
+      const outcome = await tellRerouteStory(store, topologies, { random, changes: 50, compacts });
+      expect(outcome.applied).toBeGreaterThan(12);
       expect(outcome.refused).toBeGreaterThan(0);
-      expect([outcome.writes > 500, outcome.lists > 300, outcome.watches > 50]).toEqual([true, true, true]);
+      expect([outcome.writes > 150, outcome.lists > 80, outcome.watches > 15]).toEqual([true, true, true]);
       await store.keyspace.close();
     },
     120_000,

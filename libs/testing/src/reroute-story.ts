@@ -1,6 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import { expect } from '@jest/globals';
-import { MAIN, parseTopology, type Topology, TopologyError } from '@harikube/datasources';
+import type { Topology } from '@harikube/datasources';
 import {
   CompactedError,
   decodeKeyValue,
@@ -18,6 +17,7 @@ import { bytesOf } from './batch-writer.js';
 import { type AcknowledgedWrite, HistoryChecker, type ListedState, type WatchedEvent } from './history-checker.js';
 import { deleteOp, getOp, kvsOf, modIs, putOp, watchOf } from './keyspace-harness.js';
 import type { Random } from './random.js';
+import { BASE, databaseOf, keyAtRandom, KINDS, NAMES, NAMESPACES, type RandomTopology } from './random-topology.js';
 import { WatchRecorder } from './watch-recorder.js';
 
 /** A keyspace whose topology can be changed. */
@@ -45,122 +45,12 @@ export interface StoryOutcome {
   readonly watches: number;
 }
 
-const GROUP = 'shop.example.com';
-const BASE = `/registry/${GROUP}/`;
-const KINDS = ['users', 'orders', 'emails'];
-const NAMESPACES = ['a', 'b'];
-const NAMES = ['0', '1', '2'];
-const FILES = ['f0', 'f1', 'f2', 'f3', 'f4', 'f5'];
 const EVERYTHING: KeyRange = { start: Buffer.from([0]), end: null, single: false };
-
-interface RuleText {
-  readonly name: string;
-  readonly file: string;
-  readonly matcher: object;
-}
-
-/** Rules over the story's keys that change at random. `endpointOf` tells the data source name of a file. */
-export class RandomTopology {
-  #rules: readonly RuleText[] = [];
-  #named = 0;
-  readonly #earlier: (readonly RuleText[])[] = [[]];
-
-  constructor(
-    private readonly random: Random,
-    private readonly endpointOf: (file: string) => string,
-  ) {}
-
-  /** The next one; `keep` makes it the one that the next differs from. */
-  next(): { readonly topology: Topology; readonly keep: () => void } {
-    for (;;) {
-      const rules = this.#changed();
-      if (isDeepStrictEqual(rules, this.#rules)) continue;
-      try {
-        const backends = rules.map(({ name, file, matcher }) => ({ name, endpoint: this.endpointOf(file), ...matcher }));
-        const topology = parseTopology(JSON.stringify({ backends }), 'topology.yaml');
-        const keep = (): void => {
-          this.#earlier.push(rules);
-          this.#rules = rules;
-        };
-        return { topology, keep };
-      } catch (error) {
-        if (!(error instanceof TopologyError)) throw error;
-      }
-    }
-  }
-
-  #changed(): readonly RuleText[] {
-    const { random } = this;
-    const rules = [...this.#rules];
-    const at = random.below(rules.length + 1);
-    const rule = rules[at];
-    const free = FILES.filter((file) => rules.every((other) => other.file !== file));
-    switch (random.below(8)) {
-      case 0:
-      case 1:
-        if (free.length > 0) rules.splice(at, 0, { name: this.#name(), file: random.pick(free), matcher: this.#matcher() });
-        break;
-      case 2:
-        rules.splice(at, 1);
-        break;
-      case 3:
-        if (rule !== undefined) rules[at] = { ...rule, name: this.#name() };
-        break;
-      case 4:
-        if (rule !== undefined) rules.splice(random.below(rules.length), 0, ...rules.splice(at, 1));
-        break;
-      case 5:
-        if (rule !== undefined) rules[at] = { ...rule, matcher: this.#matcher() };
-        break;
-      case 6:
-        if (rule !== undefined && free.length > 0) rules[at] = { ...rule, file: random.pick(free) };
-        break;
-      case 7:
-        return random.pick(this.#earlier);
-    }
-    return rules;
-  }
-
-  #name(): string {
-    return `b${this.#named++}`;
-  }
-
-  #matcher(): object {
-    const { random } = this;
-    const kind = random.pick([...KINDS, 'invoices']);
-    const namespace = random.pick(NAMESPACES);
-    switch (random.below(7)) {
-      case 0:
-      case 1:
-        return { customresource: { group: GROUP, kind } };
-      case 2:
-        return { namespace: { namespace, kinds: [`${kind}.${GROUP}`] } };
-      case 3:
-        return { namespace: { namespace } };
-      case 4:
-        return { prefix: { prefix: `${BASE}${kind}/${namespace}/` } };
-      case 5:
-        return { prefix: { prefix: `${BASE}${kind}/${namespace}/${random.pick(NAMES)}` } };
-      default:
-        return { regexp: { prefix: `^${BASE}${kind}/`, key: `.*[${random.pick(NAMES)}${random.pick(NAMES)}]$` } };
-    }
-  }
-}
-
-/** The database of a key, whatever its name. */
-function databaseOf(topology: Topology, key: Buffer): string {
-  const name = topology.route(key);
-  return topology.rules.find((rule) => rule.name === name)?.endpoint.path ?? MAIN;
-}
 
 /** How many live keys would have to move. Holds for a store in which nothing else goes on. */
 export async function keysToMove(store: ReroutedStore, topology: Topology): Promise<number> {
   const kvs = await kvsOf(await store.keyspace.range(rangeOf(EVERYTHING)));
   return kvs.filter(({ key }) => databaseOf(store.topology, key) !== databaseOf(topology, key)).length;
-}
-
-export function keyAtRandom(random: Random): string {
-  return `${BASE}${random.pick(KINDS)}/${random.pick(NAMESPACES)}/${random.pick(NAMES)}`;
 }
 
 function rangeOf(range: KeyRange, options: Partial<RangeRequest> = {}): RangeRequest {
@@ -335,7 +225,7 @@ export async function tellRerouteStory(
     } else if (what < 14) await leased(key);
     else if (what < 17) await list();
     else if (what < 18) await walk();
-    else if (watches.length < 400) watch();
+    else if (watches.length < 150) watch();
   };
 
   const client = async (id: number): Promise<void> => {
@@ -358,6 +248,16 @@ export async function tellRerouteStory(
     }
   };
 
+  /** Writes to keys that change their database, at about the time at which they do. */
+  const raceWith = (topology: Topology, id: number): Promise<void>[] =>
+    KINDS.flatMap((kind) => NAMESPACES.map((namespace) => `${BASE}${kind}/${namespace}/${random.pick(NAMES)}`))
+      .filter((key) => databaseOf(store.topology, bytesOf(key)) !== databaseOf(topology, bytesOf(key)))
+      .map(async (key) => {
+        await new Promise((resolve) => setTimeout(resolve, 1 + random.below(10)));
+        const startedAt = tick++;
+        acknowledge((await keyspace.put(putOp(key, `race ${id}`))).revision, key, `race ${id}`, startedAt);
+      });
+
   const changer = async (): Promise<void> => {
     try {
       for (let i = 0; i < changes; i++) {
@@ -367,7 +267,10 @@ export async function tellRerouteStory(
           const moving = kvs.filter(({ key }) => databaseOf(store.topology, key) !== databaseOf(topology, key));
           await Promise.all(moving.map(({ key }) => remove(key.toString())));
         }
-        if ((await store.apply(topology)) > 0) {
+        const racing = random.chance(0.5) ? raceWith(topology, i) : [];
+        const moves = await store.apply(topology);
+        await Promise.all(racing);
+        if (moves > 0) {
           outcome.refused++;
           continue;
         }
@@ -381,7 +284,7 @@ export async function tellRerouteStory(
   };
 
   for (let i = 0; i < 6; i++) watch();
-  await Promise.all([changer(), compactor(), ...Array.from({ length: 8 }, (_, id) => client(id))]);
+  await Promise.all([changer(), compactor(), ...Array.from({ length: 6 }, (_, id) => client(id))]);
 
   for (const kind of KINDS)
     for (const namespace of NAMESPACES) for (const name of NAMES) await keyspace.put(putOp(`${BASE}${kind}/${namespace}/${name}`, 'end'));

@@ -8,7 +8,8 @@ import { bytesOf } from './batch-writer.js';
 import type { WatchedEvent } from './history-checker.js';
 import { putOp, watchOf } from './keyspace-harness.js';
 import { Random } from './random.js';
-import { keyAtRandom, keysToMove, RandomTopology, type ReroutedStore, tellRerouteStory } from './reroute-story.js';
+import { keyAtRandom, RandomTopology } from './random-topology.js';
+import { keysToMove, type ReroutedStore, tellRerouteStory } from './reroute-story.js';
 import { WatchRecorder } from './watch-recorder.js';
 
 /** A store in SQLite files. */
@@ -85,9 +86,9 @@ describe('a store in files whose topology changes again and again', () => {
     async (seed, compacts) => {
       const random = new Random(seed);
       const store = await FileStore.open();
-      const outcome = await tellRerouteStory(store, store.topologies(random), { random, changes: 50, compacts });
-      expect(outcome.applied).toBeGreaterThan(12);
-      expect([outcome.writes > 300, outcome.lists > 200, outcome.watches > 30]).toEqual([true, true, true]);
+      const outcome = await tellRerouteStory(store, store.topologies(random), { random, changes: 30, compacts });
+      expect(outcome.applied).toBeGreaterThan(6);
+      expect([outcome.writes > 100, outcome.lists > 60, outcome.watches > 10]).toEqual([true, true, true]);
       await store.remove();
     },
     120_000,
@@ -98,7 +99,7 @@ describe('a store in files whose topology changes again and again', () => {
     const store = await FileStore.open();
     const topologies = store.topologies(random);
     const counts = { applied: 0, refused: 0 };
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 40; i++) {
       for (let writes = random.below(4); writes > 0; writes--) {
         const key = keyAtRandom(random);
         if (random.chance(0.4)) await store.keyspace.put(putOp(key, `${i}`));
@@ -119,7 +120,7 @@ describe('a store in files whose topology changes again and again', () => {
         expect([store.manager.version, await store.truth()]).toEqual([version, before]);
       }
     }
-    expect([counts.applied > 15, counts.refused > 10]).toEqual([true, true]);
+    expect([counts.applied > 10, counts.refused > 5]).toEqual([true, true]);
     await store.remove();
   }, 120_000);
 });
