@@ -122,7 +122,9 @@ describe('verdictOf', () => {
   it('says why, and what stays', () => {
     expect(verdict(refused('InvalidTopology')).deployStatusReason).toBe('no; the rules of generation 1 stay in harikube/topology-config');
     expect(verdict({ ...refused('InvalidTopology'), entry: undefined }).deployStatusReason).toBe('no');
-    expect(verdict({ router: failed(4) }).deployStatusReason).toBe('4 keys (1 bytes) in "main" would have to be in "a", such as /k');
+    expect(verdict({ router: failed(4) }).deployStatusReason).toBe(
+      '4 keys (1 bytes) in "main" would have to be in "a", such as /k; delete these objects first, since keys are not moved',
+    );
     expect(verdict({ router: failed(null) }).deployStatusReason).toBe('the router has not taken the rules up: it cannot');
     expect(verdict({ router: state() }).deployStatusReason).toBe(
       'the router has not taken the rules up yet; it reads secret://harikube/topology-config',

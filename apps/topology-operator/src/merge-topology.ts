@@ -196,7 +196,7 @@ function movedBy(items: readonly Item[]): string[] {
   return (pinned.length > 0 ? pinned : moved).map(({ uid }) => uid);
 }
 
-export function isSame(one: ConfigDocument, other: ConfigDocument): boolean {
+function isSame(one: ConfigDocument, other: ConfigDocument): boolean {
   const names = Object.keys(one.files);
   return (
     one.text === other.text &&

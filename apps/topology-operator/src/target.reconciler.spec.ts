@@ -110,7 +110,7 @@ describe('TargetReconciler', () => {
     await world.settle();
     expect(world.statusOf('a')).toBe('Active');
     expect(world.events).toEqual([
-      'Held 3 keys (30 bytes) in "main" would have to be in "a", such as /k',
+      'Held 3 keys (30 bytes) in "main" would have to be in "a", such as /k; delete these objects first, since keys are not moved',
       'Active the router has the rules in force',
     ]);
   });

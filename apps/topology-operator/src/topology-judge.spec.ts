@@ -78,7 +78,8 @@ describe('TopologyJudge', () => {
     answer = { ...CLEAN, moves: [MOVE] };
     expect(await judged([entry('shirts', 1)])).toEqual({
       reason: 'DataWouldMove',
-      message: '3 keys (120 bytes) in "main" would have to be in "shirts", such as /registry/stable.example.com/shirts/default/a',
+      message:
+        '3 keys (120 bytes) in "main" would have to be in "shirts", such as /registry/stable.example.com/shirts/default/a; delete these objects first, since keys are not moved',
     });
   });
 

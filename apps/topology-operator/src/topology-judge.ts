@@ -95,21 +95,22 @@ function problemsOf(entries: readonly MergedEntry[]): Refusal | null {
 }
 
 /** Null: the plan can be carried out. */
-export function refusalOf({ check, moves, problems }: RouterTopologyPlan): Refusal | null {
+function refusalOf({ check, moves, problems }: RouterTopologyPlan): Refusal | null {
   if (check.length > 0) return invalid(check);
   if (moves.length > 0) return { reason: 'DataWouldMove', message: movesText(moves) };
   if (problems.length > 0) return { reason: 'RouterRefused', message: listed(problems) };
   return null;
 }
 
-/** How many keys are in the way, where they are, and where they would have to be. */
+/** How many keys are in the way, where they are, where they would have to be, and the way out. */
 export function movesText(moves: readonly RouterTopologyMove[]): string {
-  return listed(
+  const texts = listed(
     moves.map(
       ({ from, to, keys, bytes, example }) =>
         `${keys} ${keys === 1 ? 'key' : 'keys'} (${bytes} bytes) in "${from}" would have to be in "${to}", such as ${example}`,
     ),
   );
+  return `${texts}; delete these objects first, since keys are not moved`;
 }
 
 function invalid(problems: readonly (TopologyProblem | RouterTopologyProblem)[]): Refusal {

@@ -18,7 +18,7 @@ import { TargetReconciler } from '../target.reconciler.js';
 
 type Stored = KubeObject & { status?: object };
 
-export const TARGET = { namespace: 'harikube', name: 'topology-config' };
+const TARGET = { namespace: 'harikube', name: 'topology-config' };
 
 /** An API server that keeps TopologyConfigs and Secrets, a router that takes up what the Secret holds when it is told to, and an operator between them. */
 export class FakeWorld {
