@@ -3,20 +3,17 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { PLATFORM_NAMESPACE, TOPOLOGY_CONFIGS, type TopologyConfig } from '@harikube/crds';
 import { ifFound, KubeClient, type KubeObject, leaseNameOf, SECRETS } from '@harikube/kube';
-import { freePort, loadCertificate } from '@harikube/local-cluster';
-import { topologyOperatorManifests } from '@harikube/topology-operator';
 import { topologyConfig, WRONG_CONFIGS } from '@harikube/topology-operator/wrong-configs';
 import { eventually } from './eventually.js';
 import { FAKE_ROUTER_TOKEN, FakeRouter } from './fake-router.js';
 import type { Kubectl } from './kubectl.js';
-import { ProgramProcess } from './program-process.js';
 import { RunningCluster } from './running-cluster.js';
+import { DRY_RUN, WebhookOperator } from './webhook-operator.js';
 
 const SECONDS = 1000;
 const MINUTES = 60 * SECONDS;
 const HOME = 'harikube';
 const CANARY = 'Canary-1';
-const DRY = ['create', '--dry-run=server', '-f', '-'];
 const CREATE = ['create', '-f', '-'];
 const APPLY = ['apply', '-f', '-'];
 const SHIRTS = { name: 'shirts', endpoint: 'sqlite:///db/shirts.db', customresource: { group: 'stable.example.com', kind: 'shirts' } };
@@ -30,13 +27,8 @@ let cluster: RunningCluster;
 let kubectl: Kubectl;
 let client: KubeClient;
 let router: FakeRouter;
-let operator: ProgramProcess;
-let operatorFlags: string[];
-let manifests: object[];
+let operator: WebhookOperator;
 
-const logFile = (): string => join(cluster.folder, 'operator.log');
-const startOperator = (): Promise<ProgramProcess> =>
-  ProgramProcess.start({ name: 'topology-operator', args: operatorFlags, logFile: logFile() });
 const one = (text: string): string => text.replace(/\s+/g, ' ');
 const get = (name: string): Promise<TopologyConfig | null> => ifFound(client.get(TOPOLOGY_CONFIGS, name, 'default'));
 const annotate = (name: string, value: string): string[] => [
@@ -54,20 +46,9 @@ async function merged(): Promise<{ readonly name: string; readonly text: string 
   return Object.entries(secret.data ?? {}).map(([name, value]) => ({ name, text: Buffer.from(value, 'base64').toString() }));
 }
 
-/** Resolves when the webhook is asked: kube-apiserver takes up what is configured a little later. */
-async function applyManifests(): Promise<void> {
-  await kubectl.succeed(['apply', '--server-side', '-f', '-'], { apiVersion: 'v1', kind: 'List', items: manifests });
-  const wrong = topologyConfig('first', [{ ...SHIRTS, endpoint: 'redis://db' }]);
-  await eventually(
-    () => kubectl.run(DRY, wrong),
-    ({ err }) => err.includes('unknown scheme "redis"'),
-  );
-}
-
 beforeAll(async () => {
   cluster = await RunningCluster.start({ name: 'topology-admission', store: 'etcd' });
   ({ kubectl } = cluster);
-  const { folder, certificates } = cluster;
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'topology-admission-spec' });
   cluster.beforeStop(() => client.close());
   await cluster.installCrds();
@@ -81,30 +62,14 @@ beforeAll(async () => {
   });
   router = await FakeRouter.start(`secret://${HOME}/topology-config`, merged);
   cluster.beforeStop(() => router.close());
-  await writeFile(join(folder, 'router-token'), FAKE_ROUTER_TOKEN, { mode: 0o600 });
-  await loadCertificate(join(folder, 'webhook'), certificates, { file: 'tls', commonName: 'topology-operator', use: 'server' });
-  const port = await freePort();
-  operatorFlags = [
-    `--kubeconfig=${await cluster.accountKubeconfig(PLATFORM_NAMESPACE, 'topology-operator')}`,
-    `--namespace=${PLATFORM_NAMESPACE}`,
-    '--leader-elect',
-    '--health-probe-bind-address=0',
-    `--router-admin-url=${router.url}`,
-    `--router-admin-token-file=${join(folder, 'router-token')}`,
-    `--webhook-bind-address=127.0.0.1:${port}`,
-    `--webhook-cert-path=${join(folder, 'webhook')}`,
-    '--log-format=json',
-    '--debug',
-  ];
-  manifests = topologyOperatorManifests({
-    namespace: PLATFORM_NAMESPACE,
+  await writeFile(join(cluster.folder, 'router-token'), FAKE_ROUTER_TOKEN, { mode: 0o600 });
+  operator = await WebhookOperator.start({
+    cluster,
+    routerUrl: router.url,
+    tokenFile: join(cluster.folder, 'router-token'),
     references: ['databases/shirts'],
-    caBundle: certificates.authority.certificate,
-    url: `https://127.0.0.1:${port}`,
+    flags: ['--leader-elect'],
   });
-  operator = await startOperator();
-  cluster.beforeStop(() => operator.kill());
-  await applyManifests();
 }, 3 * MINUTES);
 
 afterAll(async () => {
@@ -118,7 +83,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
       async (_, { config, others, causes }) => {
         for (const other of others) await kubectl.succeed(CREATE, other);
         try {
-          const words = one(await kubectl.refuse(DRY, config));
+          const words = one(await kubectl.refuse(DRY_RUN, config));
           for (const [field, message] of causes) expect(words).toContain(`${field}: Invalid value: ${one(message)}`);
         } finally {
           for (const { metadata } of others) await kubectl.succeed(['delete', 'topologyconfig', metadata.name ?? '']);
@@ -137,7 +102,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     });
 
     it('shows with --dry-run=server what would change, and stores nothing', async () => {
-      const words = await kubectl.succeed(DRY, topologyConfig('dry', [SHIRTS]));
+      const words = await kubectl.succeed(DRY_RUN, topologyConfig('dry', [SHIRTS]));
       expect(words).toContain('Warning: would add "shirts"');
       expect(await get('dry')).toBeNull();
     });
@@ -145,7 +110,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     it('refuses rules that would hide keys, with their number', async () => {
       router.captured.set('shirts', 7);
       try {
-        expect(await kubectl.refuse(DRY, topologyConfig('moves', [PODS, SHIRTS]))).toContain(
+        expect(await kubectl.refuse(DRY_RUN, topologyConfig('moves', [PODS, SHIRTS]))).toContain(
           'spec.backends[1]: Invalid value: 7 keys (70 bytes) in "main", such as /registry/main, would have to be in "shirts", and would not be found any more: narrow the rule, or delete these objects first',
         );
       } finally {
@@ -156,7 +121,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     it('refuses a database that the router cannot open', async () => {
       router.problems.set('shirts', 'backend "shirts" cannot be opened: EACCES: permission denied');
       try {
-        expect(await kubectl.refuse(DRY, topologyConfig('locked', [SHIRTS]))).toContain(
+        expect(await kubectl.refuse(DRY_RUN, topologyConfig('locked', [SHIRTS]))).toContain(
           'spec.backends[0].endpoint: Invalid value: backend "shirts" cannot be opened: EACCES: permission denied',
         );
       } finally {
@@ -167,7 +132,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     it('warns when the router cannot be asked, and does not refuse', async () => {
       router.isAway = true;
       try {
-        expect(await kubectl.succeed(DRY, topologyConfig('away', [SHIRTS]))).toContain(
+        expect(await kubectl.succeed(DRY_RUN, topologyConfig('away', [SHIRTS]))).toContain(
           'Warning: whether the rules can be taken up is not known: the router is away',
         );
       } finally {
@@ -178,17 +143,17 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     it('warns of a target that the operator may not write', async () => {
       const config = topologyConfig('elsewhere', [SHIRTS]);
       const elsewhere = { ...config, spec: { ...config.spec, targetSecret: 'shop/topology' } };
-      expect(await kubectl.succeed(DRY, elsewhere)).toContain(
+      expect(await kubectl.succeed(DRY_RUN, elsewhere)).toContain(
         'Warning: whether the rules can be taken up is not known: the operator may not read the Secret shop/topology; give the account of the operator a Role there',
       );
     });
 
     it('follows references to the Secrets that it may read, and says nothing of what they hold', async () => {
       const referring = (place: string): TopologyConfig => topologyConfig('refers', [{ ...SHIRTS, endpoint: `secret://${place}` }]);
-      expect(await kubectl.succeed(DRY, referring('databases/shirts/dsn'))).toContain(
+      expect(await kubectl.succeed(DRY_RUN, referring('databases/shirts/dsn'))).toContain(
         'Warning: the rules wait for secret://databases/shirts/dsn: the Secret databases/shirts does not exist',
       );
-      expect(await kubectl.succeed(DRY, referring('databases/other/dsn'))).toContain(
+      expect(await kubectl.succeed(DRY_RUN, referring('databases/other/dsn'))).toContain(
         'Warning: the rules wait for secret://databases/other/dsn: the operator may not read the Secret databases/other; give the account of the operator a Role there',
       );
       const secret = (value: string): object => ({
@@ -198,13 +163,13 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
         stringData: { dsn: value },
       });
       await kubectl.succeed(APPLY, secret(CANARY));
-      const words = await kubectl.refuse(DRY, referring('databases/shirts/dsn'));
+      const words = await kubectl.refuse(DRY_RUN, referring('databases/shirts/dsn'));
       expect(words).toContain(
         'what secret://databases/shirts/dsn holds is no database that the router can use; look at the value of that key',
       );
       expect(words).not.toContain(CANARY);
       await kubectl.succeed(APPLY, secret(`sqlite:///db/${CANARY}.db`));
-      expect(await kubectl.succeed(DRY, referring('databases/shirts/dsn'))).not.toContain(CANARY);
+      expect(await kubectl.succeed(DRY_RUN, referring('databases/shirts/dsn'))).not.toContain(CANARY);
     });
 
     it('lets labels of an object change whose rules cannot be used', async () => {
@@ -214,7 +179,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
         () => kubectl.run(CREATE, bad),
         ({ code }) => code === 0,
       );
-      await applyManifests();
+      await operator.connect();
       await kubectl.succeed(['label', 'topologyconfig', 'old', 'a=b']);
       expect(await kubectl.refuse(APPLY, topologyConfig('old', [{ ...SHIRTS, endpoint: 'redis://other' }]))).toContain(
         'unknown scheme "redis"',
@@ -226,14 +191,13 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     });
 
     it('refuses TopologyConfigs and nothing else when nobody answers', async () => {
-      operator.pause();
       await operator.kill();
-      expect(await kubectl.refuse(DRY, topologyConfig('unjudged', [SHIRTS]))).toContain(
+      expect(await kubectl.refuse(DRY_RUN, topologyConfig('unjudged', [SHIRTS]))).toContain(
         'failed calling webhook "validate.topologyconfigs.harikube.info"',
       );
       await kubectl.succeed(['create', 'configmap', 'unjudged']);
-      operator = await startOperator();
-      await kubectl.succeed(DRY, topologyConfig('judged', [SHIRTS]));
+      await operator.restart();
+      await kubectl.succeed(DRY_RUN, topologyConfig('judged', [SHIRTS]));
     });
   });
 
@@ -284,7 +248,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     });
 
     it('has written nothing down of what it was shown', async () => {
-      const log = await readFile(logFile(), 'utf8');
+      const log = await readFile(operator.logFile, 'utf8');
       expect(log).toContain('"serving the admission webhook"');
       expect(log).not.toContain('Canary');
     });
