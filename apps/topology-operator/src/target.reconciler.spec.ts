@@ -123,6 +123,40 @@ describe('TargetReconciler', () => {
     expect([world.statusOf('a'), world.reasonOf('a')]).toEqual(['Error', 'the router has not taken the rules up: no database']);
   });
 
+  it('takes out what the router has refused after all, so that nobody waits for it', async () => {
+    await active('a');
+    world.put('b');
+    await world.settle();
+    world.refuse('keys came');
+    world.planOf = (documents) => (documents.some(({ name }) => name.endsWith('-b.yaml')) ? { moves: [MOVE] } : {});
+    world.put('c');
+    await world.settle();
+    expect(Object.keys(world.documents)).toEqual(['1-a.yaml', '2-c.yaml']);
+    world.take();
+    await world.settle();
+    expect(['a', 'b', 'c'].map((name) => world.statusOf(name))).toEqual(['Active', 'Held', 'Active']);
+  });
+
+  it('counts what it does', async () => {
+    await active('a');
+    world.putSecret({ metadata: {}, data: {} });
+    world.put('b', [backend('b', { endpoint: 'redis://x' })]);
+    await world.settle();
+    const lines = (await world.registry.metrics()).split('\n');
+    const target = 'target="harikube/topology-config"';
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        `harikube_topology_operator_configs{${target},status="Active"} 1`,
+        `harikube_topology_operator_configs{${target},status="Error"} 1`,
+        `harikube_topology_operator_configs{${target},status="Held"} 0`,
+        `harikube_topology_operator_secret_writes_total{${target},reason="changed"} 1`,
+        `harikube_topology_operator_secret_writes_total{${target},reason="restored"} 1`,
+        `harikube_topology_operator_router_reachable{${target}} 1`,
+        `harikube_topology_operator_orphaned_documents{${target}} 0`,
+      ]),
+    );
+  });
+
   it('restores what it has written although the router is away, by what it knows', async () => {
     await active('a', 'b');
     const { documents } = world;

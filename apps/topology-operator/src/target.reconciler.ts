@@ -91,6 +91,8 @@ export class TargetReconciler implements Reconciler {
   readonly #known = new Map<string, readonly MergedEntry[]>();
   /** By uid: when the numbers of keys were last written. */
   readonly #usageWritten = new Map<string, number>();
+  /** By target: the documents without a TopologyConfig that were complained of. */
+  readonly #toldOrphans = new Map<string, string>();
   /** By uid and backend: when it was last given up. */
   readonly #abandonedAt = new Map<string, number>();
 
@@ -163,10 +165,12 @@ export class TargetReconciler implements Reconciler {
     return isWhole ? { before: entries, isTampered: false } : { before: known ?? entries, isTampered: true };
   }
 
-  async #merge(run: Run): Promise<Result> {
-    const { target, targetKey, configs, before, secret, signal, logger } = run;
+  async #merge(given: Run): Promise<Result> {
+    const { target, targetKey, configs, secret, signal } = given;
     const { client, router: admin, metrics } = this.#options;
     let router = await viewOfRouter(admin, target, signal);
+    const before = withoutRefused(given.before, router);
+    const run: Run = { ...given, before };
     metrics.reachable(targetKey, router.kind === 'seen');
     // A cache may be behind: whose object is not in it may be there.
     for (const { uid, key } of before) {
@@ -210,11 +214,20 @@ export class TargetReconciler implements Reconciler {
     }
     const problem = refusal === null ? await this.#write(run, entries) : null;
     if (problem !== null) return this.#cannotWrite(run, problem);
-    for (const orphan of orphansOf(configs, entries))
-      logger.warn('a document stays although its TopologyConfig is gone', { of: orphan.key, reason: refusals.get(orphan.uid)?.message });
-    metrics.orphans(targetKey, orphansOf(configs, entries).length);
+    this.#tellOrphans(run, orphansOf(configs, entries), refusals);
     if (configs.length === 0 && secret === undefined) return {};
     return this.#tell(run, { entries, refusals, decisions, router });
+  }
+
+  /** A document whose TopologyConfig is gone has no status to say why it stays. */
+  #tellOrphans({ targetKey, logger }: Run, orphans: readonly MergedEntry[], refusals: ReadonlyMap<string, Refusal>): void {
+    const keys = orphans.map(({ key }) => key).join(' ');
+    if (keys !== (this.#toldOrphans.get(targetKey) ?? '')) {
+      for (const { key, uid } of orphans)
+        logger.warn('a document stays although its TopologyConfig is gone', { topologyConfig: key, reason: refusals.get(uid)?.message });
+      this.#toldOrphans.set(targetKey, keys);
+    }
+    this.#options.metrics.orphans(targetKey, orphans.length);
   }
 
   #isKnown(targetKey: string, entries: readonly MergedEntry[]): boolean {
@@ -458,7 +471,9 @@ export class TargetReconciler implements Reconciler {
         signal,
       ),
     );
-    this.#usageWritten.delete(uidOf(config));
+    const uid = uidOf(config);
+    this.#usageWritten.delete(uid);
+    for (const mark of this.#abandonedAt.keys()) if (mark.startsWith(`${uid}/`)) this.#abandonedAt.delete(mark);
   }
 
   async #say(config: TopologyConfig, view: StatusView, signal: AbortSignal): Promise<DeployStatus> {
@@ -523,6 +538,16 @@ export class TargetReconciler implements Reconciler {
         deployStatusReason,
       );
   }
+}
+
+/**
+ * What the Secret holds without what the router has refused after all, since keys came between its plan and its attempt: the documents that are not in
+ * force are judged anew, so that the others do not wait for them.
+ */
+function withoutRefused(entries: readonly MergedEntry[], router: RouterView): readonly MergedEntry[] {
+  if (router.kind !== 'seen' || router.state.error?.version !== versionOf(secretTexts(entries))) return entries;
+  const { state } = router;
+  return entries.filter(({ document }) => backendsIn(document).every((backend) => reportOf(state, backend) !== undefined));
 }
 
 /** What the Secret holds, worked out once for all who are told. */

@@ -23,7 +23,8 @@ const TARGET = { namespace: 'harikube', name: 'topology-config' };
 /** An API server that keeps TopologyConfigs and Secrets, a router that takes up what the Secret holds when it is told to, and an operator between them. */
 export class FakeWorld {
   readonly clock = new FakeClock();
-  readonly registry = new Registry();
+  /** Of the operator that runs. */
+  registry = new Registry();
   /** By backend. */
   readonly keys = new Map<string, number | null>();
   /** What was written, such as `create secrets topology-config`. */
@@ -152,6 +153,7 @@ export class FakeWorld {
   }
 
   #operator(): TargetReconciler {
+    this.registry = new Registry();
     return new TargetReconciler({
       client: {
         get: (resource, name, namespace) => Promise.resolve().then(() => this.#get(resource, name, namespace)),
@@ -181,7 +183,7 @@ export class FakeWorld {
         normal: (_, reason, __, note) => this.events.push(`${reason} ${note}`),
         warning: (_, reason, __, note) => this.events.push(`${reason} ${note}`),
       },
-      metrics: new OperatorMetrics(new Registry()),
+      metrics: new OperatorMetrics(this.registry),
       clock: this.clock,
     });
   }

@@ -9,6 +9,8 @@ export interface WrongConfig {
   readonly others: readonly TopologyConfig[];
   /** Every cause: its field and its message without `Invalid value: `. */
   readonly causes: readonly (readonly [field: string, message: string])[];
+  /** Of what the API server knows by the schema, and says before the webhook is asked: a part of it. */
+  readonly bySchema: readonly string[];
 }
 
 export const WRONG_NAMESPACE = 'default';
@@ -31,8 +33,18 @@ const wrong = (
   what: string,
   backends: readonly object[],
   causes: WrongConfig['causes'],
-  more: { readonly others?: readonly TopologyConfig[]; readonly annotations?: Readonly<Record<string, string>> } = {},
-): WrongConfig => ({ what, config: topologyConfig('wrong', backends, more.annotations), others: more.others ?? [], causes });
+  more: {
+    readonly others?: readonly TopologyConfig[];
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly bySchema?: readonly string[];
+  } = {},
+): WrongConfig => ({
+  what,
+  config: topologyConfig('wrong', backends, more.annotations),
+  others: more.others ?? [],
+  bySchema: more.bySchema ?? [],
+  causes,
+});
 
 const AT = 'spec.backends[0]';
 const endpoint = (text: string): object[] => [{ ...SHIRTS, ...KIND, endpoint: text }];
@@ -44,7 +56,68 @@ const wrongEndpoint = (what: string, text: string, ...messages: string[]): Wrong
   );
 const matcher = (value: object): object[] => [{ ...SHIRTS, ...value }];
 
+const EXACTLY_ONE = 'exactly one of customresource, namespace, prefix and regexp is to be set';
+
 export const WRONG_CONFIGS: readonly WrongConfig[] = [
+  wrong('no matcher', [SHIRTS], [[AT, 'no matcher: give exactly one of customresource, namespace, prefix, regexp']], {
+    bySchema: [EXACTLY_ONE],
+  }),
+  wrong(
+    'two matchers',
+    matcher({ ...KIND, prefix: { prefix: 'pods' } }),
+    [[`${AT}.prefix`, '2 matchers (customresource, prefix): give exactly one']],
+    { bySchema: [EXACTLY_ONE] },
+  ),
+  wrong(
+    'the name of the default backend',
+    matcher({ ...KIND, name: 'main' }),
+    [[`${AT}.name`, 'the name "main" is reserved for the default backend; choose another']],
+    { bySchema: [`${AT}.name`, "'main' is the name of the default backend; choose another"] },
+  ),
+  wrong(
+    'a name twice',
+    [
+      { ...SHIRTS, ...KIND },
+      { ...PODS, name: 'shirts' },
+    ],
+    [['spec.backends[1].name', 'the name "shirts" is used twice: also by spec.backends[0] "shirts"; choose another name']],
+    { bySchema: ['spec.backends', 'two backends have the same name'] },
+  ),
+  wrong(
+    'a database twice',
+    [
+      { ...SHIRTS, ...KIND },
+      { ...PODS, endpoint: SHIRTS.endpoint },
+    ],
+    [
+      [
+        'spec.backends[1].endpoint',
+        'endpoint "sqlite:///db/shirts.db" is the same database as that of spec.backends[0] "shirts"; give each backend a database of its own',
+      ],
+    ],
+    { bySchema: ['spec.backends', 'two backends have the same endpoint'] },
+  ),
+  wrong(
+    'an expression that does not compile',
+    matcher({ regexp: { key: 'a(b' } }),
+    [[`${AT}.regexp.key`, 'invalid expression "a(b": missing closing ): `a(b` (the syntax is RE2)']],
+    { bySchema: [`${AT}.regexp.key`, 'missing closing )'] },
+  ),
+  wrong('an expression of nothing', matcher({ regexp: {} }), [[`${AT}.regexp`, '"key" is missing']], {
+    bySchema: [`${AT}.regexp`, 'at least one of prefix and key is to be set'],
+  }),
+  wrong(
+    'TLS for a file',
+    matcher({ ...KIND, backendTLS: { skipVerify: true } }),
+    [[`${AT}.backendTLS`, 'backendTLS has no meaning for a sqlite endpoint; leave it out']],
+    { bySchema: [`${AT}.backendTLS`, 'backendTLS has no meaning for a sqlite endpoint; leave it out'] },
+  ),
+  wrong(
+    'a reference that is none',
+    endpoint('secret://shop/databases'),
+    [[`${AT}.endpoint`, 'endpoint "secret://shop/databases": unknown scheme "secret"; use sqlite://PATH']],
+    { bySchema: [`${AT}.endpoint`, 'a reference is written secret://NAMESPACE/NAME/KEY'] },
+  ),
   wrongEndpoint('a scheme that nobody knows', 'redis://db/0', 'endpoint "redis://db/0": unknown scheme "redis"; use sqlite://PATH'),
   wrongEndpoint(
     'a scheme with a slip',
