@@ -1,23 +1,35 @@
 import { describe, expect, it } from '@jest/globals';
 import type { TopologyConfigSpec } from '@harikube/crds';
 import { parseTopology } from '@harikube/datasources';
-import { configDocument, type ConfigDocument, referencesOf, UnresolvedReferenceError } from './config-document.js';
+import {
+  checkReferencedEndpoints,
+  configDocument,
+  type ConfigDocument,
+  referencesOf,
+  type Resolve,
+  UnresolvedReferenceError,
+} from './config-document.js';
 
 const SECRETS: Readonly<Record<string, string>> = {
   'shop/databases/dsn': 'sqlite://shop.db\n',
+  'shop/databases/password': 'Canary-1',
+  'shop/databases/redis': 'redis://u:Canary-1@host',
   'shop/tls/ca': '-----BEGIN CERTIFICATE-----\nCA\n',
   'shop/tls/crt': '# ours\n-----BEGIN CERTIFICATE-----\nCRT\n',
   'shop/tls/key': '-----BEGIN EC PRIVATE KEY-----\nKEY\n',
 };
 
-function document(...backends: object[]): ConfigDocument {
-  const spec = { targetSecret: 'harikube/topology-config', backends } as TopologyConfigSpec;
-  return configDocument({ spec }, ({ namespace, name, key }) => {
-    const value = SECRETS[`${namespace}/${name}/${key}`];
-    if (value === undefined) throw new UnresolvedReferenceError(`the Secret ${namespace}/${name} has no key "${key}"`);
-    return Buffer.from(value);
-  });
-}
+const resolve: Resolve = ({ namespace, name, key }) => {
+  const value = SECRETS[`${namespace}/${name}/${key}`];
+  if (value === undefined) throw new UnresolvedReferenceError(`the Secret ${namespace}/${name} has no key "${key}"`);
+  return Buffer.from(value);
+};
+
+const configOf = (backends: object[]): { spec: TopologyConfigSpec } => ({
+  spec: { targetSecret: 'harikube/topology-config', backends } as TopologyConfigSpec,
+});
+
+const document = (...backends: object[]): ConfigDocument => configDocument(configOf(backends), resolve);
 
 describe('configDocument', () => {
   it("writes the reference's documents character by character", () => {
@@ -117,6 +129,13 @@ describe('configDocument', () => {
     expect(document({ name: 'a', endpoint: 'sqlite://a.db', backendTLS: { caFile: '/tls/ca' } }).files).toEqual({});
   });
 
+  it('refuses what is not in PEM, which the router would take for a document', () => {
+    const tls = { caFile: 'secret://shop/databases/dsn' };
+    expect(() => document({ name: 'shop', endpoint: 'postgres://db', backendTLS: tls, prefix: { prefix: 'pods' } })).toThrow(
+      'the key "dsn" of the Secret shop/databases holds nothing in PEM',
+    );
+  });
+
   it('says which reference leads nowhere', () => {
     expect(() => document({ name: 'shop', endpoint: 'secret://shop/databases/other', prefix: { prefix: 'pods' } })).toThrow(
       'the Secret shop/databases has no key "other"',
@@ -124,11 +143,20 @@ describe('configDocument', () => {
   });
 });
 
-describe('configDocument of TLS material', () => {
-  it('refuses what is not in PEM, which the router would take for a document', () => {
-    const tls = { caFile: 'secret://shop/databases/dsn' };
-    expect(() => document({ name: 'shop', endpoint: 'postgres://db', backendTLS: tls, prefix: { prefix: 'pods' } })).toThrow(
-      'the key "dsn" of the Secret shop/databases holds nothing in PEM',
+describe('checkReferencedEndpoints', () => {
+  it('passes it, and what is no reference', () => {
+    const backends = [{ endpoint: 'secret://shop/databases/dsn' }, { endpoint: 'redis://x' }];
+    expect(() => checkReferencedEndpoints(configOf(backends), resolve)).not.toThrow();
+  });
+
+  it.each([
+    ['password', ''],
+    ['redis', ' (its scheme is "redis")'],
+  ])('refuses the %s, and shows nothing of it', (key, why) => {
+    expect(() => checkReferencedEndpoints(configOf([{ name: 'shop', endpoint: `secret://shop/databases/${key}` }]), resolve)).toThrow(
+      new UnresolvedReferenceError(
+        `the key "${key}" of the Secret shop/databases holds no endpoint that can be used${why}; it is written as in sqlite://PATH`,
+      ),
     );
   });
 });

@@ -1,4 +1,5 @@
 import { parseSecretReference, type SecretReference, type TopologyBackend, type TopologyConfig } from '@harikube/crds';
+import { EndpointError, parseEndpoint } from '@harikube/datasources';
 import { formatGoDuration, parseGoDuration } from '@harikube/platform';
 import { stringify } from 'yaml';
 
@@ -37,6 +38,27 @@ export function configDocument({ spec }: Pick<TopologyConfig, 'spec'>, resolve: 
   const files: Record<string, string> = {};
   const backends = spec.backends.map((backend) => backendOf(backend, resolve, files));
   return { text: stringify({ backends }, { indentSeq: false, lineWidth: 0, aliasDuplicateObjects: false }), files };
+}
+
+/** Throws `UnresolvedReferenceError` for what no endpoint can be, in words without it: whatever a Secret holds is shown to nobody. */
+export function checkReferencedEndpoints({ spec }: Pick<TopologyConfig, 'spec'>, resolve: Resolve): void {
+  for (const { endpoint } of spec.backends) {
+    const reference = parseSecretReference(endpoint);
+    if (reference !== null) checkEndpoint(reference, resolve(reference).toString('utf8').trim());
+  }
+}
+
+function checkEndpoint({ namespace, name, key }: SecretReference, text: string): void {
+  try {
+    parseEndpoint(text);
+  } catch (error) {
+    if (!(error instanceof EndpointError)) throw error;
+    const scheme = /^([a-z]{1,16}):[/][/]/.exec(text)?.[1];
+    const why = scheme === undefined ? '' : ` (its scheme is "${scheme}")`;
+    throw new UnresolvedReferenceError(
+      `the key "${key}" of the Secret ${namespace}/${name} holds no endpoint that can be used${why}; it is written as in sqlite://PATH`,
+    );
+  }
 }
 
 function backendOf(backend: TopologyBackend, resolve: Resolve, files: Record<string, string>): object {

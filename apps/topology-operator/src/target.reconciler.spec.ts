@@ -264,6 +264,29 @@ describe('TargetReconciler', () => {
     expect(world.has('a')).toBe(false);
   });
 
+  it('gives up nothing of another object, whoever names its backend', async () => {
+    await active('a');
+    world.keys.set('a', 5);
+    world.put('thief', [backend('a')], { [ABANDON]: 'a=5' });
+    await world.settle();
+    world.remove('thief');
+    await world.settle();
+    expect(world.abandoned).toEqual([]);
+    expect(world.has('thief')).toBe(false);
+    expect(world.statusOf('a')).toBe('Active');
+  });
+
+  it('lets the document of an object go that was made anew for another target', async () => {
+    await active('a', 'b');
+    const { metadata } = world.config('a');
+    metadata.finalizers = [];
+    world.remove('a');
+    world.put('a');
+    world.config('a').spec.targetSecret = 'other/topology';
+    await world.settle();
+    expect(Object.keys(world.documents)).toEqual(['1-b.yaml']);
+  });
+
   it('gives up the data of a backend that a spec does not name any more', async () => {
     world.put('a', [backend('a'), backend('old')]);
     await world.settle();
@@ -328,6 +351,10 @@ describe('TargetReconciler', () => {
     world.put('a', [backend('a', { endpoint: 'secret://shop/db/dsn' })]);
     await world.settle();
     expect(world.documents['1-a.yaml']).toContain('endpoint: sqlite:///db/one.db\n');
+    world.putSecret({ metadata: {}, data: { dsn: Buffer.from('Canary-1').toString('base64') } }, place);
+    await world.settle();
+    expect(world.reasonOf('a')).toContain('the key "dsn" of the Secret shop/db holds no endpoint that can be used');
+    expect(JSON.stringify(world.config('a')) + world.events.join()).not.toContain('Canary-1');
     world.putSecret(undefined, place);
     await world.settle();
     expect(world.documents['1-a.yaml']).toContain('endpoint: sqlite:///db/one.db\n');

@@ -5,7 +5,14 @@ import type { EventRecorder, Key, ReconcileContext, Reconciler, Result } from '@
 import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { type AbandonRequest, abandonRequestsOf, InvalidAbandonError } from './abandon-data.js';
-import { configDocument, type ConfigDocument, referencesOf, UnresolvedReferenceError } from './config-document.js';
+import {
+  checkReferencedEndpoints,
+  configDocument,
+  type ConfigDocument,
+  referencesOf,
+  type Resolve,
+  UnresolvedReferenceError,
+} from './config-document.js';
 import { conditionsOf, type DeployStatus, type StatusView, type TargetProblem, usageOf, type Verdict, verdictOf } from './config-status.js';
 import { type Departure, departureOf } from './departure.js';
 import { InvalidDeployOrderError, pinOf } from './deploy-order.js';
@@ -177,8 +184,8 @@ export class TargetReconciler implements Reconciler {
       if (configs.some(({ metadata }) => metadata.uid === uid)) continue;
       const [namespace, name = ''] = key.split('/');
       const found = await ifFound(client.get(TOPOLOGY_CONFIGS, name, namespace, { signal }));
-      if (found !== null && !configs.some(({ metadata }) => metadata.uid === found.metadata.uid))
-        return { requeueAfterMs: UNKNOWN_POLL_MS };
+      const isOfTarget = found?.spec.targetSecret === targetKey;
+      if (isOfTarget && !configs.some(({ metadata }) => metadata.uid === found.metadata.uid)) return { requeueAfterMs: UNKNOWN_POLL_MS };
     }
     const decisions = new Map<string, Decision>();
     let hasAbandoned = false;
@@ -241,7 +248,9 @@ export class TargetReconciler implements Reconciler {
     let pin: MergeConfig['pin'] = 'as-before';
     try {
       pin = pinOf(config);
-      document = configDocument(config, (reference) => this.#resolve(reference));
+      const resolve: Resolve = (reference) => this.#resolve(reference);
+      checkReferencedEndpoints(config, resolve);
+      document = configDocument(config, resolve);
     } catch (error) {
       if (error instanceof InvalidDeployOrderError) document = { reason: 'InvalidDeployOrder', message: error.message };
       else if (error instanceof UnresolvedReferenceError) document = { reason: 'SecretNotReady', message: error.message };
@@ -252,7 +261,10 @@ export class TargetReconciler implements Reconciler {
     const backends = entry === undefined ? specified : backendsIn(entry.document);
     // Of an object that stays, the backends that its spec does not name any more.
     const isLeaving = config.metadata.deletionTimestamp !== undefined;
-    const going = backends.filter((backend) => isLeaving || (!('reason' in document) && !specified.includes(backend)));
+    const isGoing = (backend: string): boolean => isLeaving || (!('reason' in document) && !specified.includes(backend));
+    // Whoever names a backend of another object gives nothing of it up.
+    const elsewhere = backendsBeside(entry, run.before);
+    const going = backends.filter((backend) => isGoing(backend) && !elsewhere.has(backend));
     const { abandoned, problem, hasAbandoned } = await this.#abandon(run, config, going, router);
     return { document, pin, backends, abandoned, abandonProblem: problem, hasAbandoned };
   }
@@ -320,7 +332,6 @@ export class TargetReconciler implements Reconciler {
       const decision = decisions.get(uidOf(config));
       if (config.metadata.deletionTimestamp === undefined || decision === undefined) continue;
       const entry = entryOf(config, entries);
-      const others = entries.filter((other) => other !== entry);
       const departure = departureOf({
         backends: decision.backends,
         isMerged: entry !== undefined,
@@ -330,7 +341,7 @@ export class TargetReconciler implements Reconciler {
         abandoned: new Set(
           requestedOf(config).filter((name) => router.kind === 'none' || decision.abandoned.some((one) => one.name === name)),
         ),
-        elsewhere: new Set(others.flatMap(({ document }) => backendsIn(document))),
+        elsewhere: backendsBeside(entry, entries),
         router,
       });
       const { abandonProblem } = decision;
@@ -595,6 +606,11 @@ function entryOf({ metadata: { uid, namespace, name } }: TopologyConfig, entries
 function orphansOf(configs: readonly TopologyConfig[], entries: readonly MergedEntry[]): MergedEntry[] {
   const alive = new Set(configs.map(uidOf));
   return entries.filter(({ uid }) => !alive.has(uid));
+}
+
+/** Backends of all the others. */
+function backendsBeside(entry: MergedEntry | undefined, entries: readonly MergedEntry[]): Set<string> {
+  return new Set(entries.filter((other) => other !== entry).flatMap(({ document }) => backendsIn(document)));
 }
 
 /** Names of the backends in a document that was made, and judged, as one. */
