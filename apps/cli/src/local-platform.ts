@@ -3,7 +3,15 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiServerHostName } from '@harikube/api-server';
-import { EMAIL_TEMPLATES, HTTP_TRIGGERS, KINDS, PLATFORM_NAMESPACE } from '@harikube/crds';
+import {
+  EMAIL_TEMPLATES,
+  HTTP_TRIGGERS,
+  KINDS,
+  PLATFORM_NAMESPACE,
+  TOPOLOGY_CONDITIONS,
+  TOPOLOGY_CONFIGS,
+  type TopologyConfig,
+} from '@harikube/crds';
 import { ConnectionError, KubeClient, type KubeObject, type Resource, StatusError } from '@harikube/kube';
 import {
   type Certificates,
@@ -21,6 +29,7 @@ import { awaitCondition, type Conditioned } from './await-condition.js';
 import type { DataFolder, ServiceProcess } from './data-folder.js';
 import { EXAMPLE_EMAIL_TEMPLATE } from './example-email-template.js';
 import { EXAMPLE_HTTP_TRIGGER } from './example-http-trigger.js';
+import { exampleTopologyConfigs } from './example-topology-configs.js';
 import { isOk } from './http-page.js';
 import { keptPorts } from './kept-ports.js';
 import { platformObjects, sampleRegistration } from './platform-objects.js';
@@ -31,7 +40,7 @@ import { type ServiceFlags, type ServiceName, SERVICES, TOGETHER_COMMAND } from 
 /** The process of all services, when they are not separate. */
 const TOGETHER = 'platform';
 type ProcessName = ServiceName | typeof TOGETHER;
-const SERVING = ['admission-webhook', 'api-server', 'email-function', 'mail-catcher', 'mail-box'] as const;
+const SERVING = ['admission-webhook', 'topology-operator', 'api-server', 'email-function', 'mail-catcher', 'mail-box'] as const;
 type PortName = (typeof SERVING)[number] | `${ProcessName}-health`;
 type Ports = Readonly<Record<PortName, number>>;
 const FIELD_MANAGER = 'harikube-up';
@@ -45,6 +54,8 @@ const STOP_MS = 35_000;
 export interface LocalPlatformOptions {
   readonly folder: DataFolder;
   readonly apiServerUrl: string;
+  /** The admin API of a router that reads its topology from TopologyConfigs; absent: it reads it elsewhere, or there is none. */
+  readonly routerAdminUrl?: string;
   /** A process for each service instead of one for all. */
   readonly isSeparate: boolean;
   readonly env: Env;
@@ -70,14 +81,14 @@ export class LocalPlatform {
     this.#ports = parts.ports;
     this.#argv = parts.argv;
     this.#client = parts.client;
-    const names: readonly ProcessName[] = options.isSeparate ? servicesFor(options.env) : [TOGETHER];
+    const names: readonly ProcessName[] = options.isSeparate ? servicesFor(options) : [TOGETHER];
     this.processes = names.map((name) => ({ name, healthUrl: `http://127.0.0.1:${parts.ports[healthPort(name)]}` }));
   }
 
   /** Chooses ports and makes certificates and kubeconfigs, all kept in the data folder; needs its `kubeconfig`, and asks nobody. */
   static async prepare(options: LocalPlatformOptions): Promise<LocalPlatform> {
     const { folder } = options;
-    const names = servicesFor(options.env);
+    const names = servicesFor(options);
     const processes: readonly ProcessName[] = [TOGETHER, ...names];
     const portNames: readonly PortName[] = [...SERVING, ...processes.map(healthPort)];
     const ports = await keptPorts(folder.ports, portNames);
@@ -91,9 +102,9 @@ export class LocalPlatform {
 
   /** Applies the kinds, the accounts and their rights; resolves when the kinds are served. */
   async install(signal: AbortSignal): Promise<void> {
-    const { namespace, definitions, rights } = this.#objects();
+    const { namespaces, definitions, rights } = this.#objects();
     await this.#explained(async () => {
-      await this.#apply([namespace], signal);
+      await this.#apply(namespaces, signal);
       await this.#apply([...definitions, ...rights], signal);
       await Promise.all(definitions.map(({ metadata }) => this.#untilTrue(DEFINITIONS, metadata.name ?? '', 'Established', signal)));
     });
@@ -139,13 +150,28 @@ export class LocalPlatform {
     });
   }
 
+  /** The example's TopologyConfigs, where there are none of their names; resolves when the router has taken up those that are new. */
+  async applyTopology(signal: AbortSignal): Promise<void> {
+    await this.#explained(async () => {
+      const made: TopologyConfig[] = [];
+      // One after another: what comes first is older.
+      for (const config of exampleTopologyConfigs()) {
+        if (await this.#createUnlessThere(TOPOLOGY_CONFIGS, config, signal)) made.push(config);
+      }
+      const { active } = TOPOLOGY_CONDITIONS;
+      await Promise.all(
+        made.map(({ metadata: { name = '', namespace } }) => this.#untilTrue(TOPOLOGY_CONFIGS, name, active, signal, namespace)),
+      );
+    });
+  }
+
   /**
    * Takes away what makes kube-apiserver call services that do not run: webhooks would refuse writes, and an aggregated API that does not answer
    * keeps namespaces from being deleted. The next `connect` makes them again.
    */
   static async disconnect(kubeconfig: string, signal: AbortSignal): Promise<void> {
     const client = KubeClient.fromConfig({ kubeconfig, userAgent: FIELD_MANAGER });
-    const { calls } = platformObjects({ caBundle: '', webhookPort: 0, apiServerPort: 0, functionPort: 0 });
+    const { calls } = platformObjects({ caBundle: '', webhookPort: 0, apiServerPort: 0, functionPort: 0, topologyPort: 0 });
     try {
       await Promise.all(calls.map((object) => deleteIfThere(client, object, signal)));
     } finally {
@@ -164,6 +190,7 @@ export class LocalPlatform {
       webhookPort: this.#ports['admission-webhook'],
       apiServerPort: this.#ports['api-server'],
       functionPort: this.#ports['email-function'],
+      topologyPort: this.#options.routerAdminUrl === undefined ? undefined : this.#ports['topology-operator'],
     });
   }
 
@@ -271,8 +298,12 @@ function hasMailServer(env: Env): boolean {
   return (env['SMTP_HOST'] ?? '') !== '';
 }
 
-function servicesFor(env: Env): ServiceName[] {
-  return SERVICES.map(({ name }) => name).filter((name) => name !== 'mail-catcher' || !hasMailServer(env));
+function servicesFor({ env, routerAdminUrl }: LocalPlatformOptions): ServiceName[] {
+  const isWanted = (name: ServiceName): boolean => {
+    if (name === 'mail-catcher') return !hasMailServer(env);
+    return name !== 'topology-operator' || routerAdminUrl !== undefined;
+  };
+  return SERVICES.map(({ name }) => name).filter(isWanted);
 }
 
 function healthPort(process: ProcessName): `${ProcessName}-health` {
@@ -311,7 +342,7 @@ async function accountArgv(
 /** The flags that a service alone has. */
 async function ownArgv(
   name: ServiceName,
-  { folder, env }: LocalPlatformOptions,
+  { folder, env, routerAdminUrl }: LocalPlatformOptions,
   certificates: Certificates,
   ports: Ports,
 ): Promise<string[]> {
@@ -330,6 +361,14 @@ async function ownArgv(
         // Nobody balances requests here: there is nothing to wait for before it ends, and a terminal should not wait long.
         '--shutdown-delay-duration=0s',
         '--shutdown-drain-duration=10s',
+      ];
+    case 'topology-operator':
+      await load([]);
+      return [
+        `--webhook-bind-address=127.0.0.1:${ports[name]}`,
+        `--webhook-cert-path=${certFolder}`,
+        `--router-admin-url=${routerAdminUrl ?? ''}`,
+        `--router-admin-token-file=${folder.adminToken}`,
       ];
     case 'email-function':
       return [

@@ -2,10 +2,12 @@
 import { admissionWebhookManifests } from '@harikube/admission-webhook';
 import { apiServerManifests } from '@harikube/api-server';
 import { emailFunctionManifests } from '@harikube/email-function';
-import { clusterRoles, crdManifest, KIND_CLASSES, PLATFORM_NAMESPACE } from '@harikube/crds';
+import { clusterRoles, crdManifest, DEFAULT_TARGET_SECRET, KIND_CLASSES, PLATFORM_NAMESPACE } from '@harikube/crds';
 import { apiVersionOf, type KubeObject } from '@harikube/kube';
 import { registrationControllerManifests } from '@harikube/registration-controller';
+import { routerManifests } from '@harikube/router';
 import { tenantControllerManifests } from '@harikube/tenant-controller';
+import { topologyOperatorManifests } from '@harikube/topology-operator';
 import { userControllerManifests } from '@harikube/user-controller';
 import { watchTriggerManifests } from '@harikube/watch-trigger';
 import { CALLS, REGISTRATIONS } from './platform-resources.js';
@@ -16,10 +18,12 @@ export interface PlatformEndpoints {
   readonly webhookPort: number;
   readonly apiServerPort: number;
   readonly functionPort: number;
+  /** Of the webhook for TopologyConfigs; absent: the topology is not read from them. */
+  readonly topologyPort?: number;
 }
 
 export interface PlatformObjects {
-  readonly namespace: KubeObject;
+  readonly namespaces: readonly KubeObject[];
   readonly definitions: readonly KubeObject[];
   /** Accounts, rights and services. */
   readonly rights: readonly KubeObject[];
@@ -27,8 +31,10 @@ export interface PlatformObjects {
   readonly calls: readonly KubeObject[];
 }
 
+const [TARGET_NAMESPACE = '', TARGET_NAME = ''] = DEFAULT_TARGET_SECRET.split('/');
+
 /** The objects of a platform whose services run on this machine. */
-export function platformObjects({ caBundle, webhookPort, apiServerPort, functionPort }: PlatformEndpoints): PlatformObjects {
+export function platformObjects({ caBundle, webhookPort, apiServerPort, functionPort, topologyPort }: PlatformEndpoints): PlatformObjects {
   const namespace = PLATFORM_NAMESPACE;
   const manifests = [
     ...KIND_CLASSES.flatMap(clusterRoles),
@@ -39,14 +45,24 @@ export function platformObjects({ caBundle, webhookPort, apiServerPort, function
     ...userControllerManifests({ namespace }),
     ...watchTriggerManifests({ namespace }),
     ...emailFunctionManifests({ namespace, externalName: 'localhost', port: functionPort }),
+    ...(topologyPort === undefined
+      ? []
+      : [
+          ...routerManifests({ namespace, topologySecret: { namespace: TARGET_NAMESPACE, name: TARGET_NAME } }),
+          ...topologyOperatorManifests({ namespace, targets: [DEFAULT_TARGET_SECRET], caBundle, url: `https://localhost:${topologyPort}` }),
+        ]),
   ].map(kubeObject);
   const isCall = ({ kind }: KubeObject): boolean => CALLS.some((resource) => resource.kind === kind);
   return {
-    namespace: { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels: { 'app.kubernetes.io/part-of': 'harikube' } } },
+    namespaces: [namespace, ...(topologyPort === undefined ? [] : [TARGET_NAMESPACE])].map(namespaceOf),
     definitions: KIND_CLASSES.map((kind) => kubeObject(crdManifest(kind))),
     rights: manifests.filter((object) => !isCall(object)),
     calls: manifests.filter(isCall),
   };
+}
+
+function namespaceOf(name: string): KubeObject {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { 'app.kubernetes.io/part-of': 'harikube' } } };
 }
 
 /** A registration that passes every check, to be sent with `dryRun`. */

@@ -47,6 +47,11 @@ export const SERVICES = [
     load: async () => (await import('@harikube/admission-webhook')).admissionWebhookProgram,
   },
   {
+    name: 'topology-operator',
+    summary: 'merge TopologyConfigs into what the router reads, and say what became of them',
+    load: async () => (await import('@harikube/topology-operator')).topologyOperatorProgram,
+  },
+  {
     name: 'api-server',
     summary: 'serve the aggregated API that registers a user and waits for the result',
     load: async () => (await import('@harikube/api-server')).apiServerProgram,

@@ -4,7 +4,10 @@ import { SetupError } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 import { EXAMPLES } from './repository.js';
 
-/** What `harikube up` uses when nothing else is said. */
+/** Where the router of `harikube up` finds its topology when nothing else is said: in TopologyConfigs, merged into this Secret. */
+export const TOPOLOGY_SECRET = 'secret://harikube/topology-config';
+
+/** What questions about a topology are answered by when nothing else is said, and nothing runs: the same rules as those of the example's TopologyConfigs. */
 export const EXAMPLE_TOPOLOGY = `file://${join(EXAMPLES, 'topology.yaml')}`;
 
 /** The topology of `--topology`, else of `TOPOLOGY_CONFIG`, as an address that the router reads; undefined: neither names one. */

@@ -1,4 +1,5 @@
 import { ROUTER_ENV, ROUTER_NODE_FLAGS } from '../bin/router-memory.js';
+import { randomBytes } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
@@ -19,6 +20,7 @@ import {
   type ReleaseUrls,
   SetupError,
   Supervisor,
+  writeWhole,
 } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 import { DataFolder, type RunningState } from './data-folder.js';
@@ -26,7 +28,7 @@ import { isOk } from './http-page.js';
 import { readyScreen, shown } from './ready-screen.js';
 import { LAUNCHER } from './repository.js';
 import { Terminal } from './terminal.js';
-import { EXAMPLE_TOPOLOGY, topologyAddress } from './topology-address.js';
+import { TOPOLOGY_SECRET, topologyAddress } from './topology-address.js';
 
 /** Longest path that a unix socket may have on every system. */
 const SOCKET_PATH_BYTES = 100;
@@ -46,6 +48,7 @@ export interface UpOptions {
 interface Store {
   readonly endpoint: string;
   readonly healthUrl?: string;
+  readonly adminUrl?: string;
   stop(): Promise<void>;
 }
 
@@ -87,7 +90,7 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
     const store = await terminal.step(options.store === 'etcd' ? `etcd ${ETCD_VERSION}` : 'router', async () => {
       return options.store === 'etcd'
         ? await startEtcd(folder, binaries.etcd.path, env, onEvent, signal)
-        : await startRouter(folder, topology, env, onEvent, signal);
+        : await startRouter(folder, { topology, apiServerUrl: `https://127.0.0.1:${options.port}` }, env, onEvent, signal);
     });
     stops.push(() => store.stop());
 
@@ -107,6 +110,8 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
       store: options.store,
       storeEndpoint: store.endpoint,
       routerHealthUrl: store.healthUrl,
+      adminUrl: store.adminUrl,
+      adminTokenFile: store.adminUrl === undefined ? undefined : folder.adminToken,
       apiServerUrl: `https://127.0.0.1:${options.port}`,
       isReady: false,
     };
@@ -120,12 +125,21 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
 
     if (platformCode !== null) {
       const { apiServerUrl } = state;
-      const platform = await platformCode.LocalPlatform.prepare({ folder, apiServerUrl, isSeparate: options.separate, env, onEvent });
+      const routerAdminUrl = topology === TOPOLOGY_SECRET ? store.adminUrl : undefined;
+      const platform = await platformCode.LocalPlatform.prepare({
+        folder,
+        apiServerUrl,
+        routerAdminUrl,
+        isSeparate: options.separate,
+        env,
+        onEvent,
+      });
       stops.push(() => platform.stop());
       keepState({ services: platform.processes, webhooks: platform.webhooks, mailBoxUrl: platform.mailBoxUrl ?? undefined });
       await terminal.step('kinds, accounts and rights of the platform', () => platform.install(signal));
       await terminal.step(`services (${platform.processes.map(({ name }) => name).join(', ')})`, () => platform.start(signal));
       await terminal.step('admission, aggregated API and trigger', () => platform.connect(signal));
+      if (routerAdminUrl !== undefined) await terminal.step('topology', () => platform.applyTopology(signal));
     } else if (existsSync(folder.ports)) {
       const { LocalPlatform } = await import('./local-platform.js');
       await terminal.step('webhooks and aggregated API of an earlier run removed', () =>
@@ -158,7 +172,7 @@ function topologyOf(options: UpOptions, env: Env): string | undefined {
     if (options.topology === undefined) return undefined;
     throw new SetupError('--topology has no meaning with --store etcd, which keeps everything in one etcd: leave one of them out');
   }
-  return topologyAddress(options.topology, env) ?? (options.bare ? undefined : EXAMPLE_TOPOLOGY);
+  return topologyAddress(options.topology, env) ?? (options.bare ? undefined : TOPOLOGY_SECRET);
 }
 
 async function startEtcd(
@@ -175,7 +189,7 @@ async function startEtcd(
 
 async function startRouter(
   folder: DataFolder,
-  topology: string | undefined,
+  { topology, apiServerUrl }: { readonly topology: string | undefined; readonly apiServerUrl: string },
   env: Env,
   onEvent: (event: ProcessEvent) => void,
   signal: AbortSignal,
@@ -186,6 +200,13 @@ async function startRouter(
   const endpoint = isUsable ? `unix://${socket}` : `http://127.0.0.1:${await freePort()}`;
   if (isUsable) rmSync(socket, { force: true });
   const health = `127.0.0.1:${await freePort()}`;
+  const admin = `127.0.0.1:${await freePort()}`;
+  writeAdminToken(folder.adminToken);
+  let kubeconfig: string[] = [];
+  if (topology?.startsWith('secret://') === true) {
+    const { writeRouterKubeconfig } = await import('./router-account.js');
+    kubeconfig = ['--kubeconfig', await writeRouterKubeconfig(folder, apiServerUrl)];
+  }
   const supervisor = new Supervisor();
   await supervisor.start(
     new ManagedProcess({
@@ -201,6 +222,11 @@ async function startRouter(
         'multi://sqlite://./main.db',
         '--metrics-bind-address',
         health,
+        '--admin-bind-address',
+        admin,
+        '--admin-token-file',
+        folder.adminToken,
+        ...kubeconfig,
       ],
       env: { ...ROUTER_ENV, ...env, TOPOLOGY_CONFIG: topology },
       cwd: folder.databases,
@@ -211,7 +237,12 @@ async function startRouter(
     }),
     signal,
   );
-  return { endpoint, healthUrl: `http://${health}`, stop: () => supervisor.stop() };
+  return { endpoint, healthUrl: `http://${health}`, adminUrl: `http://${admin}`, stop: () => supervisor.stop() };
+}
+
+/** Kept over restarts: whoever has read it may go on. */
+function writeAdminToken(file: string): void {
+  if (!existsSync(file)) writeWhole(file, `${randomBytes(32).toString('hex')}\n`, 0o600);
 }
 
 function ownIdentity(): NonNullable<ReturnType<typeof identifyProcess>> {

@@ -1,1 +1,2 @@
+export { routerManifests } from './manifests.js';
 export { runRouter } from './run-router.js';
