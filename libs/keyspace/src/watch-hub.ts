@@ -458,7 +458,8 @@ class Watch {
     this.hub.removeSynced(this);
     this.#isSynced = false;
     this.#dropHeld();
-    this.#cursor = cursor;
+    // A watch from a revision to come has nothing to do with what is settled before it.
+    this.#cursor = cursor < this.#from ? this.#from - 1n : cursor;
     // Not in this turn: a watch that joined again while a batch is being published would get the rest of it twice.
     queueMicrotask(() => void this.#catchUp());
   }

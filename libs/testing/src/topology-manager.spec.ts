@@ -160,6 +160,19 @@ describe('a topology that is applied while the store is in use', () => {
     expect(await list(manager)).toEqual(['orders/ns/a', 'users/ns/b']);
   });
 
+  it('tells the very last change of a database after a compaction to it', async () => {
+    const manager = await start({ topology: topologyOf('users') });
+    await put(manager, 'users', 'a');
+    const last = await remove(manager, 'users', 'a');
+    await manager.apply(topologyOf());
+    await put(manager, 'orders', 'a');
+    await manager.keyspace.compact(last);
+    const recorder = watch(manager, '/registry/shop.example.com/users/', last);
+    await put(manager, 'users', 'b');
+    await recorder.until(() => recorder.events().length === 2);
+    expect(told(recorder)).toEqual(['-users/ns/a', '+users/ns/b']);
+  });
+
   it('keeps the history over a restart', async () => {
     const manager = await start({ topology: topologyOf('users') });
     const before = await put(manager, 'users', 'a');
