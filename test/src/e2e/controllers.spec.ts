@@ -210,7 +210,7 @@ beforeAll(async () => {
       fromName: 'Shop',
       fromAddress: 'shop@example.com',
       subject: 'Welcome',
-      body: 'Hello {{ .spec.firstName }}, you are {{ .metadata.name }}{{ .metadata.annotations }}.',
+      body: 'Hello {{ .spec.firstName }}, you are {{ .metadata.name }}. {{ hasKey .metadata "annotations" }}',
     },
   });
   const manifests = [registrationControllerManifests, tenantControllerManifests, userControllerManifests];
@@ -259,7 +259,7 @@ describe('the controllers', () => {
       fromAddress: 'shop@example.com',
       fromName: 'Shop',
       subject: 'Welcome',
-      body: `Hello Jane, you are ${uid}<no value>.`,
+      body: `Hello Jane, you are ${uid}. false`,
     });
     const { status: tenantStatus } = await client.get(TENANTS, uid);
     expect(tenantStatus).toMatchObject({ lastGeneration: 1, namespace: uid });
