@@ -32,7 +32,7 @@ export interface ReroutedStore {
 
 export interface RerouteStory {
   readonly random: Random;
-  /** Changes of the topology that are tried. */
+  /** Changes of the topology that take place; others are refused meanwhile. */
   readonly changes: number;
   readonly compacts: boolean;
 }
@@ -260,7 +260,7 @@ export async function tellRerouteStory(
 
   const changer = async (): Promise<void> => {
     try {
-      for (let i = 0; i < changes; i++) {
+      for (let i = 0; outcome.applied < changes; i++) {
         const { topology, keep } = topologies.next();
         if (random.chance(0.8)) {
           const kvs = await kvsOf(await keyspace.range(rangeOf(keyRange(bytesOf(BASE), bytesOf('/registry0')))));
