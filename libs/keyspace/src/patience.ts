@@ -1,5 +1,5 @@
 /** Something took longer than it was given. */
-export class PatienceError extends Error {
+class PatienceError extends Error {
   override readonly name = 'PatienceError';
 }
 

@@ -1,4 +1,4 @@
-/** What `topology-changer.js` tells. Revisions are texts. `value` null: a deletion. */
+/** What `topology-changer-program.js` tells. Revisions are texts. `value` null: a deletion. */
 export type ChangerLine =
   | { readonly type: 'event'; readonly key: string; readonly value: string | null; readonly revision: string }
   | { readonly type: 'found'; readonly key: string; readonly value: string | null }

@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { ChangerLine } from './changer-line.js';
 import { Random } from './random.js';
 
-const PROGRAM = fileURLToPath(new URL('topology-changer.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('topology-changer-program.js', import.meta.url));
 const LIVES = 12;
 
 let folder: string;

@@ -9,7 +9,7 @@ import { keyAtRandom, RandomTopology } from './random-topology.js';
 import { WatchRecorder } from './watch-recorder.js';
 
 /*
- * A process to be killed: `topology-changer.js FOLDER SEED` opens the store in a folder, tells everything that was ever written there,
+ * A process to be killed: `topology-changer-program.js FOLDER SEED` opens the store in a folder, tells everything that was ever written there,
  * and then writes and changes the topology at random until it is ended. What it tells is a JSON text a line, each written before it goes on.
  */
 
