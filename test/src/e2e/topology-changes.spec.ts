@@ -53,7 +53,7 @@ class Follower {
       const options = { namespace: 'default', resourceVersion, timeoutSeconds: 3600, idleLimitMs: 900_000, signal };
       for await (const { type, object } of client.watch(resource, options)) {
         if (type === 'ERROR') throw new Error(`the watch was told ${JSON.stringify(object)}`);
-        const { name = '', resourceVersion: revision = '' } = (object as KubeObject).metadata;
+        const { name = '', resourceVersion: revision = '' } = (object).metadata;
         this.told.push({ type, name, resourceVersion: revision });
       }
       throw new Error('the server ended the watch');
@@ -163,7 +163,7 @@ describe('a topology that changes while it is in use', () => {
         written.push({ type: 'ADDED', name, resourceVersion: first.metadata.resourceVersion ?? '' });
         for (let count = 0; !isOver; count++) {
           const pause = delay((1000 * WRITERS) / WRITES_PER_SECOND);
-          const { metadata } = await client.patch(CONFIG_MAPS, name, 'default', { data: { count: `${count}` } } as object, {
+          const { metadata } = await client.patch(CONFIG_MAPS, name, 'default', { data: { count: `${count}` } }, {
             type: 'merge',
           });
           written.push({ type: 'MODIFIED', name, resourceVersion: metadata.resourceVersion ?? '' });
