@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DEPLOY_ORDER_ANNOTATION, TOPOLOGY_CONFIGS, type TopologyConfig } from '@harikube/crds';
-import { CONFIG_MAPS, KubeClient, type KubeObject, type Resource } from '@harikube/kube';
+import { CONFIG_MAPS, KubeClient, type KubeObject, type ObjectMeta, type Resource } from '@harikube/kube';
 import { Binaries, freePort, isRunning, parseIdentity, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { type Answer, answerOf } from './answer.js';
@@ -53,7 +53,7 @@ class Follower {
       const options = { namespace: 'default', resourceVersion, timeoutSeconds: 3600, idleLimitMs: 900_000, signal };
       for await (const { type, object } of client.watch(resource, options)) {
         if (type === 'ERROR') throw new Error(`the watch was told ${JSON.stringify(object)}`);
-        const { name = '', resourceVersion: revision = '' } = (object).metadata;
+        const { name = '', resourceVersion: revision = '' }: ObjectMeta = object.metadata;
         this.told.push({ type, name, resourceVersion: revision });
       }
       throw new Error('the server ended the watch');
@@ -163,9 +163,15 @@ describe('a topology that changes while it is in use', () => {
         written.push({ type: 'ADDED', name, resourceVersion: first.metadata.resourceVersion ?? '' });
         for (let count = 0; !isOver; count++) {
           const pause = delay((1000 * WRITERS) / WRITES_PER_SECOND);
-          const { metadata } = await client.patch(CONFIG_MAPS, name, 'default', { data: { count: `${count}` } }, {
-            type: 'merge',
-          });
+          const { metadata } = await client.patch(
+            CONFIG_MAPS,
+            name,
+            'default',
+            { data: { count: `${count}` } },
+            {
+              type: 'merge',
+            },
+          );
           written.push({ type: 'MODIFIED', name, resourceVersion: metadata.resourceVersion ?? '' });
           await pause;
         }
