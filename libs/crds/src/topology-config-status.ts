@@ -18,7 +18,7 @@ export class BackendUsage {
   @Min(0)
   keys?: number;
 
-  @Describe('Bytes of the live keys and their values. Absent: not known.')
+  @Describe('Bytes that the database of the backend takes, indexes and history included. Absent: not known.')
   @IsOptional()
   @IsInt()
   @Min(0)

@@ -63,7 +63,7 @@ export interface RouterBackendReport {
   readonly problem: string;
   /** Live keys; null: not known, since it cannot be asked. */
   readonly keys: number | null;
-  /** Size of the live keys and their values; null: not known. */
+  /** What the database takes, indexes and history included; null: not known. */
   readonly bytes: number | null;
   /** The revision from which on it holds nothing of the present; it still answers for what was before. Absent: it is in force. */
   readonly retiredAt?: string;

@@ -90,6 +90,22 @@ describe('the platform on a laptop', () => {
   });
 
   it(
+    'has taken its topology from three TopologyConfigs, while nothing was there that they take',
+    async () => {
+      const registered = (await readFile(join(data, 'logs', 'router.log'), 'utf8')).match(/Backends registered: \[[^\]]*\]/g) ?? [];
+      expect([registered[0], registered.at(-1)]).toEqual(['Backends registered: [main]', 'Backends registered: [tenant user email main]']);
+      const columns = ['custom-columns=:metadata.name,:status.deployStatus,:status.deployOrder', '--no-headers'];
+      const configs = await kubectl.read(['get', 'topologyconfigs', '-n', 'harikube', '-o', ...columns]);
+      expect(configs.split('\n').map((line) => line.trim().split(/ +/))).toEqual([
+        ['topologyconfig-email', 'Active', '3'],
+        ['topologyconfig-tenant', 'Active', '1'],
+        ['topologyconfig-user', 'Active', '2'],
+      ]);
+    },
+    MINUTES,
+  );
+
+  it(
     'registers a user: company, person and mail each in their database, everything else in the default one',
     async () => {
       expect(await register('jane')).toEqual({ code: 0, out: `registration.api.${GROUP}/jane created\n`, err: '' });
