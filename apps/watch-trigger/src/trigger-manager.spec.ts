@@ -100,6 +100,20 @@ describe('TriggerManager', () => {
     expect(sender.delivered.map(({ name }) => name)).toEqual(['a', 'b']);
   });
 
+  it('begins where it was made, also when it was made suspended', async () => {
+    const made = sampleTrigger({ suspend: true });
+    const metadata = { ...made.metadata, uid: 'another' };
+    await engine.serve({ ...made, metadata });
+    await turns();
+    api.write('a');
+    await clock.advance(1000);
+    await turns();
+    expect([sender.delivered, api.open]).toEqual([[], 0]);
+    await engine.serve({ ...made, metadata: { ...metadata, generation: 2 }, spec: { ...made.spec, suspend: false } });
+    await turns();
+    expect(sender.delivered.map(({ name }) => name)).toEqual(['a']);
+  });
+
   it('stops at once when the trigger is deleted, also in the middle of a request', async () => {
     sender.latencyMs = 60_000;
     api.write('a');

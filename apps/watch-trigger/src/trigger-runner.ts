@@ -144,6 +144,8 @@ export class TriggerRunner {
     this.#record.serve(this.#trigger);
     if (this.#trigger.spec.suspend || this.#record.failedSuspension !== null) {
       this.#say();
+      // What happens from now on is told when it goes on, also where it never began.
+      if (this.#record.cursor === null) this.#running = this.#beginSuspended();
       return;
     }
     const { sender } = this.#options;
@@ -185,6 +187,23 @@ export class TriggerRunner {
         const { apiVersion, kind } = this.#trigger.spec.resource;
         this.#options.discovery.forget(apiVersion, kind);
         if (!(error instanceof KindGoneError)) this.#logger.error('a trigger could not go on; it begins again', { err: error });
+        await this.#sleep(RETRY_LEAST_MS);
+      }
+    }
+  }
+
+  /** Stores where the trigger is to begin, and nothing more. */
+  async #beginSuspended(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        await this.#begin(await this.#resolve(signal), signal);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const { apiVersion, kind } = this.#trigger.spec.resource;
+        this.#options.discovery.forget(apiVersion, kind);
+        if (!(error instanceof KindGoneError)) this.#logger.error('a suspended trigger could not begin; it is tried again', { err: error });
         await this.#sleep(RETRY_LEAST_MS);
       }
     }
