@@ -59,8 +59,11 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
     .description('start the platform on this machine and keep it running')
     .option('--data <folder>', 'where everything is kept', '.harikube')
     .option('--port <number>', 'port of the Kubernetes API on 127.0.0.1', parsePort, 6443)
-    .option('--topology <file>', 'which kinds live in which database (default: the example, examples/topology.yaml)')
-    .option('--bare', 'the control plane alone: no platform, no example topology', false)
+    .option(
+      '--topology <file>',
+      'a file that says which kinds live in which database (default: TopologyConfigs, at first those of examples/topologyconfigs.yaml)',
+    )
+    .option('--bare', 'the control plane alone: no platform, no TopologyConfigs', false)
     .option('--separate', 'a process for each service of the platform instead of one for all', false)
     .addOption(new Option('--store <kind>', 'what Kubernetes stores everything in').choices(['router', 'etcd']).default('router'))
     .addOption(

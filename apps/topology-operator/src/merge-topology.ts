@@ -5,8 +5,8 @@
  * judged, all of them together first. When that is refused, they are tried in halves, so that what cannot be done is found and the rest is done: an
  * object that cannot be used keeps the document that it had, and stands in nobody's way.
  */
+import { inDeployOrder } from '@harikube/crds';
 import type { ConfigDocument } from './config-document.js';
-import { inDeployOrder } from './deploy-order.js';
 
 export type RefusalReason =
   | 'InvalidDeployOrder'

@@ -1,4 +1,12 @@
-import { type AbandonedData, type SecretReference, TOPOLOGY_CONFIGS, TOPOLOGY_FINALIZER, type TopologyConfig } from '@harikube/crds';
+import {
+  type AbandonedData,
+  InvalidDeployOrderError,
+  pinOf,
+  type SecretReference,
+  TOPOLOGY_CONFIGS,
+  TOPOLOGY_FINALIZER,
+  type TopologyConfig,
+} from '@harikube/crds';
 import { type Clock, ifFound, type Informer, type KubeClient, SECRETS, StatusError } from '@harikube/kube';
 import { type Logger, type RouterAdminClient, RouterAdminError } from '@harikube/platform';
 import type { EventRecorder, Key, ReconcileContext, Reconciler, Result } from '@harikube/reconcilers';
@@ -15,7 +23,6 @@ import {
 } from './config-document.js';
 import { conditionsOf, type DeployStatus, type StatusView, type TargetProblem, usageOf, type Verdict, verdictOf } from './config-status.js';
 import { type Departure, departureOf } from './departure.js';
-import { InvalidDeployOrderError, pinOf } from './deploy-order.js';
 import { type MergeConfig, type MergedEntry, mergeTopology, type Refusal } from './merge-topology.js';
 import {
   documentKeys,

@@ -1,5 +1,6 @@
 export { Condition } from './condition.js';
 export { clusterRoles, crdManifest } from './crd-manifests.js';
+export { inDeployOrder, InvalidDeployOrderError, type Orderable, pinOf } from './deploy-order.js';
 export { Email, EmailSpec, EmailStatus, EMAILS } from './email.js';
 export { claimName, IsEmailAddress, normalizeEmail } from './email-address.js';
 export { EMAIL_CLAIMS, EmailClaim, EmailClaimSpec } from './email-claim.js';

@@ -1,4 +1,4 @@
-import { DEFAULT_TARGET_SECRET, DEPLOY_ORDER_ANNOTATION } from '@harikube/crds';
+import { DEFAULT_TARGET_SECRET, DEPLOY_ORDER_ANNOTATION, inDeployOrder } from '@harikube/crds';
 
 export interface Place {
   /** From 1. */
@@ -60,22 +60,13 @@ export function pinIn({ plain }: ConfigObject): { readonly pin: number | null; r
   return { pin: Number(value), problem: '' };
 }
 
-/**
- * The order in which the rules of a target are tried, as the operator has it: those with a place that they ask for first, ascending; equals, and the
- * rest, by age and then by name. What is only about to be made is the youngest.
- */
-export function inDeployOrder(configs: readonly ConfigObject[]): ConfigObject[] {
+/** The order in which the rules of a target are tried. What is only about to be made is the youngest. */
+export function configsInOrder(configs: readonly ConfigObject[]): ConfigObject[] {
   const items = configs.map((config) => {
     const { name, namespace, created } = metadataOf(config);
-    return { config, pin: pinIn(config).pin ?? Infinity, created: created || '9', key: `${namespace}/${name}` };
+    return { config, pin: pinIn(config).pin, created: created || '9', key: `${namespace}/${name}` };
   });
-  return items
-    .toSorted((a, b) => compare(a.pin, b.pin) || compare(a.created, b.created) || compare(a.key, b.key))
-    .map(({ config }) => config);
-}
-
-function compare<T extends string | number>(a: T, b: T): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+  return inDeployOrder(items).map(({ item }) => item.config);
 }
 
 function textOf(value: unknown): string {

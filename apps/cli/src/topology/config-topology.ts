@@ -7,7 +7,7 @@ import {
   type Topology,
   TopologyError,
 } from '@harikube/datasources';
-import { type ConfigObject, type ConfigProblem, inDeployOrder, isRecord, problemAt, targetOf } from './config-object.js';
+import { type ConfigObject, type ConfigProblem, configsInOrder, isRecord, problemAt, targetOf } from './config-object.js';
 
 /** The rules of the TopologyConfigs of one target. */
 export interface TargetTopology {
@@ -28,7 +28,7 @@ export function mergeConfigs(configs: readonly ConfigObject[]): {
   const problems: ConfigProblem[] = [];
   const topologies: TargetTopology[] = [];
   for (const [target, members] of Map.groupBy(configs, targetOf)) {
-    const ordered = inDeployOrder(members);
+    const ordered = configsInOrder(members);
     try {
       topologies.push({ target, configs: ordered, topology: parsed(ordered) });
     } catch (error) {

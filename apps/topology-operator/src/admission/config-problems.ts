@@ -1,7 +1,6 @@
-import { parseSecretReference, SECRET_SCHEME, type TopologyConfig } from '@harikube/crds';
+import { inDeployOrder, InvalidDeployOrderError, parseSecretReference, pinOf, SECRET_SCHEME, type TopologyConfig } from '@harikube/crds';
 import { type BackendPlace, parseTopology, parseTopologyDocuments, TopologyError, type TopologyProblem } from '@harikube/datasources';
 import { configDocument } from '../config-document.js';
-import { inDeployOrder, InvalidDeployOrderError, pinOf } from '../deploy-order.js';
 
 /** What is wrong with an object, and where in it. */
 export interface ConfigProblem {

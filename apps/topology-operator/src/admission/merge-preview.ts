@@ -1,6 +1,5 @@
-import type { TopologyConfig } from '@harikube/crds';
+import { InvalidDeployOrderError, pinOf, type TopologyConfig } from '@harikube/crds';
 import { configDocument, type Resolve } from '../config-document.js';
-import { InvalidDeployOrderError, pinOf } from '../deploy-order.js';
 import { type MergeConfig, type MergedEntry, mergeTopology } from '../merge-topology.js';
 import { keyOf } from './config-problems.js';
 

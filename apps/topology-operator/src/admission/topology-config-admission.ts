@@ -13,13 +13,14 @@ import {
 import {
   ABANDON_DATA_ANNOTATION,
   DEPLOY_ORDER_ANNOTATION,
+  InvalidDeployOrderError,
+  pinOf,
   type SecretReference,
   TOPOLOGY_FINALIZER,
   TopologyConfig,
   validateSpec,
 } from '@harikube/crds';
 import { referencesOf, type Resolve, UnresolvedReferenceError } from '../config-document.js';
-import { InvalidDeployOrderError, pinOf } from '../deploy-order.js';
 import type { MergedEntry } from '../merge-topology.js';
 import { amountOf, ownBackends, reviewAbandonment } from './abandonment-review.js';
 import { type ConfigProblem, configProblems, configWarnings, keyOf } from './config-problems.js';

@@ -1,4 +1,5 @@
-import { DEPLOY_ORDER_ANNOTATION, type TopologyConfig } from '@harikube/crds';
+import { DEPLOY_ORDER_ANNOTATION } from './names.js';
+import type { TopologyConfig } from './topology-config.js';
 
 /** What is put into an order. */
 export interface Orderable {
