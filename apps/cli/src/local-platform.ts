@@ -3,15 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { apiServerHostName } from '@harikube/api-server';
-import {
-  EMAIL_TEMPLATES,
-  HTTP_TRIGGERS,
-  KINDS,
-  PLATFORM_NAMESPACE,
-  TOPOLOGY_CONDITIONS,
-  TOPOLOGY_CONFIGS,
-  type TopologyConfig,
-} from '@harikube/crds';
+import { EMAIL_TEMPLATES, HTTP_TRIGGERS, KINDS, PLATFORM_NAMESPACE, TOPOLOGY_CONDITIONS, TOPOLOGY_CONFIGS } from '@harikube/crds';
 import { ConnectionError, KubeClient, type KubeObject, type Resource, StatusError } from '@harikube/kube';
 import {
   type Certificates,
@@ -153,14 +145,12 @@ export class LocalPlatform {
   /** The example's TopologyConfigs, where there are none of their names; resolves when the router has taken up those that are new. */
   async applyTopology(signal: AbortSignal): Promise<void> {
     await this.#explained(async () => {
-      const made: TopologyConfig[] = [];
-      // One after another: what comes first is older.
-      for (const config of exampleTopologyConfigs()) {
-        if (await this.#createUnlessThere(TOPOLOGY_CONFIGS, config, signal)) made.push(config);
-      }
-      const { active } = TOPOLOGY_CONDITIONS;
       await Promise.all(
-        made.map(({ metadata: { name = '', namespace } }) => this.#untilTrue(TOPOLOGY_CONFIGS, name, active, signal, namespace)),
+        exampleTopologyConfigs().map(async (config) => {
+          const isNew = await this.#createUnlessThere(TOPOLOGY_CONFIGS, config, signal);
+          const { name = '', namespace } = config.metadata;
+          if (isNew) await this.#untilTrue(TOPOLOGY_CONFIGS, name, TOPOLOGY_CONDITIONS.active, signal, namespace);
+        }),
       );
     });
   }

@@ -14,14 +14,13 @@ import {
   TENANTS,
 } from '@harikube/crds';
 import { ConnectionError, KubeClient, StatusError } from '@harikube/kube';
-import { Binaries, freePort, isRunning, parseIdentity, silent } from '@harikube/local-cluster';
+import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
-import { answerOf } from './answer.js';
 import { expectMailed } from './caught-mails.js';
-import { eventually } from './eventually.js';
 import { Kubectl } from './kubectl.js';
 import { seeded } from './seeded.js';
 import { UpProcess } from './up-process.js';
+import { everythingReady, processesOf } from './up-processes.js';
 import { expectWhole, removeTenants } from './whole-registrations.js';
 import { until } from './until.js';
 
@@ -85,27 +84,6 @@ async function keysByFile(prefixes: Readonly<Record<string, string>>): Promise<R
     database.close();
   }
   return counts;
-}
-
-/** The processes that `harikube up` runs, by name. */
-async function processes(): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
-  for (const file of await readdir(join(data, 'run'))) {
-    if (!file.endsWith('.json')) continue;
-    const identity = parseIdentity(await readFile(join(data, 'run', file), 'utf8').catch(() => ''));
-    if (identity !== null && isRunning(identity)) found.set(file.slice(0, -'.json'.length), identity.pid);
-  }
-  return found;
-}
-
-/** Resolves when `harikube status` finds every part ready. */
-async function everythingReady(): Promise<void> {
-  const args = [join(BIN, 'harikube.js'), 'status', '--data', data];
-  await eventually(
-    () => answerOf(process.execPath, args, { env: kubectl.env }),
-    ({ code }) => code === 0,
-    90,
-  );
 }
 
 beforeAll(async () => {
@@ -288,12 +266,12 @@ describe('a registration', () => {
       const random = seeded(20261126);
       const victims = new Map<string, number>();
       while (kills < KILLS && !isOver) {
-        const running = [...(await processes())].filter(([name]) => name !== 'kube-controller-manager').toSorted();
+        const running = [...(await processesOf(data))].filter(([name]) => name !== 'kube-controller-manager').toSorted();
         const [name, pid] = running[Math.floor(random() * running.length)] ?? ['', 0];
         process.kill(pid, 'SIGKILL');
         kills++;
         victims.set(name, (victims.get(name) ?? 0) + 1);
-        await everythingReady();
+        await everythingReady(data, kubectl.env);
       }
       isOver = true;
       await callers;

@@ -1,22 +1,22 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { DEPLOY_ORDER_ANNOTATION, TOPOLOGY_CONFIGS, type TopologyConfig } from '@harikube/crds';
-import { CONFIG_MAPS, KubeClient, type KubeObject, type ObjectMeta, type Resource } from '@harikube/kube';
-import { Binaries, freePort, isRunning, parseIdentity, silent } from '@harikube/local-cluster';
+import { CONFIG_MAPS, KubeClient, type KubeObject, type Resource } from '@harikube/kube';
+import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
-import { type Answer, answerOf } from './answer.js';
+import type { Answer } from './answer.js';
 import { eventually } from './eventually.js';
+import { Follower, type Told } from './follower.js';
 import { Kubectl } from './kubectl.js';
 import { seeded } from './seeded.js';
 import { UpProcess } from './up-process.js';
+import { askAbout, everythingReady, processesOf } from './up-processes.js';
 import { until } from './until.js';
 
 const MINUTES = 60_000;
-const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
 const NAMESPACE = 'harikube';
 const WRITES_PER_SECOND = 200;
 const WRITERS = 8;
@@ -26,48 +26,6 @@ let data: string;
 let kubectl: Kubectl;
 let up: UpProcess;
 let client: KubeClient;
-
-interface Told {
-  readonly type: string;
-  readonly name: string;
-  readonly resourceVersion: string;
-}
-
-/** Follows a resource by one watch that must never end, and keeps what it is told. */
-class Follower {
-  readonly told: Told[] = [];
-  readonly #stop = new AbortController();
-  #done: Promise<void> = Promise.resolve();
-
-  static async start(resource: Resource<KubeObject>): Promise<Follower> {
-    const follower = new Follower();
-    const { metadata } = await client.list(resource, { namespace: 'default', limit: 1 });
-    follower.#done = follower.#run(resource, metadata.resourceVersion ?? '');
-    follower.#done.catch(() => undefined);
-    return follower;
-  }
-
-  async #run(resource: Resource<KubeObject>, resourceVersion: string): Promise<void> {
-    const { signal } = this.#stop;
-    try {
-      const options = { namespace: 'default', resourceVersion, timeoutSeconds: 3600, idleLimitMs: 900_000, signal };
-      for await (const { type, object } of client.watch(resource, options)) {
-        if (type === 'ERROR') throw new Error(`the watch was told ${JSON.stringify(object)}`);
-        const { name = '', resourceVersion: revision = '' }: ObjectMeta = object.metadata;
-        this.told.push({ type, name, resourceVersion: revision });
-      }
-      throw new Error('the server ended the watch');
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
-  }
-
-  /** Rejects with what went wrong. */
-  async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#done;
-  }
-}
 
 interface BackendOf {
   readonly name: string;
@@ -115,24 +73,13 @@ async function gone(name: string, seconds = 60): Promise<void> {
   await until(client, TOPOLOGY_CONFIGS, (configs) => !configs.has(`${NAMESPACE}/${name}`), { namespace: NAMESPACE, seconds });
 }
 
-/** The process of this name of the `harikube up`, by kill -9. */
+/** By kill -9. */
 async function kill(name: string): Promise<void> {
-  const identity = parseIdentity(await readFile(join(data, 'run', `${name}.json`), 'utf8'));
-  if (identity !== null && isRunning(identity)) process.kill(identity.pid, 'SIGKILL');
+  const pid = (await processesOf(data)).get(name);
+  if (pid !== undefined) process.kill(pid, 'SIGKILL');
 }
 
-function topology(...args: string[]): Promise<Answer> {
-  return answerOf(process.execPath, [LAUNCHER, 'topology', ...args, '--data', data], { env: kubectl.env });
-}
-
-/** Resolves when `harikube status` finds every part ready. */
-async function everythingReady(): Promise<void> {
-  await eventually(
-    () => answerOf(process.execPath, [LAUNCHER, 'status', '--data', data], { env: kubectl.env }),
-    ({ code }) => code === 0,
-    90,
-  );
-}
+const topology = (...args: string[]): Promise<Answer> => askAbout(data, kubectl.env, 'topology', ...args);
 
 beforeAll(async () => {
   data = join(await mkdtemp(join(tmpdir(), 'harikube-topology-')), 'data');
@@ -154,9 +101,9 @@ describe('a topology that changes while it is in use', () => {
   it(
     'lets no request fail and no event be lost or doubled, whatever changes',
     async () => {
-      const follower = await Follower.start(CONFIG_MAPS);
+      const follower = await Follower.start(client, CONFIG_MAPS);
       let isOver = false;
-      const written: Told[] = [];
+      const written: Omit<Told, 'uid'>[] = [];
       const writer = async (number: number): Promise<void> => {
         const name = `written-${number}`;
         const first = await client.create(CONFIG_MAPS, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace: 'default' } });
@@ -204,8 +151,9 @@ describe('a topology that changes while it is in use', () => {
       const isWhole = (): boolean => follower.told.length >= written.length;
       for (const end = performance.now() + 30_000; !isWhole() && performance.now() < end;) await delay(100);
       await follower.close();
-      const order = (one: Told, other: Told): number => (BigInt(one.resourceVersion) < BigInt(other.resourceVersion) ? -1 : 1);
-      const ours = follower.told.filter(({ name }) => name.startsWith('written-'));
+      const order = (one: Pick<Told, 'resourceVersion'>, other: Pick<Told, 'resourceVersion'>): number =>
+        BigInt(one.resourceVersion) < BigInt(other.resourceVersion) ? -1 : 1;
+      const ours = follower.told.filter(({ name }) => name.startsWith('written-')).map(({ uid: _, ...told }) => told);
       expect(ours).toEqual(written.toSorted(order));
       expect(changes).toBeGreaterThanOrEqual(CHANGES);
     },
@@ -301,7 +249,7 @@ describe('a topology that changes while it is in use', () => {
         await kill(victim);
         await asked;
       }
-      await everythingReady();
+      await everythingReady(data, kubectl.env);
       for (const name of names) await active(name, 120);
       const status = await topology('status', '-o', 'json');
       const { backends } = JSON.parse(status.out) as { readonly backends: readonly { readonly name: string; readonly isReady: boolean }[] };

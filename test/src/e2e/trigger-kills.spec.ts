@@ -7,6 +7,7 @@ import { KubeClient } from '@harikube/kube';
 import { watchTriggerManifests } from '@harikube/watch-trigger';
 import { EventReceiver, type ReceivedRequest } from './event-receiver.js';
 import { eventually } from './eventually.js';
+import { Follower } from './follower.js';
 import { ProgramProcess } from './program-process.js';
 import { RunningCluster } from './running-cluster.js';
 import { seeded } from './seeded.js';
@@ -22,41 +23,8 @@ let client: KubeClient;
 let receiver: EventReceiver;
 let flags: string[];
 
-function launch(...more: string[]): ProgramProcess {
-  return ProgramProcess.launch({ name: 'trigger', args: [...flags, ...more], logFile: join(cluster.folder, 'trigger.log') });
-}
-
-/** Everything that happens to Emails from now on, by a watch of the test's own: revisions by object. */
-class Happened {
-  readonly events: { readonly uid: string; readonly resourceVersion: string; readonly type: string }[] = [];
-  readonly #stop = new AbortController();
-  #done: Promise<void> = Promise.resolve();
-
-  static async start(): Promise<Happened> {
-    const happened = new Happened();
-    const { metadata } = await client.list(EMAILS, { limit: 1 });
-    happened.#done = happened.#run(metadata.resourceVersion ?? '');
-    return happened;
-  }
-
-  async #run(from: string): Promise<void> {
-    const { signal } = this.#stop;
-    try {
-      for await (const { type, object } of client.watch(EMAILS, { resourceVersion: from, signal, idleLimitMs: 300_000 })) {
-        if (type === 'ERROR') throw new Error('the watch of the test was broken off');
-        const { uid = '', resourceVersion = '' } = (object as Email).metadata;
-        this.events.push({ uid, resourceVersion, type });
-      }
-      throw new Error('the server ended the watch of the test');
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#done;
-  }
+function launch(): ProgramProcess {
+  return ProgramProcess.launch({ name: 'trigger', args: flags, logFile: join(cluster.folder, 'trigger.log') });
 }
 
 function emailOf(index: number): Email {
@@ -78,7 +46,7 @@ async function liveAndDie(index: number): Promise<void> {
   await client.delete(EMAILS, name, 'default');
 }
 
-function triggerOf(more: Partial<HTTPTrigger['spec']> = {}): object {
+function triggerOf(): object {
   return {
     apiVersion: 'triggers.harikube.info/v1',
     kind: 'HTTPTrigger',
@@ -90,7 +58,6 @@ function triggerOf(more: Partial<HTTPTrigger['spec']> = {}): object {
       body: { template: '{{ toJson . }}' },
       delivery: { timeout: '5s', retries: 5 },
       retryPolicy: { initialDelay: '50ms', maxDelay: '1s' },
-      ...more,
     },
   };
 }
@@ -141,7 +108,7 @@ describe('a trigger whose program is killed again and again', () => {
         ({ status }) => status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true,
       ),
     );
-    const happened = await Happened.start();
+    const happened = await Follower.start(client, EMAILS, { mayEnd: true });
     let isOver = false;
     const left = Array.from({ length: OBJECTS }, (_, index) => index);
     const writer = async (): Promise<void> => {
@@ -157,10 +124,10 @@ describe('a trigger whose program is killed again and again', () => {
     }
     await written;
     await eventually(
-      () => Promise.resolve(happened.events.length),
+      () => Promise.resolve(happened.told.length),
       (events) => events === 4 * OBJECTS,
     );
-    const wanted = new Set(happened.events.map(({ uid, resourceVersion, type }) => `${uid} ${resourceVersion} ${type}`));
+    const wanted = new Set(happened.told.map(({ uid, resourceVersion, type }) => `${uid} ${resourceVersion} ${type}`));
     const told = new Set<string>();
     let read = 0;
     /** What was accepted by now. Each request is read once: there are many, and it is looked at after each. */
