@@ -1,7 +1,7 @@
 export { DataSourceRegistry } from './data-source-registry.js';
 export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
 export { StoreThreads } from './dialects/sqlite/store-threads.js';
-export { RefusedDatabaseError } from './dialects/sqlite/side-lock.js';
+export { RefusedDatabaseError } from './database-errors.js';
 export { PlacementError } from './placement-check.js';
 export * from './topology-manager.js';
 export * from './topology/endpoint.js';

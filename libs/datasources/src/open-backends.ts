@@ -1,4 +1,4 @@
-import { RefusedDatabaseError } from './dialects/sqlite/side-lock.js';
+import { RefusedDatabaseError } from './database-errors.js';
 import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
 import { type SqliteDatabases } from './dialects/sqlite/sqlite-databases.js';
 import { checkPlacement } from './placement-check.js';

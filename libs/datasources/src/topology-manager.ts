@@ -11,7 +11,7 @@ import {
   type RoutingVerdict,
 } from '@harikube/keyspace';
 import { inspectFile } from './dialects/sqlite/inspect-file.js';
-import { RefusedDatabaseError } from './dialects/sqlite/side-lock.js';
+import { RefusedDatabaseError } from './database-errors.js';
 import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
 import { SqliteDatabases } from './dialects/sqlite/sqlite-databases.js';
 import { openBackends } from './open-backends.js';

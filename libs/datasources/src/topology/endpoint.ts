@@ -1,6 +1,9 @@
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { didYouMean, parseGoDuration } from '@harikube/platform';
+import { EndpointError } from './endpoint-error.js';
+
+export { EndpointError };
 
 /** A SQLite file and how it is opened. */
 export interface SqliteEndpoint {
@@ -35,14 +38,6 @@ const KNOWN_SCHEMES = [
 const PARAMETERS = ['_journal', 'cache', '_synchronous', '_busy_timeout', '_txlock'];
 
 const DEFAULT_BUSY_TIMEOUT_MS = 30_000;
-
-/** An endpoint that cannot be used: every reason, each a sentence without credentials. */
-export class EndpointError extends Error {
-  override readonly name = 'EndpointError';
-  constructor(readonly reasons: readonly string[]) {
-    super(reasons.join('; '));
-  }
-}
 
 export interface EndpointOptions {
   /** What relative paths are relative to; the working directory unless told. */

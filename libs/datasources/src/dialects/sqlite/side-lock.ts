@@ -1,21 +1,5 @@
 import Database from 'better-sqlite3';
-
-/** The database must not be used as it is: trying again does not help, somebody has to decide. */
-export class RefusedDatabaseError extends Error {
-  override readonly name = 'RefusedDatabaseError';
-  /** Its message is for whoever started the process. */
-  readonly exitCode = 1;
-}
-
-/** The file cannot be opened at the moment. */
-export class DatabaseOpenError extends Error {
-  override readonly name = 'DatabaseOpenError';
-  /** Its message is for whoever started the process. */
-  readonly exitCode = 1;
-  constructor(file: string, cause: unknown) {
-    super(`${file} cannot be opened: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
-  }
-}
+import { RefusedDatabaseError } from '../../database-errors.js';
 
 /**
  * Makes sure that one router at a time uses a SQLite file: an exclusive lock on a file beside it. The operating system

@@ -24,11 +24,12 @@ import {
   keyOf,
   ownedBlock,
 } from '@harikube/keyspace';
+import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
 import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
 import { SQLITE_MIGRATIONS } from './migrations.js';
 import { applyPragmas } from './pragmas.js';
-import { DatabaseOpenError, RefusedDatabaseError, SideLock } from './side-lock.js';
+import { SideLock } from './side-lock.js';
 import type { FileThreads, StoreThread } from './store-threads.js';
 import {
   type CommitReply,
