@@ -103,6 +103,8 @@ export class GroupCommitter {
   #isBusy = false;
   /** Creations that are not to be trusted, after one that was wrong. */
   #cautious = 0;
+  /** The last revision that the database is known to hold. */
+  #held: Revision = 0n;
   #closed: Error | null = null;
   #cohort: Cohort = { open: 0, onDone: null };
   #done: Promise<void> = Promise.resolve();
@@ -122,6 +124,11 @@ export class GroupCommitter {
       failedCommits: this.#failedCommits,
       queued: this.#queue.length,
     };
+  }
+
+  /** The backend was taken over, and holds this as its last revision. */
+  resume(lastRevision: Revision): void {
+    this.#held = lastRevision;
   }
 
   /** Resolves after the commit is durable. Nothing that depends on an uncommitted write is told earlier. */
@@ -340,7 +347,7 @@ export class GroupCommitter {
     const lastRevision = judge.lastRevision as Revision;
     const firstRevision = clock.current + 1n;
     clock.handOut(id, Number(lastRevision - firstRevision) + 1);
-    await this.#commit({ rows: judge.rows, firstRevision, lastRevision }, judge, waiting);
+    await this.#commit({ rows: judge.rows, firstRevision, lastRevision, previousRevision: this.#held }, judge, waiting);
   }
 
   #judgeOf(rangeHeads: Map<string, Head>): TxnJudge {
@@ -452,6 +459,7 @@ export class GroupCommitter {
 
   #settle(batch: CommitBatch, judge: TxnJudge): void {
     const { id, cache, clock, onSettled } = this.options;
+    this.#held = batch.lastRevision;
     this.#commits++;
     this.#rows += batch.rows.length;
     this.#lastBatchRows = batch.rows.length;

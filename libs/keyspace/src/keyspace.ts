@@ -214,7 +214,9 @@ export class Keyspace implements Store {
 
   /** Takes over all databases. Rejects when the default one cannot be; another one that cannot is tried again and again. */
   static async open(options: KeyspaceOptions): Promise<Keyspace> {
-    const control = await options.main.begin();
+    const self = { holder: crypto.randomUUID(), address: '', leaseMs: 10_000 };
+    const control = await options.main.begin(self, await options.main.writer());
+    if (control === null) throw new Error('another router has taken the default database over at the same moment');
     const clock = new Clock(control.reservedRevision, control.reservedRevision);
     const keyspace = new Keyspace(options, clock, control);
     try {
@@ -748,6 +750,7 @@ export class Keyspace implements Store {
           `${current}: the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
       );
     }
+    slot.committer.resume(lastRevision);
     slot.isReady = true;
     slot.problem = '';
     this.clock.resume(slot.id);
