@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -9,6 +10,7 @@ import {
   type KeyspaceOptions,
   type Revision,
   type RoutingVerdict,
+  WriterLease,
 } from '@harikube/keyspace';
 import { inspectFile } from './dialects/sqlite/inspect-file.js';
 import { RefusedDatabaseError } from './database-errors.js';
@@ -66,7 +68,7 @@ export interface TopologyManagerOptions {
   readonly topologyOptions: TopologyOptions;
   /** Rows of the log that one step of a compaction goes through, where a rule does not say. */
   readonly compactBatchSize: number;
-  readonly keyspace: Omit<KeyspaceOptions, 'main' | 'backends' | 'routing' | 'former'>;
+  readonly keyspace: Omit<KeyspaceOptions, 'main' | 'lease' | 'backends' | 'routing' | 'former'>;
 }
 
 /** Pause before the record is tried again. */
@@ -116,10 +118,13 @@ export class TopologyManager {
     try {
       const main = databases.get(MAIN, options.endpoint, undefined, null);
       await main.open();
+      const identity = { holder: randomUUID(), address: '', leaseMs: 10_000 };
+      const lease = await WriterLease.acquire(main, { identity, log: options.keyspace.log });
       const start = await findStart(options, databases, main);
       keyspace = await Keyspace.open({
         ...options.keyspace,
         main,
+        lease,
         backends: start.backends,
         routing: start.topology,
         former: start.former.flatMap((former) => formerRouting(former, options, databases)),

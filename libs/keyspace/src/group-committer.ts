@@ -103,7 +103,6 @@ export class GroupCommitter {
   #isBusy = false;
   /** Creations that are not to be trusted, after one that was wrong. */
   #cautious = 0;
-  /** The last revision that the database is known to hold. */
   #held: Revision = 0n;
   #closed: Error | null = null;
   #cohort: Cohort = { open: 0, onDone: null };
@@ -124,6 +123,11 @@ export class GroupCommitter {
       failedCommits: this.#failedCommits,
       queued: this.#queue.length,
     };
+  }
+
+  /** The last revision that the database is known to hold. */
+  get held(): Revision {
+    return this.#held;
   }
 
   /** The backend was taken over, and holds this as its last revision. */

@@ -11,7 +11,6 @@ export {
   Keyspace,
   type BackendStatus,
   type FormerRouting,
-  type KeyspaceLog,
   type KeyspaceObserver,
   type KeyspaceOptions,
   type PlannedRouting,
@@ -19,5 +18,7 @@ export {
   type RoutingChange,
   type RoutingVerdict,
 } from './keyspace.js';
+export type { KeyspaceLog } from './keyspace-log.js';
 export type { Routing } from './placement.js';
+export { WriterLease, type WriterLeaseOptions, type WriterStatus } from './writer-lease.js';
 export { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';

@@ -34,9 +34,11 @@ import { type FormerPlacement, Placement, type Routing, slotsBefore } from './pl
 import { PointReader } from './point-reader.js';
 import { RecordArena } from './record-arena.js';
 import { keyText } from './key-text.js';
+import type { KeyspaceLog } from './keyspace-log.js';
 import type { Slot } from './slot.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
 import { WriteGate } from './write-gate.js';
+import type { WriterLease, WriterStatus } from './writer-lease.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
 const REVISION_BLOCK = 100_000n;
@@ -102,6 +104,8 @@ export interface RetiredBackend {
 
 export interface KeyspaceOptions {
   readonly main: Backend & ControlStore;
+  /** Acquired on `main`. It is the keyspace's from `open` on, unless that rejects. */
+  readonly lease: WriterLease;
   /** The other backends, by the routing's names. */
   readonly backends: ReadonlyMap<string, Backend>;
   readonly routing: Routing;
@@ -121,11 +125,6 @@ export interface KeyspaceObserver {
   committed(backend: string, seconds: number, rows: number): void;
   commitFailed(backend: string, seconds: number): void;
   compacted(backend: string, isDone: boolean): void;
-}
-
-export interface KeyspaceLog {
-  info(message: string, fields?: Record<string, unknown>): void;
-  warn(message: string, fields?: Record<string, unknown>): void;
 }
 
 export interface BackendStatus extends CommitterStats {
@@ -214,9 +213,7 @@ export class Keyspace implements Store {
 
   /** Takes over all databases. Rejects when the default one cannot be; another one that cannot is tried again and again. */
   static async open(options: KeyspaceOptions): Promise<Keyspace> {
-    const self = { holder: crypto.randomUUID(), address: '', leaseMs: 10_000 };
-    const control = await options.main.begin(self, await options.main.writer());
-    if (control === null) throw new Error('another router has taken the default database over at the same moment');
+    const { control } = options.lease;
     const clock = new Clock(control.reservedRevision, control.reservedRevision);
     const keyspace = new Keyspace(options, clock, control);
     try {
@@ -245,6 +242,16 @@ export class Keyspace implements Store {
       clusterId,
       memberId: clusterId,
     };
+  }
+
+  /** Whether this process may write. */
+  get writer(): WriterStatus {
+    return this.options.lease.status;
+  }
+
+  /** Resolves when another process has taken over: this keyspace answers nothing any more. */
+  get deposed(): Promise<Error> {
+    return this.options.lease.lost;
   }
 
   get leaseCount(): number {
@@ -629,7 +636,7 @@ export class Keyspace implements Store {
     return this.#onMain(this.#lessor.keepAlive(id));
   }
 
-  /** Ends watches, finishes commits, and writes the exact clock. */
+  /** Ends watches, finishes commits, writes the exact clock, and then lets others write. */
   async close(): Promise<void> {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
@@ -643,6 +650,7 @@ export class Keyspace implements Store {
     await this.#reserving?.catch(() => undefined);
     try {
       await this.options.main.reserve(this.clock.current);
+      await this.options.lease.release();
     } finally {
       await Promise.all(slots.map((slot) => slot.backend.close()));
     }
@@ -677,6 +685,7 @@ export class Keyspace implements Store {
       ring,
       committer,
       points: new PointReader(backend),
+      identity: '',
       isReady: false,
       problem: 'not opened yet',
       isGone: false,
@@ -719,12 +728,20 @@ export class Keyspace implements Store {
     ]);
     if (reserved.status === 'rejected') throw reserved.reason;
     if (claimed.status === 'rejected') throw claimed.reason;
+    this.options.lease.markWith(() => this.#marks());
     this.#hub.start();
     this.#lessor.start();
     this.#every(SIZE_INTERVAL_MS, () => this.#measure());
     this.#every(ORPHAN_INTERVAL_MS, () => this.#removeOrphans());
     this.#inBackground(this.#measure());
     this.#inBackground(this.#removeOrphans());
+  }
+
+  /** How far each database is, by identity. */
+  #marks(): Map<string, Revision> {
+    const marks = new Map<string, Revision>();
+    for (const { identity, committer } of this.#slots.values()) if (identity !== '') marks.set(identity, committer.held);
+    return marks;
   }
 
   #every(milliseconds: number, run: () => Promise<void>): void {
@@ -742,7 +759,7 @@ export class Keyspace implements Store {
   async #claim(slot: Slot): Promise<void> {
     const { storeId, epoch } = this.control;
     const { current } = this.clock;
-    const { lastRevision } = await slot.backend.claim({ storeId, epoch });
+    const { identity, lastRevision } = await slot.backend.claim({ storeId, epoch });
     if (slot.isGone) return;
     if (lastRevision > current) {
       throw new Error(
@@ -750,6 +767,7 @@ export class Keyspace implements Store {
           `${current}: the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
       );
     }
+    slot.identity = identity;
     slot.committer.resume(lastRevision);
     slot.isReady = true;
     slot.problem = '';

@@ -15,6 +15,8 @@ export interface Slot {
   readonly ring: EventRing;
   readonly committer: GroupCommitter;
   readonly points: PointReader;
+  /** UUID of the database; empty: not known yet. */
+  identity: string;
   isReady: boolean;
   problem: string;
   /** It is not the keyspace's any more. */

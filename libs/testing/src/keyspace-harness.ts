@@ -22,10 +22,12 @@ import {
   type TxnOpResult,
   type TxnResult,
   type WatchRequest,
+  WriterLease,
 } from '@harikube/keyspace';
 import { bytesOf } from './batch-writer.js';
 import type { WatchedEvent } from './history-checker.js';
 import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backend.js';
+import { someWriter } from './take-over.js';
 import { watchedEvent, WatchRecorder } from './watch-recorder.js';
 
 type AnyBackend = Backend & ControlStore;
@@ -64,6 +66,8 @@ export interface HarnessOptions {
   readonly eventBytes?: number;
   readonly cacheBytes?: number;
   readonly progressIntervalMs?: number;
+  /** Of the writer; after a crash the next one waits for so long. */
+  readonly leaseMs?: number;
   /** Opens the backend of a name, again after a restart: on the same database. Absent: in memory. */
   readonly open?: (name: string) => Promise<AnyBackend>;
 }
@@ -116,14 +120,20 @@ export class KeyspaceHarness {
     this.#backends = await Promise.all(this.names.map((name) => (open === undefined ? this.#memory(name) : open(name))));
     const [main, ...rest] = this.#backends;
     if (main === undefined) throw new Error('there is no main backend');
+    const log = {
+      info: () => undefined,
+      warn: (message: string, fields?: Record<string, unknown>) => void this.warnings.push(`${message} ${JSON.stringify(fields)}`),
+    };
+    const lease = await WriterLease.acquire(main, { identity: someWriter(this.options.leaseMs), log });
     const options: KeyspaceOptions = {
       main,
+      lease,
       backends: new Map(rest.map((backend) => [backend.name, backend])),
       routing: routingByFirstSegment(others),
       cacheBytes: this.options.cacheBytes ?? 16 << 20,
       eventBytes: this.options.eventBytes ?? 16 << 20,
       progressIntervalMs: this.options.progressIntervalMs ?? 3_600_000,
-      log: { info: () => undefined, warn: (message, fields) => this.warnings.push(`${message} ${JSON.stringify(fields)}`) },
+      log,
     };
     this.#keyspace = await Keyspace.open(options);
   }
@@ -138,16 +148,6 @@ export class KeyspaceHarness {
   async restart(): Promise<void> {
     await this.close();
     await this.start();
-  }
-
-  /**
-   * What kill -9 leaves, for backends in memory: the databases as they are. The old keyspace is fenced off by the epoch
-   * of the next one.
-   */
-  async crash(): Promise<() => Promise<void>> {
-    const old = this.keyspace;
-    await this.start();
-    return () => old.close().catch(() => undefined);
   }
 
   async put(key: string, value = '', options: Partial<PutRequest> = {}): Promise<Revision> {

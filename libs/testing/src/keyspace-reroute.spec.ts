@@ -8,6 +8,7 @@ import {
   type RoutingChange,
   type RoutingVerdict,
   singleKey,
+  WriterLease,
 } from '@harikube/keyspace';
 import { bytesOf } from './batch-writer.js';
 import { Gate } from './gate.js';
@@ -17,6 +18,7 @@ import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backen
 import { Random } from './random.js';
 import { RandomTopology } from './random-topology.js';
 import { type ReroutedStore, tellRerouteStory } from './reroute-story.js';
+import { someWriter } from './take-over.js';
 import { watchedEvent, WatchRecorder } from './watch-recorder.js';
 
 const BASE = '/registry/shop.example.com/';
@@ -39,14 +41,17 @@ class MemoryStore implements ReroutedStore {
   static async open(hooks: MemoryHooks = {}): Promise<MemoryStore> {
     const main = new MemoryDatabase();
     const mainBackend = new MemoryBackend(MAIN, main, { ...hooks });
+    const log = { info: () => undefined, warn: () => undefined };
+    const lease = await WriterLease.acquire(mainBackend, { identity: someWriter(), log });
     const keyspace = await Keyspace.open({
       main: mainBackend,
+      lease,
       backends: new Map(),
       routing: new Topology([]),
       cacheBytes: 40_000,
       eventBytes: 120_000,
       progressIntervalMs: 50,
-      log: { info: () => undefined, warn: () => undefined },
+      log,
     });
     return new MemoryStore(keyspace, mainBackend, main, hooks);
   }
