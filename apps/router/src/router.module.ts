@@ -10,34 +10,48 @@ import { type OpenedStore, openStore } from './topology/open-store.js';
 import { TlsFolder } from './topology/tls-folder.js';
 import { TopologyMetrics } from './topology/topology-metrics.js';
 import { TopologyReloader } from './topology/topology-reloader.js';
+import type { WriterRole } from './writer-role.js';
 
 /** Memory for the heads of keys, shared by all backends. */
 const CACHE_BYTES = 16 * 1024 * 1024;
 /** Memory for recent events, shared by all backends. */
 const EVENT_BYTES = 16 * 1024 * 1024;
+/** How long calls under way may hold up the router that takes over. */
+const HAND_OVER_GRACE_MS = 500;
 
 const Config = Symbol('Config');
 const Log = Symbol('Log');
+const Role = Symbol('Role');
 const Steps = Symbol('Steps');
 const Store = Symbol('Store');
+
+export interface RouterModuleOptions {
+  readonly config: RouterConfig;
+  readonly logger: Logger;
+  /** What is opened is put in front of them, so that a start that fails half way can close it, too. */
+  readonly steps: ShutdownStep[];
+  readonly metrics: RouterMetrics;
+  /** Null: the default database is a file, and no other router waits for it. */
+  readonly role: WriterRole | null;
+}
 
 /** The data layer: databases, the keyspace over them, and the etcd API in front of it. */
 @Module({})
 export class RouterModule {
-  /** What is opened is put in front of `steps`, so that a start that fails half way can close it, too. */
-  static register(config: RouterConfig, logger: Logger, steps: ShutdownStep[]): DynamicModule {
+  static register({ config, logger, steps, metrics, role }: RouterModuleOptions): DynamicModule {
     return {
       module: RouterModule,
       providers: [
         { provide: Config, useValue: config },
         { provide: Log, useValue: logger },
-        RouterMetrics,
+        { provide: RouterMetrics, useValue: metrics },
+        { provide: Role, useValue: role },
         { provide: Steps, useValue: steps },
-        { provide: Store, inject: [Config, RouterMetrics, Log, Steps], useFactory: openDatabases },
+        { provide: Store, inject: [Config, Role, RouterMetrics, Log, Steps], useFactory: openDatabases },
         { provide: TopologyManager, inject: [Store], useFactory: ({ manager }: OpenedStore) => manager },
         { provide: TopologyReloader, inject: [Config, Store, RouterMetrics, Log, Steps], useFactory: makeReloader },
         { provide: Keyspace, inject: [TopologyManager], useFactory: ({ keyspace }: TopologyManager) => keyspace },
-        { provide: EtcdServer, inject: [Config, Keyspace, RouterMetrics, Log], useFactory: makeServer },
+        { provide: EtcdServer, inject: [Config, Role, Keyspace, RouterMetrics, Log], useFactory: makeServer },
         { provide: Compactor, inject: [Config, TopologyManager, Log, Steps], useFactory: makeCompactor },
         {
           provide: RunningParts,
@@ -66,7 +80,13 @@ export function parseOptions({ etcdPrefix, defaultBackend }: RouterConfig): Pars
   return { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
 }
 
-async function openDatabases(config: RouterConfig, metrics: RouterMetrics, logger: Logger, steps: ShutdownStep[]): Promise<OpenedStore> {
+async function openDatabases(
+  config: RouterConfig,
+  role: WriterRole | null,
+  metrics: RouterMetrics,
+  logger: Logger,
+  steps: ShutdownStep[],
+): Promise<OpenedStore> {
   const { defaultBackend, compaction, watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs } = config;
   const manager: Parameters<typeof openStore>[0]['manager'] = {
     endpoint: defaultBackend.endpoint,
@@ -89,7 +109,8 @@ async function openDatabases(config: RouterConfig, metrics: RouterMetrics, logge
       },
     },
   };
-  const store = await openStore({ source: config.topologySource, parse: parseOptions(config), manager });
+  const open = (): Promise<OpenedStore> => openStore({ source: config.topologySource, parse: parseOptions(config), manager });
+  const store = role === null ? await open() : await role.takeTurn(open, (opened) => opened.manager.close());
   steps.unshift({ name: 'databases', close: () => store.manager.close() });
   for (const { name, setting } of store.manager.topology.withoutEffect())
     logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
@@ -118,9 +139,16 @@ function makeReloader(
   return reloader;
 }
 
-async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: RouterMetrics, logger: Logger): Promise<EtcdServer> {
+async function makeServer(
+  config: RouterConfig,
+  role: WriterRole | null,
+  keyspace: Keyspace,
+  metrics: RouterMetrics,
+  logger: Logger,
+): Promise<EtcdServer> {
   return new EtcdServer(keyspace, {
-    addresses: [listenUrl(config)],
+    addresses: role === null ? [listenUrl(config)] : role.listener,
+    closeGraceMs: role === null ? undefined : HAND_OVER_GRACE_MS,
     tls: config.listenTls === null ? undefined : await readTls(config.listenTls),
     emulatedVersion: config.emulatedEtcdVersion,
     observer: metrics,
