@@ -1,0 +1,208 @@
+import type { Random } from '@harikube/testing';
+import { COMMIT_STEPS, type CommitTrap } from './database-proxy.js';
+import type { Engine } from './engine-server.js';
+import type { Target } from './fault-stage.js';
+
+/** Something that happens to a database, from the moment it is well until it could be well again. */
+export interface DatabaseFault {
+  readonly name: string;
+  /** Engines that it cannot happen to. */
+  readonly except?: readonly Engine[];
+  /** It lasts longer than a router waits for an answer. */
+  readonly isLong: boolean;
+  /** Connections that were given no end may still be found dead afterwards, each by a request. */
+  readonly isSilent: boolean;
+  /** How often it is drawn among the others. */
+  readonly weight: number;
+  happen(target: Target, context: FaultContext): Promise<void>;
+}
+
+export interface FaultContext {
+  readonly random: Random;
+  /** How long a router waits for a database. */
+  readonly timeoutMs: number;
+  /** Resolves when the workload has been in trouble for long enough to have met it. */
+  readonly meetsIt: (ms: number) => Promise<void>;
+  /** Makes sure that a commit is under way. */
+  readonly write: () => Promise<void>;
+}
+
+/** A trap that no commit runs into within this time is not in the way of this engine's commits. */
+const TRAP_MS = 20_000;
+
+function commitFault({ step, disturbance }: CommitTrap): DatabaseFault {
+  const how = { cut: 'is cut', vanish: 'goes silent', late: 'is late' }[disturbance];
+  return {
+    name: `a commit ${how} ${step}`,
+    isLong: disturbance !== 'cut',
+    isSilent: disturbance !== 'cut',
+    weight: disturbance === 'cut' ? 6 : 1,
+    happen: async ({ proxy }, { write }) => {
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), TRAP_MS)));
+      const sprung = proxy.disturb({ step, disturbance });
+      void write();
+      const first = await Promise.race([sprung, late]);
+      clearTimeout(timer);
+      if (first !== 'late') return;
+      proxy.disarm();
+      throw new Error(`no commit came to the point "${step}" within ${TRAP_MS} ms`);
+    },
+  };
+}
+
+function between(random: Random, least: number, most: number): number {
+  return least + random.below(most - least + 1);
+}
+
+export const COMMIT_FAULTS: readonly DatabaseFault[] = [
+  ...COMMIT_STEPS.map((step) => commitFault({ step, disturbance: 'cut' })),
+  ...(['inside the rows', 'before COMMIT is sent', 'before COMMIT is answered'] as const).map((step) =>
+    commitFault({ step, disturbance: 'vanish' }),
+  ),
+  commitFault({ step: 'before COMMIT is sent', disturbance: 'late' }),
+];
+
+export const NETWORK_FAULTS: readonly DatabaseFault[] = [
+  {
+    name: 'every connection is cut',
+    isLong: false,
+    isSilent: false,
+    weight: 6,
+    happen: async ({ proxy }, { random, meetsIt }) => {
+      for (let cuts = between(random, 1, 4); cuts > 0; cuts--) {
+        proxy.cut();
+        await meetsIt(random.below(150));
+      }
+    },
+  },
+  {
+    name: 'connections are refused',
+    isLong: false,
+    isSilent: false,
+    weight: 3,
+    happen: async ({ proxy }, { random, meetsIt }) => {
+      proxy.refuse();
+      await meetsIt(between(random, 200, 1500));
+      proxy.admit();
+    },
+  },
+  {
+    name: 'logins are refused',
+    except: ['etcd'],
+    isLong: false,
+    isSilent: false,
+    weight: 3,
+    happen: async ({ proxy, server }, { random, meetsIt }) => {
+      proxy.refuseLogins(random.pick(server.loginErrors));
+      await meetsIt(between(random, 200, 1500));
+      proxy.admit();
+    },
+  },
+  {
+    name: 'the network is slow',
+    isLong: false,
+    isSilent: false,
+    weight: 2,
+    happen: async ({ proxy }, { random, meetsIt }) => {
+      proxy.delay(() => 5 + random.below(60));
+      await meetsIt(between(random, 500, 1500));
+      proxy.delay(null);
+      await meetsIt(200);
+    },
+  },
+  {
+    name: 'the network swallows everything',
+    isLong: true,
+    isSilent: true,
+    weight: 1,
+    happen: async ({ proxy }, { random, meetsIt, timeoutMs }) => {
+      proxy.vanish();
+      await meetsIt(between(random, timeoutMs / 2, timeoutMs * 2));
+      proxy.appear();
+    },
+  },
+  {
+    name: 'the network stands still and goes on',
+    isLong: true,
+    isSilent: true,
+    weight: 1,
+    happen: async ({ proxy }, { random, meetsIt, timeoutMs }) => {
+      proxy.freeze();
+      await meetsIt(between(random, timeoutMs / 2, timeoutMs * 2));
+      proxy.thaw();
+    },
+  },
+];
+
+export const SERVER_FAULTS: readonly DatabaseFault[] = [
+  {
+    name: 'the server is killed and started',
+    isLong: true,
+    isSilent: false,
+    weight: 2,
+    happen: async ({ server: { server } }, { random, meetsIt }) => {
+      await server.kill();
+      await meetsIt(random.below(1000));
+      await server.start();
+    },
+  },
+  {
+    name: 'the server is stopped and goes on',
+    isLong: true,
+    isSilent: true,
+    weight: 1,
+    happen: async ({ server: { server } }, { random, meetsIt, timeoutMs }) => {
+      server.pause();
+      await meetsIt(between(random, timeoutMs / 2, timeoutMs * 2));
+      server.resume();
+    },
+  },
+  {
+    name: 'the server takes no writes',
+    isLong: true,
+    isSilent: false,
+    weight: 1,
+    happen: async ({ server }, { random, meetsIt }) => {
+      const undo = await server.makeReadOnly();
+      await meetsIt(between(random, 500, 1500));
+      await undo();
+    },
+  },
+  {
+    name: 'the disk is full',
+    isLong: true,
+    isSilent: false,
+    weight: 1,
+    happen: async ({ server }, { random, meetsIt }) => {
+      const undo = await server.fill();
+      await meetsIt(between(random, 500, 1500));
+      await undo();
+    },
+  },
+  {
+    name: 'the password is another one',
+    except: ['etcd'],
+    isLong: true,
+    isSilent: false,
+    weight: 1,
+    happen: async ({ server, proxy }, { random, meetsIt }) => {
+      const undo = await server.changePassword?.();
+      proxy.cut();
+      await meetsIt(between(random, 500, 1500));
+      await undo?.();
+    },
+  },
+];
+
+export const DATABASE_FAULTS: readonly DatabaseFault[] = [...COMMIT_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS];
+
+/** Those that can happen to an engine. */
+export function faultsOf(engine: Engine, faults: readonly DatabaseFault[] = DATABASE_FAULTS): DatabaseFault[] {
+  return faults.filter(({ except = [] }) => !except.includes(engine));
+}
+
+/** One of them, by their weights. */
+export function drawFault(faults: readonly DatabaseFault[], random: Random): DatabaseFault {
+  return random.pick(faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)));
+}
