@@ -1,6 +1,6 @@
 import type { Random } from '@harikube/testing';
 import { COMMIT_STEPS, type CommitTrap } from './database-proxy.js';
-import type { Engine } from './engine-server.js';
+import { copyData, type Engine, exchangeData } from './engine-server.js';
 import type { Target } from './fault-stage.js';
 
 /** Something that happens to a database, from the moment it is well until it could be well again. */
@@ -10,6 +10,8 @@ export interface DatabaseFault {
   readonly except?: readonly Engine[];
   /** It lasts longer than a router waits for an answer. */
   readonly isLong: boolean;
+  /** The router is away meanwhile, too. */
+  readonly stopsRouter?: boolean;
   /** Connections that were given no end may still be found dead afterwards, each by a request. */
   readonly isSilent: boolean;
   /** How often it is drawn among the others. */
@@ -23,8 +25,12 @@ export interface FaultContext {
   readonly timeoutMs: number;
   /** Resolves when the workload has been in trouble for long enough to have met it. */
   readonly meetsIt: (ms: number) => Promise<void>;
-  /** Makes sure that a commit is under way. */
-  readonly write: () => Promise<void>;
+  /** What a write and a read of its keys are answered at the moment: '' when both go well. */
+  readonly answer: () => Promise<string>;
+  /** Resolves when its keys are back. */
+  readonly isBack: () => Promise<void>;
+  readonly stopRouter: () => Promise<void>;
+  readonly startRouter: () => Promise<void>;
 }
 
 /** A trap that no commit runs into within this time is not in the way of this engine's commits. */
@@ -37,11 +43,11 @@ function commitFault({ step, disturbance }: CommitTrap): DatabaseFault {
     isLong: disturbance !== 'cut',
     isSilent: disturbance !== 'cut',
     weight: disturbance === 'cut' ? 6 : 1,
-    happen: async ({ proxy }, { write }) => {
+    happen: async ({ proxy }, { answer }) => {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), TRAP_MS)));
       const sprung = proxy.disturb({ step, disturbance });
-      void write();
+      void answer();
       const first = await Promise.race([sprung, late]);
       clearTimeout(timer);
       if (first !== 'late') return;
@@ -195,11 +201,78 @@ export const SERVER_FAULTS: readonly DatabaseFault[] = [
   },
 ];
 
-export const DATABASE_FAULTS: readonly DatabaseFault[] = [...COMMIT_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS];
+/** How long a restored database may go without being noticed by the requests that come for it, beside one timeout. */
+const NOTICED_MS = 5000;
 
-/** Those that can happen to an engine. */
-export function faultsOf(engine: Engine, faults: readonly DatabaseFault[] = DATABASE_FAULTS): DatabaseFault[] {
-  return faults.filter(({ except = [] }) => !except.includes(engine));
+/** Waits until its keys are refused because of the copy, by name; fails when they are served or nothing is said. */
+async function isNamed({ area }: Target, { answer, meetsIt, timeoutMs }: FaultContext): Promise<void> {
+  const until = performance.now() + NOTICED_MS + timeoutMs;
+  let last = '';
+  for (;;) {
+    last = await answer();
+    if (last.startsWith(`etcdserver: backend "${area.name}" is unavailable: `) && /restored|older|another copy/.test(last)) return;
+    if (performance.now() > until) break;
+    await meetsIt(100);
+  }
+  throw new Error(`an older copy was not named within ${NOTICED_MS + timeoutMs} ms: ${last === '' ? 'its keys were served' : last}`);
+}
+
+/** Not of the default backend, without which a router does not go on. */
+export const RESTORE_FAULTS: readonly DatabaseFault[] = [
+  {
+    name: 'an older copy is restored under the router, then the right one',
+    isLong: true,
+    isSilent: false,
+    weight: 1,
+    happen: async (target, context) => {
+      const { server } = target.server;
+      await server.kill();
+      await copyData(server, 'copy');
+      await server.start();
+      await context.isBack();
+      await context.meetsIt(300);
+      await server.kill();
+      await exchangeData(server, 'copy');
+      await server.start();
+      await isNamed(target, context);
+      await context.meetsIt(500);
+      await isNamed(target, context);
+      await server.kill();
+      await exchangeData(server, 'copy');
+      await server.start();
+    },
+  },
+  {
+    name: 'an older copy is restored while the router is stopped, then the right one',
+    isLong: true,
+    isSilent: false,
+    stopsRouter: true,
+    weight: 1,
+    happen: async (target, context) => {
+      const { server } = target.server;
+      await server.kill();
+      await copyData(server, 'copy');
+      await server.start();
+      await context.isBack();
+      await context.meetsIt(300);
+      await context.stopRouter();
+      await server.kill();
+      await exchangeData(server, 'copy');
+      await server.start();
+      await context.startRouter();
+      await isNamed(target, context);
+      await server.kill();
+      await exchangeData(server, 'copy');
+      await server.start();
+    },
+  },
+];
+
+export const DATABASE_FAULTS: readonly DatabaseFault[] = [...COMMIT_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS, ...RESTORE_FAULTS];
+
+/** Those that can happen to a target. */
+export function faultsOf({ server: { engine }, isDefault }: Target): DatabaseFault[] {
+  return DATABASE_FAULTS.filter((fault) => !(fault.except ?? []).includes(engine) && !(isDefault && RESTORE_FAULTS.includes(fault)));
 }
 
 /** One of them, by their weights. */

@@ -52,8 +52,6 @@ interface RunOptions {
 
 async function runEngine(engine: Engine, { cuts, seed, only }: RunOptions, print: (line: string) => void): Promise<EngineResult> {
   const random = new Random(seed);
-  const faults = faultsOf(engine).filter(({ name }) => name.includes(only));
-  if (faults.length === 0) throw new Error(`no fault of ${engine} has a name with "${only}"`);
   const stage = await FaultStage.start({ main: engine, kinds: { users: engine, emails: 'sqlite' }, timeoutMs: TIMEOUT_MS });
   const happened: Happened[] = [];
   let findings = 0;
@@ -62,9 +60,12 @@ async function runEngine(engine: Engine, { cuts, seed, only }: RunOptions, print
     for (let round = 1; happened.length < cuts; round++) {
       const running = await FaultRound.begin({ stage, random, seed: seed + round, seen, timeoutMs: TIMEOUT_MS });
       for (let i = Math.min(FAULTS_OF_A_ROUND, cuts - happened.length); i > 0; i--) {
-        await running.suffer(random.pick(stage.targets), drawFault(faults, random));
+        const target = random.pick(stage.targets);
+        const faults = faultsOf(target).filter(({ name }) => name.includes(only));
+        if (faults.length > 0) await running.suffer(target, drawFault(faults, random));
       }
       const verdict = await running.end(random.chance(0.5));
+      if (running.happened.length === 0) throw new Error(`no fault of ${engine} has a name with "${only}"`);
       happened.push(...running.happened);
       seen = running.highest;
       findings += verdict.findings.length;

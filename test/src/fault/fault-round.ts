@@ -69,7 +69,7 @@ export class FaultRound {
     const { stage, random, timeoutMs } = this.options;
     const { area } = target;
     const name = `"${fault.name}" in ${area.name}`;
-    const hurt = target.isDefault && fault.isLong ? stage.areas : [area];
+    const hurt = fault.stopsRouter === true || (target.isDefault && fault.isLong) ? stage.areas : [area];
     const trouble = this.workload.trouble(hurt.map((each) => each.name));
     let isOver = false;
     const neighbours = stage.areas.filter((each) => !hurt.includes(each));
@@ -84,7 +84,10 @@ export class FaultRound {
         random,
         timeoutMs,
         meetsIt: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-        write: async () => void (await this.workload.answer(area)),
+        answer: () => this.workload.answer(area),
+        isBack: async () => void (await this.workload.recovered(area, BACK_WITHIN_MS + timeoutMs, name)),
+        stopRouter: async () => void (await stage.router.stop()),
+        startRouter: () => stage.startRouter(),
       });
     } catch (error) {
       this.workload.complain(`${name}: ${error instanceof Error ? error.message : String(error)}`);

@@ -99,5 +99,5 @@ export class FaultStage {
 }
 
 function routerFlags(timeoutMs: number): string[] {
-  return ['--datastore-request-timeout', `${timeoutMs}ms`];
+  return ['--backend-timeout', `${timeoutMs}ms`];
 }
