@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } from '@harikube/datasources';
 import { EtcdServer } from '@harikube/etcd-api';
@@ -6,7 +7,7 @@ import type { Logger, ShutdownStep } from '@harikube/platform';
 import { listenUrl, readTls } from './listener.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
-import { type OpenedStore, openStore } from './topology/open-store.js';
+import { type OpenedStore, openStore, type OpenStoreOptions } from './topology/open-store.js';
 import { TlsFolder } from './topology/tls-folder.js';
 import { TopologyMetrics } from './topology/topology-metrics.js';
 import { TopologyReloader } from './topology/topology-reloader.js';
@@ -18,6 +19,9 @@ const CACHE_BYTES = 16 * 1024 * 1024;
 const EVENT_BYTES = 16 * 1024 * 1024;
 /** How long calls under way may hold up the router that takes over. */
 const HAND_OVER_GRACE_MS = 500;
+
+/** Of a database that nobody else can have open. */
+const SOLE_WRITER: OpenStoreOptions['manager']['writer'] = { identity: { holder: randomUUID(), address: '', leaseMs: 10_000 } };
 
 const Config = Symbol('Config');
 const Log = Symbol('Log');
@@ -76,8 +80,10 @@ export class RunningParts {
 }
 
 /** How texts of the topology are read in this process, from whomever they come. */
-export function parseOptions({ etcdPrefix, defaultBackend }: RouterConfig): ParseTopologyOptions {
-  return { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
+export function parseOptions({ etcdPrefix, defaultBackend, topologySource, topologyTlsDirectory }: RouterConfig): ParseTopologyOptions {
+  const options = { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
+  // With the Secret of the topology come certificates, which are files there.
+  return topologySource?.type === 'secret' ? { ...options, tlsDirectory: topologyTlsDirectory } : options;
 }
 
 async function openDatabases(
@@ -88,9 +94,9 @@ async function openDatabases(
   steps: ShutdownStep[],
 ): Promise<OpenedStore> {
   const { defaultBackend, compaction, watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs } = config;
-  const manager: Parameters<typeof openStore>[0]['manager'] = {
-    endpoint: defaultBackend.endpoint,
-    compactBatchSize: compaction.batchSize,
+  const manager: Omit<OpenStoreOptions['manager'], 'writer'> = {
+    main: defaultBackend,
+    defaults: { compactBatchSize: compaction.batchSize, requestTimeoutMs: config.backendTimeoutMs },
     keyspace: {
       cacheBytes: CACHE_BYTES,
       eventBytes: EVENT_BYTES,
@@ -109,8 +115,9 @@ async function openDatabases(
       },
     },
   };
-  const open = (): Promise<OpenedStore> => openStore({ source: config.topologySource, parse: parseOptions(config), manager });
-  const store = role === null ? await open() : await role.takeTurn(open, (opened) => opened.manager.close());
+  const open = (writer: OpenStoreOptions['manager']['writer']): Promise<OpenedStore> =>
+    openStore({ source: config.topologySource, parse: parseOptions(config), manager: { ...manager, writer } });
+  const store = role === null ? await open(SOLE_WRITER) : await role.takeTurn(open, (opened) => opened.manager.close());
   steps.unshift({ name: 'databases', close: () => store.manager.close() });
   for (const { name, setting } of store.manager.topology.withoutEffect())
     logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });

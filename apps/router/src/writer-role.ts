@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { TopologyManagerOptions } from '@harikube/datasources';
 import { ConnectionForwarder, SocketListener } from '@harikube/etcd-api';
-import { StoppedError, type WriterIdentity, type WriterRecord, type WriterStatus } from '@harikube/keyspace';
+import { StoppedError, type WriterRecord, type WriterStatus } from '@harikube/keyspace';
 import type { Logger } from '@harikube/platform';
 import { advertisedAddress } from './advertised-address.js';
 import { ListenError, listenUrl } from './listener.js';
@@ -11,12 +12,7 @@ import type { RouterConfig, WriterConfig } from './router.config.js';
 export const DEPOSED_EXIT_CODE = 3;
 
 /** What opens the databases when this router's turn has come. */
-export interface WriterTurn {
-  readonly identity: WriterIdentity;
-  /** Ends the waiting. */
-  readonly signal: AbortSignal;
-  readonly onWaiting: (record: WriterRecord) => void;
-}
+export type WriterTurn = Required<TopologyManagerOptions['writer']>;
 
 /**
  * A router on a database that others may use, too: a standby, which forwards what comes to its listener, until its turn has come, and then

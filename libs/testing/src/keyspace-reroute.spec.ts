@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { affectedRanges, MAIN, parseTopology, Topology } from '@harikube/datasources';
+import { affectedRanges, endpointLocation, MAIN, parseTopology, Topology } from '@harikube/datasources';
 import {
   CommitFailedError,
   Keyspace,
@@ -63,7 +63,7 @@ class MemoryStore implements ReroutedStore {
   }
 
   async reroute(topology: Topology, change: Partial<RoutingChange> = {}): Promise<RoutingVerdict> {
-    const backends = new Map(topology.rules.map(({ name, endpoint }) => [name, this.backend(endpoint.path)]));
+    const backends = new Map(topology.rules.map(({ name, endpoint }) => [name, this.backend(endpointLocation(endpoint))]));
     const affected = affectedRanges(this.topology, topology);
     const verdict = await this.keyspace.reroute({ routing: topology, backends, affected, record: () => this.#record(), ...change });
     if (verdict.moves.length === 0 && verdict.problems.length === 0) this.topology = topology;

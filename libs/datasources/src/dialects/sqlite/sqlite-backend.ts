@@ -3,7 +3,6 @@ import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  type Backend,
   type BackendState,
   BlockStream,
   type Change,
@@ -13,7 +12,6 @@ import {
   CommitFailedError,
   CommitUnknownError,
   type ControlState,
-  type ControlStore,
   FencedError,
   type Head,
   type LeaseRow,
@@ -29,6 +27,7 @@ import {
   ownedBlock,
 } from '@harikube/keyspace';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
+import type { Database } from '../../database.js';
 import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
 import { SQLITE_MIGRATIONS } from './migrations.js';
@@ -68,7 +67,7 @@ const WARM_UP_PAUSE_MS = 50;
 const MAX_WAL_BYTES = 64 * 1024 * 1024;
 
 /** A backend in one SQLite file. All that blocks runs in threads (`file-connection.ts`); here is only what talks to them. */
-export class SqliteBackend implements Backend, ControlStore {
+export class SqliteBackend implements Database {
   readonly name: string;
   readonly isExclusive = true;
   #options: SqliteBackendOptions;
@@ -91,7 +90,7 @@ export class SqliteBackend implements Backend, ControlStore {
     this.#options = options;
   }
 
-  get file(): string {
+  get location(): string {
     return this.#options.file;
   }
 
@@ -110,14 +109,19 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   /** Other settings for the same file. They take effect behind what its threads are doing. */
-  async configure(settings: Pick<SqliteBackendOptions, 'synchronous' | 'busyTimeoutMs' | 'compactBatchSize'>): Promise<void> {
-    this.#options = { ...this.#options, ...settings };
+  async configure({
+    synchronous,
+    busyTimeoutMs,
+    compactBatchSize,
+  }: Pick<SqliteBackendOptions, 'synchronous' | 'busyTimeoutMs' | 'compactBatchSize'>): Promise<void> {
+    this.#options = { ...this.#options, synchronous, busyTimeoutMs, compactBatchSize };
     const open = [...this.#opened].filter(([thread, life]) => thread.life === life);
     await Promise.all(open.map(([thread]) => thread.call(this.threads.file, 'configure', this.#openOptions(thread))));
   }
 
   /** Locks the file, makes it when absent, brings its tables up to date. Throws when another router has it. */
   async open(): Promise<void> {
+    if (this.isOpen) return;
     const { file, synchronous } = this.#options;
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -191,7 +195,7 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   async claim(claim: WriterClaim): Promise<BackendState> {
-    if (this.#lock === null) await this.open();
+    await this.open();
     const { lastRevision, owner, epoch } = await this.#call(this.threads.writer, 'claim', claim);
     this.#owner = owner;
     if (owner !== claim.storeId) {
