@@ -1,9 +1,20 @@
-import { type Backend, type ControlState, type ControlStore, type RangeAnswer, type RangeQuery, revisionOf } from './backend.js';
+import {
+  type Backend,
+  type BackendState,
+  type ControlState,
+  type ControlStore,
+  FencedError,
+  type RangeAnswer,
+  type RangeQuery,
+  revisionOf,
+  RolledBackError,
+} from './backend.js';
 import { BlockStream } from './block-stream.js';
 import { Clock } from './clock.js';
 import { CountHints } from './count-hints.js';
 import { CompactedError, FutureRevisionError, KeyspaceError, StoppedError, UnavailableError, UnsupportedError } from './errors.js';
 import { EventRing, type StoreEvent } from './event-ring.js';
+import { GuardedBackend } from './guarded-backend.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
 import { type Destination, findMoves, findMovesSince, type KeyMove } from './key-moves.js';
@@ -37,6 +48,7 @@ import { keyText } from './key-text.js';
 import type { KeyspaceLog } from './keyspace-log.js';
 import type { Slot } from './slot.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
+import { LateAnswerError, within } from './within.js';
 import { WriteGate } from './write-gate.js';
 import type { WriterLease, WriterStatus } from './writer-lease.js';
 
@@ -51,6 +63,8 @@ const ORPHAN_INTERVAL_MS = 5 * 60_000;
 /** Keys of a lease that are deleted in one txn. */
 const LEASE_KEYS_PER_TXN = 1000;
 
+/** How long a request waits for a backend at most, unless the options say. */
+const REQUEST_TIMEOUT_MS = 5_000;
 /** How long writes are held back at most while a change of the routing is decided. */
 const REROUTE_PATIENCE_MS = 10_000;
 
@@ -114,10 +128,20 @@ export interface KeyspaceOptions {
   /** Bytes of recent events, shared evenly by the backends. */
   readonly eventBytes: number;
   readonly progressIntervalMs: number;
+  /** No request waits longer for a backend. */
+  readonly requestTimeoutMs?: number;
+  /** Names of backends of which a copy that is older than what was there is accepted, once: clients read everything anew. */
+  readonly acceptRestored?: ReadonlySet<string>;
   /** Routings that were in force before, the oldest first. */
   readonly former?: readonly FormerRouting[];
   readonly log: KeyspaceLog;
   readonly observer?: KeyspaceObserver;
+}
+
+/** Reads that wait until backends have settled what was handed out. */
+interface Waiter {
+  readonly slots: readonly Slot[];
+  readonly reject: (error: Error) => void;
 }
 
 /** Is told what the backends do, for metrics. */
@@ -134,6 +158,8 @@ export interface BackendStatus extends CommitterStats {
   readonly problem: string;
   readonly horizonLag: bigint;
   readonly hasPending: boolean;
+  /** The last revision that the database is known to hold. */
+  readonly lastRevision: Revision;
   readonly watches: number;
   readonly syncedWatches: number;
   /** Revisions that the ring of recent events reaches back. */
@@ -171,6 +197,9 @@ export class Keyspace implements Store {
   readonly #timers: NodeJS.Timeout[] = [];
   /** Work that nobody waits for, until the end: a database must not be asked after it was closed. */
   readonly #background = new Set<Promise<void>>();
+  readonly #requestTimeoutMs: number;
+  readonly #acceptRestored: Set<string>;
+  readonly #waiting = new Set<Waiter>();
   #compactRevision: Revision;
   #compacting: Promise<void> = Promise.resolve();
   #reserving: Promise<void> | undefined;
@@ -180,12 +209,15 @@ export class Keyspace implements Store {
     private readonly clock: Clock,
     private readonly control: ControlState,
   ) {
+    this.#requestTimeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+    this.#acceptRestored = new Set(options.acceptRestored);
     this.#compactRevision = control.compactRevision;
     this.#hub = new WatchHub({
       clock,
       sources: this.#slots,
       place: (range, after) => this.#placeOf(range, after),
       compactRevision: () => this.#compactRevision,
+      isHeld: () => options.lease.isHeld,
       progressIntervalMs: options.progressIntervalMs,
     });
     const { main, backends, former = [] } = options;
@@ -205,6 +237,7 @@ export class Keyspace implements Store {
         removeKeys: (id) => this.#removeKeysOf(id),
         now: () => Date.now(),
         monotonicNow: () => performance.now(),
+        isHeld: () => options.lease.isHeld,
         onError: (message, error) => options.log.warn(message, { error: String(error) }),
       },
       control.leases,
@@ -266,9 +299,10 @@ export class Keyspace implements Store {
         ...slot.committer.stats,
         name,
         isReady: slot.isReady,
-        problem: slot.problem,
+        problem: slot.isReady ? slot.committer.doubt || slot.problem : slot.problem,
         horizonLag: lag,
         hasPending: lag > 0n,
+        lastRevision: slot.guarded.held,
         watches,
         syncedWatches: synced,
         ringCoverage: this.clock.current - slot.ring.floor,
@@ -282,8 +316,14 @@ export class Keyspace implements Store {
   }
 
   async range(request: RangeRequest): Promise<RangeResult> {
-    const known = this.#cachedGet(request);
-    if (known !== undefined) return known;
+    const result = this.#cachedGet(request) ?? (await this.#range(request));
+    // Whoever else writes has begun after this: what was read is what there was.
+    if (this.options.lease.isHeld) return result;
+    await result.rest?.return();
+    throw this.#notHeld();
+  }
+
+  async #range(request: RangeRequest): Promise<RangeResult> {
     this.#checkRevision(request.revision);
     const placement = this.#placement;
     try {
@@ -291,8 +331,16 @@ export class Keyspace implements Store {
     } catch (error) {
       // A backend that has gone from the rules meanwhile need not answer any more.
       if (this.#placement === placement || !(error instanceof UnavailableError)) throw error;
-      return this.range(request);
+      return this.#range(request);
     }
+  }
+
+  #notHeld(): UnavailableError {
+    return new UnavailableError(this.#main.label, this.options.lease.problem);
+  }
+
+  #checkHeld(): void {
+    if (!this.options.lease.isHeld) throw this.#notHeld();
   }
 
   async #rangeIn(placement: Placement, request: RangeRequest): Promise<RangeResult> {
@@ -300,10 +348,10 @@ export class Keyspace implements Store {
     const past = this.#former.length > 0 && request.revision > 0n ? this.#slotsBefore(request, present) : NO_SLOTS;
     // What anybody was told of by now has to be in the answer, and so has everything up to the revision asked for.
     const arrival = this.clock.observed;
-    const wait = this.clock.whenWhole(idsOf(present), arrival);
+    const wait = this.#whenWhole(present, arrival);
     if (wait !== undefined) await wait;
     if (past.length > 0) {
-      await this.clock.whenWhole(idsOf(past), request.revision);
+      await this.#whenWhole(past, request.revision);
       return this.#rangeOfMany([...present, ...past], request, arrival);
     }
     const [slot] = present;
@@ -317,11 +365,48 @@ export class Keyspace implements Store {
     return readyOf(slotsBefore(this.#former, range, revision, present).slots);
   }
 
+  /** Undefined when everything up to `revision` is settled in these. Waits for what is being committed, but not for what nobody knows of. */
+  #whenWhole(slots: readonly Slot[], revision: Revision): Promise<void> | undefined {
+    if (this.clock.horizonOf(idsOf(slots)) >= revision) return undefined;
+    const lagging = slots.filter(({ id }) => this.clock.horizon(id) < revision);
+    const doubtful = lagging.find(({ committer }) => committer.doubt !== '');
+    if (doubtful !== undefined) return Promise.reject(new UnavailableError(doubtful.label, doubtful.committer.doubt));
+    return this.#waitFor(lagging, revision);
+  }
+
+  async #waitFor(lagging: readonly Slot[], revision: Revision): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { slots: lagging, reject };
+    this.#waiting.add(waiter);
+    void this.clock.whenWhole(idsOf(lagging), revision)?.then(resolve);
+    const late = (): Error => {
+      const last = lagging.find(({ id }) => this.clock.horizon(id) < revision) ?? this.#main;
+      return new UnavailableError(last.label, new LateAnswerError(this.#requestTimeoutMs).message);
+    };
+    try {
+      await within(this.#requestTimeoutMs, promise, late);
+    } finally {
+      this.#waiting.delete(waiter);
+    }
+  }
+
+  /** Those that wait for this slot need not wait any longer. */
+  #turnAway(slot: Slot, reason: string): void {
+    for (const { slots, reject } of this.#waiting) if (slots.includes(slot)) reject(new UnavailableError(slot.label, reason));
+  }
+
+  /** Until a change of the routing is decided. */
+  #whenOpened(gate: WriteGate): Promise<void> {
+    const late = (): Error => new UnavailableError(this.#main.label, 'a change of the topology takes too long');
+    return within(this.#requestTimeoutMs, gate.opened, late);
+  }
+
   async txn(request: TxnRequest): Promise<TxnResult> {
     for (;;) {
+      this.#checkHeld();
       const gate = this.#gate;
       if (gate?.holdsBack(request) === true) {
-        await gate.opened;
+        await this.#whenOpened(gate);
         continue;
       }
       const placement = this.#placement;
@@ -337,7 +422,8 @@ export class Keyspace implements Store {
   }
 
   async put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }> {
-    while (this.#gate?.holdsBackKey(request.key) === true) await this.#gate.opened;
+    while (this.#gate?.holdsBackKey(request.key) === true) await this.#whenOpened(this.#gate);
+    this.#checkHeld();
     const slot = ready(this.#placement.slotOf(request.key));
     const { revision, responses } = await slot.committer.submit({ type: 'txn', compares: [], success: [request], failure: [] });
     return { ...(responses[0] as PutResult), revision };
@@ -355,13 +441,15 @@ export class Keyspace implements Store {
       () => undefined,
       () => undefined,
     );
-    return compacting;
+    return this.#inTime(this.#main, compacting);
   }
 
   async #compactTo(revision: Revision): Promise<Revision> {
+    this.#checkHeld();
     if (revision > this.clock.observed) throw new FutureRevisionError(revision, this.clock.observed);
     if (revision <= this.#compactRevision) throw new CompactedError(this.#compactRevision);
-    await this.#onMain(this.options.main.setCompactRevision(revision));
+    // However long it takes: of two that cross, the lower one must not be the last to be recorded.
+    await this.#reading(ready(this.#main), this.options.main.setCompactRevision(revision));
     this.#compactRevision = revision;
     this.#forget();
     for (const slot of this.#slots.values()) this.#compactLater(slot);
@@ -473,7 +561,7 @@ export class Keyspace implements Store {
     try {
       await patience.await(this.#claim(slot));
       const query = { range: EVERYTHING, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: true };
-      const { count, blocks } = await patience.await(slot.backend.range(query));
+      const { count, blocks } = await patience.await(slot.guarded.range(query));
       const [block] = blocks;
       if (block === undefined) return null;
       const example = lastKeyOf(block).toString();
@@ -623,17 +711,22 @@ export class Keyspace implements Store {
   }
 
   async grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted> {
+    this.#checkHeld();
     const granted = await this.#onMain(this.#lessor.grant(ttl, id));
     return { ...granted, revision: this.clock.observed };
   }
 
   async revokeLease(id: bigint): Promise<Revision> {
+    this.#checkHeld();
     await this.#onMain(this.#lessor.revoke(id));
     return this.clock.observed;
   }
 
-  keepAliveLease(id: bigint): Promise<bigint> {
-    return this.#onMain(this.#lessor.keepAlive(id));
+  async keepAliveLease(id: bigint): Promise<bigint> {
+    this.#checkHeld();
+    const ttl = await this.#onMain(this.#lessor.keepAlive(id));
+    this.#checkHeld();
+    return ttl;
   }
 
   /** Ends watches, finishes commits, writes the exact clock, and then lets others write. */
@@ -645,14 +738,24 @@ export class Keyspace implements Store {
     const slots = [...this.#slots.values()];
     // A lease that is ending may wait for a commit, and that for a database that is away: both are ended together.
     await Promise.all([this.#lessor.close(), ...slots.map((slot) => slot.committer.close(new StoppedError()))]);
-    await Promise.all(slots.map((slot) => slot.compaction));
-    await Promise.all([...this.#background, ...this.#closing]);
-    await this.#reserving?.catch(() => undefined);
+    // A database that does not answer is closed all the same.
+    const under = [...slots.map((slot) => slot.compaction), ...this.#background, ...this.#closing, this.#reserving];
+    await within(this.#requestTimeoutMs, Promise.allSettled(under), () => new LateAnswerError(this.#requestTimeoutMs)).catch(
+      () => undefined,
+    );
+    await this.#handOver();
+    await Promise.all(slots.map((slot) => slot.backend.close()));
+  }
+
+  async #handOver(): Promise<void> {
+    const { lease, main, log } = this.options;
     try {
-      await this.options.main.reserve(this.clock.current);
-      await this.options.lease.release();
-    } finally {
-      await Promise.all(slots.map((slot) => slot.backend.close()));
+      if (lease.isHeld) await this.#inTime(this.#main, main.reserve(this.clock.current));
+      await lease.release();
+    } catch (error) {
+      log.warn('the default database has not taken the exact clock and the end of the writer lease; the next start skips revisions', {
+        error: messageOf(error),
+      });
     }
   }
 
@@ -662,10 +765,15 @@ export class Keyspace implements Store {
     const cache = new HeadCache(this.options.cacheBytes);
     const ring = new EventRing(this.options.eventBytes, this.clock.current);
     this.clock.register(id);
+    const guarded = new GuardedBackend(backend, {
+      label: () => slot.label,
+      requestTimeoutMs: this.#requestTimeoutMs,
+      onForeign: (error) => this.#suspend(slot, error),
+    });
     const committer = new GroupCommitter({
       id,
       label: () => slot.label,
-      backend,
+      backend: guarded,
       clock: this.clock,
       cache,
       arena: this.#arena,
@@ -676,15 +784,19 @@ export class Keyspace implements Store {
       onBurned: () => this.#hub.moved(id),
       onCommit: (seconds, rows) => this.options.observer?.committed(slot.label, seconds, rows),
       onCommitFailed: (seconds) => this.options.observer?.commitFailed(slot.label, seconds),
+      requestTimeoutMs: this.#requestTimeoutMs,
+      refusal: () => (this.options.lease.isHeld ? null : this.#notHeld()),
+      onDoubt: (isInDoubt) => this.#doubted(slot, isInDoubt),
     });
     const slot: Slot = {
       id,
       label,
       backend,
+      guarded,
       cache,
       ring,
       committer,
-      points: new PointReader(backend),
+      points: new PointReader(guarded),
       identity: '',
       isReady: false,
       problem: 'not opened yet',
@@ -724,7 +836,7 @@ export class Keyspace implements Store {
     const [reserved, claimed] = await Promise.allSettled([
       this.#extend(),
       this.#claim(this.#main),
-      ...others.map((slot) => this.#claimOrRetry(slot)),
+      ...others.map((slot) => this.#claimInTime(slot)),
     ]);
     if (reserved.status === 'rejected') throw reserved.reason;
     if (claimed.status === 'rejected') throw claimed.reason;
@@ -740,7 +852,7 @@ export class Keyspace implements Store {
   /** How far each database is, by identity. */
   #marks(): Map<string, Revision> {
     const marks = new Map<string, Revision>();
-    for (const { identity, committer } of this.#slots.values()) if (identity !== '') marks.set(identity, committer.held);
+    for (const { identity, guarded } of this.#slots.values()) if (identity !== '') marks.set(identity, guarded.held);
     return marks;
   }
 
@@ -757,18 +869,26 @@ export class Keyspace implements Store {
   }
 
   async #claim(slot: Slot): Promise<void> {
-    const { storeId, epoch } = this.control;
     const { current } = this.clock;
-    const { identity, lastRevision } = await slot.backend.claim({ storeId, epoch });
+    const state = await this.#takeOver(slot);
     if (slot.isGone) return;
+    const { identity, lastRevision } = state;
     if (lastRevision > current) {
       throw new Error(
         `backend "${slot.label}" holds revision ${lastRevision}, but the default store never handed out more than ` +
           `${current}: the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
       );
     }
+    if (slot.identity !== '' && identity !== slot.identity) {
+      throw new Error(
+        `backend "${slot.label}" had the database ${slot.identity}, and this is the database ${identity}; put the right one back`,
+      );
+    }
+    await this.#judgeCopy(slot, state);
+    if (slot.isGone) return;
     slot.identity = identity;
-    slot.committer.resume(lastRevision);
+    slot.guarded.takeUp(lastRevision);
+    slot.committer.resume();
     slot.isReady = true;
     slot.problem = '';
     this.clock.resume(slot.id);
@@ -777,16 +897,93 @@ export class Keyspace implements Store {
     if (this.#compactRevision > 0n) this.#compactLater(slot);
   }
 
+  async #takeOver(slot: Slot): Promise<BackendState> {
+    const { storeId, epoch } = this.control;
+    try {
+      return await slot.guarded.claim({ storeId, epoch });
+    } catch (error) {
+      if (!(error instanceof FencedError) || error.foundEpoch < epoch) throw error;
+      this.options.lease.check();
+      const writer = await this.options.main.writer();
+      if (writer?.epoch !== epoch) throw error;
+      throw new Error(
+        `backend "${slot.label}" had a writer of epoch ${error.foundEpoch}, but the default store knows of none above ${epoch}: ` +
+          `the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Whether the database holds what it held. Rejects when it does not, unless that is accepted. */
+  async #judgeCopy(slot: Slot, { identity, lastRevision }: BackendState): Promise<void> {
+    const { held } = slot.guarded;
+    const mark = this.control.marks.get(identity) ?? 0n;
+    const known = held > mark || slot.identity !== '' ? held : mark;
+    const isUnsettled = this.clock.horizon(slot.id) < this.clock.current && slot.identity !== '';
+    if (lastRevision === known || (lastRevision > known && (slot.identity === '' || isUnsettled))) return;
+    if (lastRevision < known && !this.#acceptRestored.has(slot.label)) throw new RolledBackError(slot.label, known, lastRevision);
+    // What became of its keys cannot be told as changes: whoever has read them reads anew.
+    await this.compactAll();
+    if (lastRevision < known) this.#acceptRestored.delete(slot.label);
+    this.options.log.warn('another copy of a database is accepted; clients read everything anew', {
+      backend: slot.label,
+      revision: `${lastRevision}`,
+      revisionBefore: `${known}`,
+    });
+    slot.settled++;
+    slot.cache.clear();
+    slot.ring.clear(this.clock.current);
+    this.#hub.lost(slot.id, this.#compactRevision);
+  }
+
   async #claimOrRetry(slot: Slot): Promise<void> {
     try {
       if (!slot.isGone) await this.#claim(slot);
     } catch (error) {
-      slot.problem = messageOf(error);
-      this.options.log.warn('backend cannot be opened; it is tried again', { backend: slot.label, error: slot.problem });
-      const timer = setTimeout(() => {
-        if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
-      }, CLAIM_RETRY_MS);
-      timer.unref();
+      const problem = messageOf(error);
+      if (problem !== slot.problem) {
+        this.options.log.warn('backend cannot be opened; it is tried again', { backend: slot.label, error: problem });
+      }
+      slot.problem = problem;
+      this.#claimLater(slot);
+    }
+  }
+
+  #claimLater(slot: Slot): void {
+    const timer = setTimeout(() => {
+      if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
+    }, CLAIM_RETRY_MS);
+    timer.unref();
+  }
+
+  /** The start waits for a database only so long; it is taken up whenever it answers. */
+  async #claimInTime(slot: Slot): Promise<void> {
+    const claiming = this.#claimOrRetry(slot);
+    this.#inBackground(claiming);
+    await within(this.#requestTimeoutMs, claiming, () => new LateAnswerError(this.#requestTimeoutMs)).catch((error: unknown) => {
+      if (!slot.isReady) slot.problem = messageOf(error);
+    });
+  }
+
+  /** The database is not the one that was taken over. It is asked again and again whether the right one is back. */
+  #suspend(slot: Slot, error: RolledBackError | FencedError): void {
+    if (error instanceof FencedError && error.foundEpoch > error.epoch) this.options.lease.check();
+    if (!slot.isReady) return;
+    slot.isReady = false;
+    slot.problem = messageOf(error);
+    this.options.log.warn('backend is refused until its right copy is back', { backend: slot.label, error: slot.problem });
+    slot.committer.suspend(slot.problem);
+    this.#turnAway(slot, slot.problem);
+    this.#inBackground(this.#claimOrRetry(slot));
+  }
+
+  #doubted(slot: Slot, isInDoubt: boolean): void {
+    const { doubt } = slot.committer;
+    if (isInDoubt) {
+      this.#turnAway(slot, doubt);
+      this.options.log.warn('the outcome of a commit is not known; the database is asked again', { backend: slot.label, error: doubt });
+    } else {
+      this.options.log.info('the outcome of a commit is known', { backend: slot.label });
     }
   }
 
@@ -802,7 +999,7 @@ export class Keyspace implements Store {
     const { available } = this.clock;
     if (available < REVISION_BLOCK / 2n) {
       const extending = this.#extend();
-      if (available < BigInt(count)) return extending;
+      if (available < BigInt(count)) return this.#inTime(this.#main, extending);
       extending.catch(() => undefined); // tried again with the next write; who must wait for it is told
     }
     return undefined;
@@ -820,7 +1017,10 @@ export class Keyspace implements Store {
   }
 
   #checkRevision(revision: Revision): void {
-    if (revision > this.clock.observed) throw new FutureRevisionError(revision, this.clock.observed);
+    if (revision > this.clock.observed) {
+      this.#checkHeld();
+      throw new FutureRevisionError(revision, this.clock.observed);
+    }
     if (revision > 0n && revision < this.#compactRevision) throw new CompactedError(this.#compactRevision);
   }
 
@@ -848,7 +1048,7 @@ export class Keyspace implements Store {
   async #load(placement: Placement, slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
     const { settled } = slot;
     const { head, lastRevision } = await this.#reading(slot, slot.points.read(request.range.start));
-    if (this.#placement !== placement) return this.range(request);
+    if (this.#placement !== placement) return this.#range(request);
     if (slot.settled === settled) {
       const kept = head === null ? null : { id: head.id, record: this.#arena.copy(head.record) };
       slot.cache.set(keyText(request.range.start), kept);
@@ -863,7 +1063,7 @@ export class Keyspace implements Store {
     if (this.#placement !== placement && revision === 0n) {
       // The snapshot may be one of after the change, and so lack what was written elsewhere since.
       await answer.rest?.return();
-      return this.range(request);
+      return this.#range(request);
     }
     await this.#checkStillReadable(request, [answer]);
     const told = revision > 0n ? this.clock.observed : this.#told(arrival, answer.lastRevision);
@@ -892,7 +1092,7 @@ export class Keyspace implements Store {
     if (request.revision === 0n && revision < this.#compactRevision) {
       // A compaction passed the revision, maybe before the snapshots were taken: they may lack what it removed.
       await Promise.all(answers.map((answer) => answer.rest?.return()));
-      return this.range(request);
+      return this.#range(request);
     }
     await this.#checkStillReadable(request, answers);
     const merged = await mergeAnswers(answers, request.limit);
@@ -918,7 +1118,7 @@ export class Keyspace implements Store {
 
   /** The slot is not closed before the answer is over, its `rest` included. */
   async #readingRange(slot: Slot, query: RangeQuery): Promise<RangeAnswer> {
-    const answer = await this.#reading(slot, slot.backend.range(query));
+    const answer = await this.#reading(slot, slot.guarded.range(query));
     const { rest } = answer;
     if (rest === undefined) return answer;
     slot.reading++;
@@ -938,15 +1138,21 @@ export class Keyspace implements Store {
       return answer;
     } catch (error) {
       if (error instanceof KeyspaceError) throw error;
-      slot.problem = messageOf(error);
-      throw new UnavailableError(slot.label, slot.problem, { cause: error });
+      const problem = messageOf(error);
+      if (slot.isReady) slot.problem = problem;
+      throw new UnavailableError(slot.label, problem, { cause: error });
     } finally {
       slot.reading--;
     }
   }
 
   async #onMain<T>(work: Promise<T>): Promise<T> {
-    return this.#reading(ready(this.#main), work);
+    return this.#inTime(this.#main, this.#reading(ready(this.#main), work));
+  }
+
+  #inTime<T>(slot: Slot, work: Promise<T>): Promise<T> {
+    const late = (): Error => new UnavailableError(slot.label, new LateAnswerError(this.#requestTimeoutMs).message);
+    return within(this.#requestTimeoutMs, work, late);
   }
 
   /** At least one. */
@@ -971,7 +1177,7 @@ export class Keyspace implements Store {
       request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
     if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', slots);
     const query: RangeQuery = { range: op.range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
-    const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.backend.range(query))));
+    const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.range(query))));
     const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
     if (holding.length > 1) {
       throw acrossBackends('a DeleteRange that holds keys', holding);
@@ -988,9 +1194,10 @@ export class Keyspace implements Store {
   async #removeKeysFrom(slot: Slot, lease: bigint): Promise<void> {
     ready(slot);
     // A put that was let in before the lease began to end may still be on its way to the database.
-    await this.clock.whenSettled(slot.id);
+    await this.#inTime(slot, this.clock.whenSettled(slot.id));
     for (;;) {
-      const keys = await slot.backend.keysOfLease(lease, LEASE_KEYS_PER_TXN);
+      this.#checkHeld();
+      const keys = await slot.guarded.keysOfLease(lease, LEASE_KEYS_PER_TXN);
       if (keys.length === 0) break;
       // A key that was put again with another lease meanwhile makes the compare fail: the keys are read again then.
       await slot.committer.submit({
@@ -1007,7 +1214,7 @@ export class Keyspace implements Store {
     try {
       for (const slot of this.#placement.slots.values()) {
         if (!slot.isReady) continue;
-        for (const lease of await slot.backend.leasesInUse()) if (!this.#lessor.has(lease)) await this.#removeKeysOf(lease);
+        for (const lease of await slot.guarded.leasesInUse()) if (!this.#lessor.has(lease)) await this.#removeKeysOf(lease);
       }
     } catch (error) {
       if (!this.#stopped.signal.aborted) this.options.log.warn('keys of ended leases could not be looked for', { error: messageOf(error) });
@@ -1022,7 +1229,7 @@ export class Keyspace implements Store {
         if (!slot.isReady || slot.isGone || signal.aborted) return;
         // A batch that is pending below the compaction has to be in the log before the log is gone through.
         await this.clock.whenWhole([slot.id], revision);
-        await slot.backend.compact(revision, signal);
+        await slot.guarded.compact(revision, signal);
         this.options.observer?.compacted(slot.label, true);
       } catch (error) {
         if (!signal.aborted) {
@@ -1041,7 +1248,7 @@ export class Keyspace implements Store {
     for (const slot of this.#placement.slots.values()) {
       if (!slot.isReady || this.#stopped.signal.aborted) continue;
       // The last size stands while a database does not tell; its reads and writes report what is wrong with it.
-      slot.size = await slot.backend.size().catch(() => slot.size);
+      slot.size = await slot.guarded.size().catch(() => slot.size);
     }
   }
 }

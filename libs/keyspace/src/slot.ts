@@ -1,5 +1,6 @@
 import type { Backend } from './backend.js';
 import type { EventRing } from './event-ring.js';
+import type { GuardedBackend } from './guarded-backend.js';
 import type { GroupCommitter } from './group-committer.js';
 import type { HeadCache } from './head-cache.js';
 import type { PointReader } from './point-reader.js';
@@ -11,6 +12,8 @@ export interface Slot {
   /** The name that the rules have for it. */
   label: string;
   readonly backend: Backend;
+  /** What everybody asks. */
+  readonly guarded: GuardedBackend;
   readonly cache: HeadCache;
   readonly ring: EventRing;
   readonly committer: GroupCommitter;

@@ -66,8 +66,10 @@ export interface HarnessOptions {
   readonly eventBytes?: number;
   readonly cacheBytes?: number;
   readonly progressIntervalMs?: number;
-  /** Of the writer; after a crash the next one waits for so long. */
+  /** Of the writer. */
   readonly leaseMs?: number;
+  readonly requestTimeoutMs?: number;
+  readonly acceptRestored?: ReadonlySet<string>;
   /** Opens the backend of a name, again after a restart: on the same database. Absent: in memory. */
   readonly open?: (name: string) => Promise<AnyBackend>;
 }
@@ -133,6 +135,8 @@ export class KeyspaceHarness {
       cacheBytes: this.options.cacheBytes ?? 16 << 20,
       eventBytes: this.options.eventBytes ?? 16 << 20,
       progressIntervalMs: this.options.progressIntervalMs ?? 3_600_000,
+      requestTimeoutMs: this.options.requestTimeoutMs ?? 5_000,
+      acceptRestored: this.options.acceptRestored ?? new Set(),
       log,
     };
     this.#keyspace = await Keyspace.open(options);
