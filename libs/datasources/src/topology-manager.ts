@@ -19,7 +19,7 @@ import { openBackends } from './open-backends.js';
 import { PlacementError } from './placement-check.js';
 import { affectedRanges } from './topology/affected-ranges.js';
 import { type Endpoint, endpointIdentity, endpointLocation, redactEndpoint } from './topology/endpoint.js';
-import { type AppliedTopology, MAIN, Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
+import { MAIN, Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
 import { topologyChanges, type TopologyChange } from './topology/topology-changes.js';
 import { topologyVersion } from './topology/topology-version.js';
 import { type FormerTopology, recordedTopology, settingsOf, type TopologyRecord } from './topology-record.js';
