@@ -1,12 +1,18 @@
 export type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
 export { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.js';
 export { DataSourceRegistry } from './data-source-registry.js';
+export { glanceAtMysql } from './dialects/mysql/glance-at-mysql.js';
+export { MysqlBackend } from './dialects/mysql/mysql-backend.js';
 export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
 export { StoreThreads } from './dialects/sqlite/store-threads.js';
+export { EtcdBackend, glanceAtEtcd } from './etcd/etcd-backend.js';
+export { EtcdCallError, EtcdClient, type EtcdClientOptions } from './etcd/etcd-client.js';
 export { RefusedDatabaseError } from './database-errors.js';
 export { PlacementError } from './placement-check.js';
 export * from './topology-manager.js';
 export * from './topology/endpoint.js';
+export { type EtcdAddress, type EtcdEndpoint, parseEtcd } from './topology/endpoints/etcd.js';
+export { type MysqlEndpoint, parseMysql } from './topology/endpoints/mysql.js';
 export type { Matcher } from './topology/key-rule.js';
 export * from './topology/topology.js';
 export { affectedRanges } from './topology/affected-ranges.js';
