@@ -78,6 +78,7 @@ const TABLES = [
     reserved_revision BIGINT NOT NULL,
     compact_revision BIGINT NOT NULL,
     applied_topology ${TEXT},
+    epoch BIGINT NOT NULL DEFAULT 0,
     holder ${IDENTIFIER} NOT NULL DEFAULT '',
     address VARCHAR(512) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL DEFAULT '',
     lease_ms BIGINT NOT NULL DEFAULT 0,

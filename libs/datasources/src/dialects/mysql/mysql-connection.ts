@@ -35,6 +35,8 @@ export interface ConnectionSettings {
   readonly session: readonly string[];
   /** Milliseconds after which an answer is not waited for any more. */
   readonly answerTimeoutMs: number;
+  /** How long a statement waits for a lock. */
+  readonly lockSeconds: number;
 }
 
 /** One connection. Calls are answered in their order. */

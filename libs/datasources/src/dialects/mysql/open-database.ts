@@ -6,15 +6,17 @@ import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.j
 import type { DatabaseSettings } from '../../database.js';
 import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { type MysqlEndpoint, mysqlLocation } from '../../topology/endpoints/mysql.js';
+import type { SqlStatement } from '../sql/sql-connection.js';
 import { MYSQL_MIGRATIONS } from './migrations.js';
 import { type ConnectionSettings, MysqlConnection, RefusedStatementError } from './mysql-connection.js';
+import { FILE_SIZES } from './statements.js';
 import { judgeServer, SETTINGS_TO_READ, type ServerVerdict } from './server-settings.js';
 
 /** Errors of the server, by their numbers. */
 const ACCESS_DENIED = [1044, 1045, 1142, 1227, 1698];
-const UNKNOWN_DATABASE = 1049;
+export const UNKNOWN_DATABASE = 1049;
 
-const MIGRATIONS_TABLE = 'harikube_migrations';
+export const MIGRATIONS_TABLE = 'harikube_migrations';
 /** A transaction whose router is cut off must not hold the lock of the writer for longer than that router's lease. */
 const IDLE_TRANSACTION_SECONDS = 5;
 
@@ -23,6 +25,8 @@ export async function connectionSettings(endpoint: MysqlEndpoint, settings: Data
   const { address, user, password, database, connectTimeoutMs, readTimeoutMs, allowsCleartextPasswords } = endpoint;
   const answerTimeoutMs = Math.min(settings.requestTimeoutMs, readTimeoutMs ?? Number.POSITIVE_INFINITY);
   const seconds = Math.max(1, Math.ceil(answerTimeoutMs / 1000));
+  // The server says that it has waited too long before the answer is given up.
+  const lockSeconds = Math.max(1, Math.floor((answerTimeoutMs * 0.8) / 1000));
   const ssl = await sslOptions(endpoint, settings);
   const options: ConnectionOptions = {
     ...('socketPath' in address ? { socketPath: address.socketPath } : tcpOptions(address, ssl?.verifyIdentity === true)),
@@ -41,13 +45,13 @@ export async function connectionSettings(endpoint: MysqlEndpoint, settings: Data
     flags: ['FOUND_ROWS'],
   };
   const session = [
-    // The locks that a lost connection waits for end with the time that its caller had. The comments are for one product each.
-    `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = ${seconds}, lock_wait_timeout = ${seconds}` +
+    // What a lost connection is doing ends with the time that its caller had. The comments are for one product each.
+    `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, innodb_lock_wait_timeout = ${lockSeconds}, lock_wait_timeout = ${lockSeconds}` +
       `/*M!100306 , idle_write_transaction_timeout = ${IDLE_TRANSACTION_SECONDS} */ /*M!100101 , max_statement_time = ${seconds} */` +
-      `/*!50708 , max_execution_time = ${seconds * 1000} */`,
+      `/*!50708 , max_execution_time = ${seconds * 1000} */ /*!80000 , information_schema_stats_expiry = 0 */`,
     'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
   ];
-  return { options, session, answerTimeoutMs };
+  return { options, session, answerTimeoutMs, lockSeconds };
 }
 
 function tcpOptions({ host, port }: { readonly host: string; readonly port: number }, verifiesIdentity: boolean): ConnectionOptions {
@@ -76,6 +80,15 @@ async function readPem(file: string | null): Promise<string | null> {
   return file === null ? null : await readFile(file, 'utf8');
 }
 
+export interface OpenedDatabase {
+  readonly identity: string;
+  readonly storeId: string | null;
+  readonly connection: ConnectionSettings;
+  readonly verdict: ServerVerdict;
+  /** Tells the size of the files; null: the user may not see them. */
+  readonly fileSize: SqlStatement | null;
+}
+
 /**
  * Makes the database when it is absent and the user may, judges the server, and brings the tables up to date. Several
  * routers may do that at once. Rejects with DatabaseOpenError or RefusedDatabaseError.
@@ -84,23 +97,39 @@ export async function openDatabase(
   endpoint: MysqlEndpoint,
   settings: DatabaseSettings,
   registry: DataSourceRegistry,
-): Promise<{ readonly connection: ConnectionSettings; readonly verdict: ServerVerdict }> {
+): Promise<OpenedDatabase> {
   const location = mysqlLocation(endpoint);
   try {
     const connection = await connectionSettings(endpoint, settings);
     const first = await connectOrCreate(endpoint, connection);
     try {
-      const verdict = judgeServer(await readFacts(first));
+      const verdict = await readVerdict(first);
       if (verdict.refusals.length > 0) throw new RefusedDatabaseError(`${location} cannot be a backend: ${verdict.refusals.join('; ')}`);
       if (verdict.obstacles.length > 0) throw new Error(verdict.obstacles.join('; '));
       await migrate(first, endpoint, connection, settings, registry);
-      return { connection, verdict };
+      const { rows } = await first.query('SELECT identity, store_id FROM meta');
+      const [identity, storeId = null] = rows[0] ?? [];
+      if (identity === undefined || identity === null) throw new Error('the meta row is missing');
+      const fileSize = await findFileSize(first);
+      return { identity: String(identity), storeId: storeId === null ? null : String(storeId), connection, verdict, fileSize };
     } finally {
       first.destroy();
     }
   } catch (error) {
     throw error instanceof RefusedDatabaseError ? error : new DatabaseOpenError(location, explained(error, endpoint));
   }
+}
+
+async function findFileSize(connection: MysqlConnection): Promise<SqlStatement | null> {
+  for (const statement of FILE_SIZES) {
+    try {
+      const { rows } = await connection.query(statement.text);
+      if (Number(rows[0]?.[0]) > 0) return statement;
+    } catch (error) {
+      if (!(error instanceof RefusedStatementError)) throw error;
+    }
+  }
+  return null;
 }
 
 async function connectOrCreate(endpoint: MysqlEndpoint, connection: ConnectionSettings): Promise<MysqlConnection> {
@@ -129,34 +158,36 @@ export function quotedName(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }
 
-async function readFacts(connection: MysqlConnection): Promise<Parameters<typeof judgeServer>[0]> {
+/** What the server is and how it is set. */
+export async function readVerdict(connection: MysqlConnection): Promise<ServerVerdict> {
   const names = SETTINGS_TO_READ.map((name) => `'${name}'`).join(', ');
   const [version, settings, innodb] = await connection.queryAll([
     'SELECT version()',
     `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${names})`,
     `SELECT 1 FROM information_schema.engines WHERE engine = 'InnoDB' AND support IN ('YES', 'DEFAULT')`,
   ]);
-  return {
+  return judgeServer({
     version: String(version?.rows[0]?.[0] ?? ''),
     settings: new Map((settings?.rows ?? []).map(([name, value]) => [String(name).toLowerCase(), String(value)])),
     hasInnodb: (innodb?.rows.length ?? 0) > 0,
-  };
+  });
 }
 
 /** The lock is the server's own and ends with the connection; TypeORM migrates on another one meanwhile. */
 async function migrate(
   holder: MysqlConnection,
-  { database }: MysqlEndpoint,
+  endpoint: MysqlEndpoint,
   { options, answerTimeoutMs }: ConnectionSettings,
   { name }: DatabaseSettings,
   registry: DataSourceRegistry,
 ): Promise<void> {
-  // Locks have at most 64 characters, and one name for the whole server.
-  const lock = `harikube_${createHash('sha1').update(database).digest('hex')}`;
+  const { database } = endpoint;
+  const lock = lockNameOf(database);
   const patience = Math.max(1, Math.floor(answerTimeoutMs / 1000) - 1);
   const { rows } = await holder.query(`SELECT get_lock('${lock}', ${patience})`);
   if (Number(rows[0]?.[0]) !== 1) throw new Error('another router is making its tables; try again when it is done');
   try {
+    await tablesOf(holder, endpoint);
     await registry.open(name, {
       type: 'mysql',
       database,
@@ -171,8 +202,26 @@ async function migrate(
   }
 }
 
+/** The tables of the database, in lower case. Rejects with RefusedDatabaseError when they are those of another program. */
+export async function tablesOf(connection: MysqlConnection, endpoint: MysqlEndpoint): Promise<ReadonlySet<string>> {
+  const { rows } = await connection.query('SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 1');
+  const tables = new Set(rows.map(([name]) => String(name).toLowerCase()));
+  const [first] = tables;
+  if (first !== undefined && !tables.has(MIGRATIONS_TABLE)) {
+    throw new RefusedDatabaseError(
+      `${mysqlLocation(endpoint)} is another program's database: it has the table "${first}"; name one of its own`,
+    );
+  }
+  return tables;
+}
+
+/** What the names of a database's locks begin with: they have at most 64 characters, and hold for the whole server. */
+export function lockNameOf(database: string): string {
+  return `harikube_${createHash('sha1').update(database).digest('hex')}`;
+}
+
 /** Names what the user can do about it. */
-function explained(error: unknown, { user, database }: MysqlEndpoint): unknown {
+export function explained(error: unknown, { user, database }: MysqlEndpoint): unknown {
   if (!(error instanceof RefusedStatementError) || !ACCESS_DENIED.includes(error.number)) return error;
   return new Error(`the server refuses user "${user}" for database "${database}": ${error.message}; check its password and its grants`, {
     cause: error,

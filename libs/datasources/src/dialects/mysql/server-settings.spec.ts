@@ -40,6 +40,7 @@ describe('judgeServer', () => {
   it.each([
     [{ wsrep_on: 'ON' }, /^wsrep_on=ON: in a Galera cluster/],
     [{ group_replication_single_primary_mode: 'OFF' }, /^group_replication_single_primary_mode=OFF/],
+    [{ log_bin: 'ON', sync_binlog: '1', binlog_format: 'STATEMENT' }, /^binlog_format=STATEMENT while log_bin=ON/],
     [{ innodb_page_size: '4096' }, /^innodb_page_size=4096: .* 8192 bytes or more/],
   ])('refuses %j, where locks or indexes do not hold', (settings, message) => {
     expect(judge(settings).refusals).toEqual([expect.stringMatching(message)]);

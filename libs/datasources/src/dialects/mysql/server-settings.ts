@@ -33,6 +33,7 @@ export const SETTINGS_TO_READ = [
   'innodb_read_only',
   'log_bin',
   'sync_binlog',
+  'binlog_format',
   'read_only',
   'super_read_only',
   'wsrep_on',
@@ -44,7 +45,7 @@ export const SETTINGS_TO_READ = [
 /** What the records of the usual largest objects, 1.5 MB, need. */
 const USUAL_PACKET_BYTES = 4 * 1024 * 1024;
 /** MySQL's own, where the setting cannot be read. */
-const DEFAULT_PACKET_BYTES = 16 * 1024 * 1024;
+export const DEFAULT_PACKET_BYTES = 16 * 1024 * 1024;
 
 const LEAST = { MySQL: [8, 0], MariaDB: [10, 6], TiDB: [6, 2] } as const;
 
@@ -72,6 +73,11 @@ export function judgeServer({ version, settings, hasInnodb }: ServerFacts): Serv
   if (settings.get('group_replication_single_primary_mode')?.toUpperCase() === 'OFF') {
     refusals.push(
       'group_replication_single_primary_mode=OFF: with several primaries a row lock holds on one of them only; set it to ON, or stop group replication',
+    );
+  }
+  if (isOn('log_bin') && settings.get('binlog_format')?.toUpperCase() === 'STATEMENT') {
+    refusals.push(
+      'binlog_format=STATEMENT while log_bin=ON: the server refuses the writes of transactions that read what is committed; set it to ROW or MIXED',
     );
   }
   const page = Number(settings.get('innodb_page_size') ?? MIN_PAGE_BYTES);
