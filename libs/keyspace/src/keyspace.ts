@@ -54,8 +54,8 @@ import type { WriterLease, WriterStatus } from './writer-lease.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
 const REVISION_BLOCK = 100_000n;
-/** Pause before a backend that could not be opened is tried again. */
-const CLAIM_RETRY_MS = 2_000;
+/** Pauses before a backend that could not be opened is tried again: each is twice the one before. */
+const CLAIM_PAUSE_MS = { first: 250, most: 2_000 };
 /** How often the size of the databases is measured. */
 const SIZE_INTERVAL_MS = 10_000;
 /** How often keys of leases that no longer exist are looked for. */
@@ -798,6 +798,7 @@ export class Keyspace implements Store {
       committer,
       points: new PointReader(guarded),
       identity: '',
+      claimPauseMs: CLAIM_PAUSE_MS.first,
       isReady: false,
       problem: 'not opened yet',
       isGone: false,
@@ -889,6 +890,7 @@ export class Keyspace implements Store {
     slot.identity = identity;
     slot.guarded.takeUp(lastRevision);
     slot.committer.resume();
+    slot.claimPauseMs = CLAIM_PAUSE_MS.first;
     slot.isReady = true;
     slot.problem = '';
     this.clock.resume(slot.id);
@@ -950,9 +952,11 @@ export class Keyspace implements Store {
   }
 
   #claimLater(slot: Slot): void {
+    const pause = slot.claimPauseMs;
+    slot.claimPauseMs = Math.min(pause * 2, CLAIM_PAUSE_MS.most);
     const timer = setTimeout(() => {
       if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
-    }, CLAIM_RETRY_MS);
+    }, pause);
     timer.unref();
   }
 

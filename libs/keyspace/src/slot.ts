@@ -20,6 +20,8 @@ export interface Slot {
   readonly points: PointReader;
   /** UUID of the database; empty: not known yet. */
   identity: string;
+  /** Before the next attempt to take it over. */
+  claimPauseMs: number;
   isReady: boolean;
   problem: string;
   /** It is not the keyspace's any more. */

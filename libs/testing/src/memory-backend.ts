@@ -85,6 +85,8 @@ export interface MemoryHooks {
   beforeRead?: (method: 'load' | 'range' | 'changes' | 'keysOfLease' | 'leasesInUse') => void | Promise<void>;
   /** The snapshot is taken, but its answer was not given yet. */
   afterRead?: (method: 'load' | 'range' | 'changes') => void | Promise<void>;
+  /** Before each block of a large answer but the first. */
+  beforeBlock?: () => void | Promise<void>;
   beforeResolve?: () => void | Promise<void>;
   /** Before a call of the control store or a claim. */
   beforeControl?: (method: ControlMethod) => void | Promise<void>;
@@ -376,6 +378,7 @@ export class MemoryBackend implements Backend, ControlStore {
     let next = 0;
     this.openSnapshots++;
     const read = async (): Promise<Buffer | null> => {
+      await this.hooks.beforeBlock?.();
       await new Promise((resolve) => setImmediate(resolve)); // so that writes get in between
       return blocks[next++] ?? null;
     };
