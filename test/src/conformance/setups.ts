@@ -49,12 +49,12 @@ async function databasesOf(setup: Setup, env: Env): Promise<Databases> {
     case 'split':
       return { before: '', main: file, rules: [{ name: 'pods', endpoint: 'sqlite://$DIR/pods.db', prefix: '/pods/' }], stop: nothing };
     case 'postgres': {
-      const { url, stop } = await postgres();
-      return { before: '', main: url, rules: [], stop };
+      const server = await postgres();
+      return { before: '', main: server.url, rules: [], stop: () => server.stop() };
     }
     case 'mariadb': {
-      const { url, stop } = await mariadb();
-      return { before: '', main: url, rules: [], stop };
+      const server = await mariadb();
+      return { before: '', main: server.url, rules: [], stop: () => server.stop() };
     }
     case 'etcd':
       return { before: await etcd(env), main: ETCD_URL, rules: [], stop: nothing };
@@ -91,7 +91,9 @@ async function postgres(): Promise<Server> {
     for (const name of idle) seen.add(name);
   };
   let sweeping: Promise<void> = Promise.resolve();
-  const timer = setInterval(() => (sweeping = sweeping.then(sweep).catch(() => undefined)), SWEEP_MS);
+  const timer = setInterval(() => {
+    sweeping = sweeping.then(sweep).catch(() => undefined);
+  }, SWEEP_MS);
   return {
     url: withDatabase(sample),
     stop: async () => {
