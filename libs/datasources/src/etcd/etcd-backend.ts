@@ -339,11 +339,18 @@ export class EtcdBackend implements Database {
 
   async range(query: RangeQuery): Promise<RangeAnswer> {
     const { range, limit, keysOnly, countOnly } = query;
-    const pin = this.#opened.guard.pin;
+    const { pin, meta } = this.#opened.guard;
     const { lastRevision } = pin;
     if (isEmptyRange(range)) return { lastRevision, count: 0, more: false, records: 0, bytes: 0, blocks: [] };
-    const snapshot = await this.#snapshotAt(query.revision, pin);
-    const release = this.#hold(snapshot.local);
+    const releaseAll = this.#hold(meta.floor.local);
+    let snapshot: EtcdSnapshot;
+    let release: () => void;
+    try {
+      snapshot = await this.#snapshotAt(query.revision, pin);
+      release = this.#hold(snapshot.local);
+    } finally {
+      releaseAll();
+    }
     let isKept = false;
     try {
       if (countOnly) {

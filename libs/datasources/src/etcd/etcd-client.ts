@@ -225,8 +225,14 @@ export class EtcdClient {
     const address = this.addresses[index];
     const where = address === undefined ? this.location : addressText(address);
     const isCertain = CERTAIN_CODES.includes(code) || NOT_SENT.test(details);
-    const what = code === status.DEADLINE_EXCEEDED ? `no answer within ${this.#options.requestTimeoutMs} ms` : details;
-    return new EtcdCallError(`etcd ${where}: ${what}`, code, isCertain, details.includes(COMPACTED));
+    const isCompacted = details.includes(COMPACTED);
+    const what =
+      code === status.DEADLINE_EXCEEDED
+        ? `no answer within ${this.#options.requestTimeoutMs} ms`
+        : isCompacted
+          ? `${COMPACTED}, by somebody else: leave that to the router, without --auto-compaction-retention`
+          : details;
+    return new EtcdCallError(`etcd ${where}: ${what}`, code, isCertain, isCompacted);
   }
 
   /** The next calls go to the next member. A connection on which an answer is overdue is of no use to anybody. */
