@@ -3,6 +3,7 @@ export { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.
 export { DataSourceRegistry } from './data-source-registry.js';
 export { glanceAtMysql } from './dialects/mysql/glance-at-mysql.js';
 export { MysqlBackend } from './dialects/mysql/mysql-backend.js';
+export { glanceAtPostgres, PostgresBackend } from './dialects/postgres/postgres-backend.js';
 export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
 export { StoreThreads } from './dialects/sqlite/store-threads.js';
 export { EtcdBackend, glanceAtEtcd } from './etcd/etcd-backend.js';
@@ -13,6 +14,7 @@ export * from './topology-manager.js';
 export * from './topology/endpoint.js';
 export { type EtcdAddress, type EtcdEndpoint, parseEtcd } from './topology/endpoints/etcd.js';
 export { type MysqlEndpoint, parseMysql } from './topology/endpoints/mysql.js';
+export { parsePostgres, type PostgresEndpoint } from './topology/endpoints/postgres.js';
 export type { Matcher } from './topology/key-rule.js';
 export * from './topology/topology.js';
 export { affectedRanges } from './topology/affected-ranges.js';

@@ -23,11 +23,7 @@ export class SerialConnection {
       const turn = async (): Promise<void> => {
         clearTimeout(timer);
         if (isGivenUp) return;
-        try {
-          resolve(await work(await this.#ready()));
-        } catch (error) {
-          reject(error);
-        }
+        await this.#ready().then(work).then(resolve, reject);
       };
       this.#last = this.#last.then(turn);
     });
