@@ -101,6 +101,8 @@ async function openDatabases(
       cacheBytes: CACHE_BYTES,
       eventBytes: EVENT_BYTES,
       progressIntervalMs: watchProgressNotifyIntervalMs,
+      requestTimeoutMs: config.backendTimeoutMs,
+      acceptRestored: new Set(config.acceptRestored),
       log: logger,
       observer: {
         committed: (backend, seconds, rows) => {
@@ -119,8 +121,15 @@ async function openDatabases(
     openStore({ source: config.topologySource, parse: parseOptions(config), manager: { ...manager, writer } });
   const store = role === null ? await open(SOLE_WRITER) : await role.takeTurn(open, (opened) => opened.manager.close());
   steps.unshift({ name: 'databases', close: () => store.manager.close() });
-  for (const { name, setting } of store.manager.topology.withoutEffect())
+  const { topology } = store.manager;
+  for (const { name, setting } of topology.withoutEffect())
     logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+  const files = topology.rules.filter(({ endpoint }) => endpoint.scheme === 'sqlite').map(({ name }) => name);
+  if (role !== null && files.length > 0)
+    logger.warn('backends are SQLite files: no router on another machine can take over', { backends: files });
+  const names = topology.registeredNames();
+  for (const backend of config.acceptRestored.filter((name) => !names.includes(name)))
+    logger.warn('--accept-restored names a backend that is not there', { backend, backends: names });
   metrics.watch(store.manager.keyspace);
   return store;
 }
