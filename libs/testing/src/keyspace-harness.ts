@@ -36,7 +36,7 @@ type AnyBackend = Backend & ControlStore;
  * Routes `/user/…` to the backend `user` and so on, everything else to `main`: the names are those of the backends beside
  * the main one.
  */
-function routingByFirstSegment(others: readonly string[]): Routing {
+export function routingByFirstSegment(others: readonly string[]): Routing {
   const prefixes = others.map((name) => ({ name, range: prefixRange(bytesOf(`/${name}/`)) }));
   return {
     route: (key) => prefixes.find(({ name }) => key.toString('latin1').startsWith(`/${name}/`))?.name ?? 'main',
