@@ -63,6 +63,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
       '--topology <file>',
       'a file that says which kinds live in which database (default: TopologyConfigs, at first those of examples/topologyconfigs.yaml)',
     )
+    .option('--endpoint <url>', 'the default database, where everything lives that no rule sends elsewhere (default: a SQLite file)')
     .option('--bare', 'the control plane alone: no platform, no TopologyConfigs', false)
     .option('--separate', 'a process for each service of the platform instead of one for all', false)
     .addOption(new Option('--store <kind>', 'what Kubernetes stores everything in').choices(['router', 'etcd']).default('router'))
@@ -138,6 +139,7 @@ interface UpFlags {
   readonly data: string;
   readonly port: number;
   readonly topology?: string;
+  readonly endpoint?: string;
   readonly bare: boolean;
   readonly store: 'router' | 'etcd';
   readonly separate: boolean;

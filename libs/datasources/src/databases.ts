@@ -3,8 +3,7 @@ import { DataSourceRegistry } from './data-source-registry.js';
 import { inspectFile } from './dialects/sqlite/inspect-file.js';
 import { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
 import { StoreThreads } from './dialects/sqlite/store-threads.js';
-import { DatabaseOpenError } from './database-errors.js';
-import { type Endpoint, endpointIdentity, endpointLocation, type SqliteEndpoint } from './topology/endpoint.js';
+import { type Endpoint, endpointIdentity, type SqliteEndpoint } from './topology/endpoint.js';
 import type { BackendTls, CompactionPace, ConnectionPool } from './topology/topology.js';
 
 /** How databases are used where nobody says otherwise. */
@@ -29,10 +28,12 @@ interface KnownDatabase {
   readonly configure: (endpoint: Endpoint, settings: DatabaseSettings) => Promise<void>;
 }
 
-/** The databases of one store, each once, whatever the rules call it; with what they share. */
+/** The databases of one store, each once, whatever the rules call it; with what they share. The code for a kind of database is loaded with the first one. */
 export class Databases {
   readonly #threads = new StoreThreads();
   readonly #registry = new DataSourceRegistry();
+  readonly #making = new Map<string, Promise<KnownDatabase>>();
+  /** Those that are made. */
   readonly #known = new Map<string, KnownDatabase>();
 
   constructor(private readonly defaults: DatabaseDefaults) {}
@@ -43,14 +44,15 @@ export class Databases {
   }
 
   /** Not opened yet, unless it was there before; `name` and identity are those of the first time then. */
-  get(use: DatabaseUse, expectedIdentity: string | null): Database {
+  async get(use: DatabaseUse, expectedIdentity: string | null): Promise<Database> {
     const key = endpointIdentity(use.endpoint);
-    let known = this.#known.get(key);
-    if (known === undefined) {
-      known = this.#make(use.endpoint, this.#settingsOf(use, expectedIdentity));
-      this.#known.set(key, known);
+    let making = this.#making.get(key);
+    if (making === undefined) {
+      making = this.#make(use.endpoint, this.#settingsOf(use, expectedIdentity));
+      this.#making.set(key, making);
+      this.#known.set(key, await making);
     }
-    return known.database;
+    return (await making).database;
   }
 
   /** Uses a database that is known by other settings from now on. */
@@ -61,26 +63,55 @@ export class Databases {
   /** What a database holds of which this store knows nothing yet. Rejects, with the reason, when it cannot be one. */
   async glance(use: DatabaseUse): Promise<DatabaseGlance> {
     const { endpoint } = use;
-    if (endpoint.scheme === 'sqlite') return inspectFile(endpoint.path);
-    throw new DatabaseOpenError(endpointLocation(endpoint), new Error('databases of this kind are not served'));
+    const settings = this.#settingsOf(use, null);
+    switch (endpoint.scheme) {
+      case 'sqlite':
+        return inspectFile(endpoint.path);
+      case 'postgres':
+        return (await import('./dialects/postgres/postgres-backend.js')).glanceAtPostgres(endpoint, settings);
+      case 'mysql':
+        return (await import('./dialects/mysql/glance-at-mysql.js')).glanceAtMysql(endpoint, settings);
+      case 'http':
+      case 'https':
+        return (await import('./etcd/etcd-backend.js')).glanceAtEtcd(endpoint, settings);
+    }
   }
 
   async close(): Promise<void> {
+    await Promise.allSettled(this.#making.values());
     await Promise.all([...this.#known.values()].map(({ database }) => database.close()));
     await this.#registry.closeAll();
     await this.#threads.close();
   }
 
-  #make(endpoint: Endpoint, settings: DatabaseSettings): KnownDatabase {
-    if (endpoint.scheme === 'sqlite') return this.#makeSqlite(endpoint, settings);
-    throw new DatabaseOpenError(endpointLocation(endpoint), new Error('databases of this kind are not served'));
+  async #make(endpoint: Endpoint, settings: DatabaseSettings): Promise<KnownDatabase> {
+    switch (endpoint.scheme) {
+      case 'sqlite':
+        return this.#makeSqlite(endpoint, settings);
+      case 'postgres': {
+        const { PostgresBackend } = await import('./dialects/postgres/postgres-backend.js');
+        const database = new PostgresBackend(endpoint, settings, this.#registry);
+        return { database, configure: ofScheme(['postgres'], (now, other) => database.configure(now, other)) };
+      }
+      case 'mysql': {
+        const { MysqlBackend } = await import('./dialects/mysql/mysql-backend.js');
+        const database = new MysqlBackend(endpoint, settings, this.#registry);
+        return { database, configure: ofScheme(['mysql'], (now, other) => database.configure(now, other)) };
+      }
+      case 'http':
+      case 'https': {
+        const { EtcdBackend } = await import('./etcd/etcd-backend.js');
+        const database = new EtcdBackend(endpoint, settings);
+        return { database, configure: ofScheme(['http', 'https'], (now, other) => database.configure(now, other)) };
+      }
+    }
   }
 
   #makeSqlite(endpoint: SqliteEndpoint, { name, compactBatchSize, expectedIdentity }: DatabaseSettings): KnownDatabase {
     const { path: file, synchronous, busyTimeoutMs } = endpoint;
     const options = { name, file, synchronous, busyTimeoutMs, compactBatchSize, expectedIdentity };
     const database = new SqliteBackend(options, this.#threads.add(), this.#registry);
-    return { database, configure: ofScheme('sqlite', (now, settings) => database.configure({ ...now, ...settings })) };
+    return { database, configure: ofScheme(['sqlite'], (now, settings) => database.configure({ ...now, ...settings })) };
   }
 
   #settingsOf({ name, tls, pool, compaction }: DatabaseUse, expectedIdentity: string | null): DatabaseSettings {
@@ -98,15 +129,15 @@ export class Databases {
 
 /** A database that is the same has an endpoint of the same scheme. */
 function ofScheme<S extends Endpoint['scheme']>(
-  scheme: S,
+  schemes: readonly S[],
   configure: (endpoint: Extract<Endpoint, { scheme: S }>, settings: DatabaseSettings) => Promise<void>,
 ): KnownDatabase['configure'] {
   return (endpoint, settings) => {
-    if (!hasScheme(endpoint, scheme)) throw new Error(`an endpoint of ${endpoint.scheme} for a database of ${scheme}`);
+    if (!hasScheme(endpoint, schemes)) throw new Error(`an endpoint of ${endpoint.scheme} for a database of ${schemes[0]}`);
     return configure(endpoint, settings);
   };
 }
 
-function hasScheme<S extends Endpoint['scheme']>(endpoint: Endpoint, scheme: S): endpoint is Extract<Endpoint, { scheme: S }> {
-  return endpoint.scheme === scheme;
+function hasScheme<S extends Endpoint['scheme']>(endpoint: Endpoint, schemes: readonly S[]): endpoint is Extract<Endpoint, { scheme: S }> {
+  return (schemes as readonly string[]).includes(endpoint.scheme);
 }

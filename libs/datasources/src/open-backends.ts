@@ -22,7 +22,8 @@ export interface OpenBackendsOptions {
 export async function openBackends(options: OpenBackendsOptions): Promise<ReadonlyMap<string, Database>> {
   const { databases, main, topology, recorded, topologyOptions, onProblem } = options;
   const open = new Map<string, Database>();
-  const others = new Map(topology.rules.map((rule) => [rule.name, databases.get(rule, recorded?.identities[rule.name] ?? null)]));
+  const others = new Map<string, Database>();
+  for (const rule of topology.rules) others.set(rule.name, await databases.get(rule, recorded?.identities[rule.name] ?? null));
   const opened = await Promise.allSettled(
     [...others].map(async ([name, database]) => {
       await database.open();

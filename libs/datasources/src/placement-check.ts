@@ -81,7 +81,7 @@ async function keysOfFormer(rule: TopologyRule, databases: Databases): Promise<s
   const location = endpointLocation(endpoint);
   if (endpoint.scheme === 'sqlite' && !existsSync(endpoint.path))
     return `backend "${name}" is gone from the topology, and its file ${location} is not there to see whether it holds keys`;
-  const former = databases.get(rule, null);
+  const former = await databases.get(rule, null);
   try {
     await former.open();
     const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };

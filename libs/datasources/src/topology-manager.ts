@@ -118,7 +118,7 @@ export class TopologyManager {
     let lease: WriterLease | undefined;
     let keyspace: Keyspace | undefined;
     try {
-      const main = databases.get({ ...options.main, name: MAIN, compaction: {} }, null);
+      const main = await databases.get({ ...options.main, name: MAIN, compaction: {} }, null);
       await main.open();
       lease = await WriterLease.acquire(main, { ...options.writer, log: options.keyspace.log });
       const start = await findStart(options, databases, main);
@@ -128,7 +128,7 @@ export class TopologyManager {
         lease,
         backends: start.backends,
         routing: start.topology,
-        former: start.former.flatMap((former) => formerRouting(former, options, databases)),
+        former: await formerRoutings(start.former, options, databases),
       });
       if (start.former.some((former) => isLost(former, options.topologyOptions, keyspace?.status().compactRevision ?? 0n))) {
         options.keyspace.log.warn('a database that has gone from the topology is not there any more: watches of the past begin anew');
@@ -339,7 +339,7 @@ export class TopologyManager {
     const problems: string[] = [];
     for (const rule of topology.rules) {
       const { name, endpoint } = rule;
-      const backend = this.databases.get(rule, null);
+      const backend = await this.databases.get(rule, null);
       backends.set(name, backend);
       if (backend.isOpen || this.#topology.rules.some((rule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint))) continue;
       try {
@@ -500,11 +500,20 @@ function formerOf(recorded: TopologyRecord, topology: Topology): FormerTopology[
   return isSame ? known : [...known, { etcdPrefix, rules, until }];
 }
 
-function formerRouting(former: FormerTopology, { topologyOptions }: TopologyManagerOptions, databases: Databases): FormerRouting[] {
-  const routing = recordedTopology(former, topologyOptions);
-  if (routing.rules.some(isFileGone)) return [];
-  const backends = new Map(routing.rules.map((rule) => [rule.name, databases.get(rule, null)]));
-  return [{ routing, backends, until: BigInt(former.until) }];
+async function formerRoutings(
+  former: readonly FormerTopology[],
+  { topologyOptions }: TopologyManagerOptions,
+  databases: Databases,
+): Promise<FormerRouting[]> {
+  const routings: FormerRouting[] = [];
+  for (const each of former) {
+    const routing = recordedTopology(each, topologyOptions);
+    if (routing.rules.some(isFileGone)) continue;
+    const backends = new Map<string, Database>();
+    for (const rule of routing.rules) backends.set(rule.name, await databases.get(rule, null));
+    routings.push({ routing, backends, until: BigInt(each.until) });
+  }
+  return routings;
 }
 
 function isLost(former: FormerTopology, options: TopologyOptions, compactRevision: Revision): boolean {
