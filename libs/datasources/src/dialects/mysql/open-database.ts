@@ -223,7 +223,10 @@ export function lockNameOf(database: string): string {
 /** Names what the user can do about it. */
 export function explained(error: unknown, { user, database }: MysqlEndpoint): unknown {
   if (!(error instanceof RefusedStatementError) || !ACCESS_DENIED.includes(error.number)) return error;
-  return new Error(`the server refuses user "${user}" for database "${database}": ${error.message}; check its password and its grants`, {
-    cause: error,
-  });
+  return new Error(
+    `the server refuses user "${user}" for database "${database}": ${error.message}; check its password and its grants, and whether the server wants TLS`,
+    {
+      cause: error,
+    },
+  );
 }
