@@ -66,12 +66,14 @@ async function keysIn(backend: MysqlBackend): Promise<string[]> {
   return blocks.flatMap((block) => Array.from(recordsOf(block), (record) => keyOf(record).toString()));
 }
 
-/** Again and again until it succeeds. */
+/** Again and again until it succeeds, or too much time has passed. */
 async function until<T>(work: () => Promise<T>): Promise<T> {
+  const end = performance.now() + 20_000;
   for (;;) {
     try {
       return await work();
-    } catch {
+    } catch (error) {
+      if (performance.now() > end) throw error;
       await setImmediate(); // an answer that comes at once lets nothing else happen
     }
   }
