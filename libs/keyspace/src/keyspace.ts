@@ -923,7 +923,9 @@ export class Keyspace implements Store {
     const known = held > mark || slot.identity !== '' ? held : mark;
     const isUnsettled = this.clock.horizon(slot.id) < this.clock.current && slot.identity !== '';
     if (lastRevision === known || (lastRevision > known && (slot.identity === '' || isUnsettled))) return;
-    if (lastRevision < known && !this.#acceptRestored.has(slot.label)) throw new RolledBackError(slot.label, known, lastRevision);
+    // The default store holds more than keys: what it has lost of that, nobody can make up for while it runs.
+    const isAccepted = slot !== this.#main && this.#acceptRestored.has(slot.label);
+    if (lastRevision < known && !isAccepted) throw new RolledBackError(slot.label, known, lastRevision);
     // What became of its keys cannot be told as changes: whoever has read them reads anew.
     await this.compactAll();
     if (lastRevision < known) this.#acceptRestored.delete(slot.label);
@@ -971,8 +973,10 @@ export class Keyspace implements Store {
 
   /** The database is not the one that was taken over. It is asked again and again whether the right one is back. */
   #suspend(slot: Slot, error: RolledBackError | FencedError): void {
-    if (error instanceof FencedError && error.foundEpoch > error.epoch) this.options.lease.check();
-    if (!slot.isReady) return;
+    const isNewer = error instanceof FencedError && error.foundEpoch > error.epoch;
+    if (isNewer) this.options.lease.check();
+    // The writer of the default store is the writer: the lease tells what is wrong.
+    if (!slot.isReady || (isNewer && slot === this.#main)) return;
     slot.isReady = false;
     slot.problem = messageOf(error);
     this.options.log.warn('backend is refused until its right copy is back', { backend: slot.label, error: slot.problem });

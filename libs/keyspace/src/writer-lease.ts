@@ -155,13 +155,16 @@ export class WriterLease {
     }
   }
 
+  get #interval(): number {
+    return this.main.isExclusive ? MARKS_INTERVAL_MS : Math.min(this.options.identity.leaseMs / 3, MARKS_INTERVAL_MS);
+  }
+
   #end(sent: number): number {
     return this.main.isExclusive ? Infinity : sent + this.options.identity.leaseMs * (1 - CLOCK_DRIFT);
   }
 
   async #keepRenewing(): Promise<void> {
-    const { leaseMs } = this.options.identity;
-    const interval = this.main.isExclusive ? MARKS_INTERVAL_MS : Math.min(leaseMs / 3, MARKS_INTERVAL_MS);
+    const interval = this.#interval;
     const retry = Math.min(interval, 1_000);
     while (!this.#stopped.signal.aborted && this.#lostTo === null) {
       await this.#pause(this.#failure === '' ? interval : retry);
@@ -177,7 +180,8 @@ export class WriterLease {
       () => this.#renewed(sent),
       (error: unknown) => this.#failed(error),
     );
-    const patience = new Patience(this.options.identity.leaseMs, this.#stopped.signal);
+    // Another one may come through where this one is stuck.
+    const patience = new Patience(this.#interval, this.#stopped.signal);
     try {
       await patience.await(renewing);
     } catch (error) {

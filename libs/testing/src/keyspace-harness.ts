@@ -108,6 +108,11 @@ export class KeyspaceHarness {
     return this.keyspace.status().revision;
   }
 
+  /** One process at a time can have the databases open. */
+  get isExclusive(): boolean {
+    return this.#backends.some(({ isExclusive }) => isExclusive);
+  }
+
   /** Answers of the backends in memory that hold a snapshot. */
   get openSnapshots(): number {
     return this.#backends.reduce((sum, backend) => sum + (backend instanceof MemoryBackend ? backend.openSnapshots : 0), 0);
@@ -118,8 +123,8 @@ export class KeyspaceHarness {
   }
 
   async start(): Promise<void> {
-    const { others = [], open } = this.options;
-    this.#backends = await Promise.all(this.names.map((name) => (open === undefined ? this.#memory(name) : open(name))));
+    const { others = [] } = this.options;
+    this.#backends = await Promise.all(this.names.map((name) => this.openBackend(name)));
     const [main, ...rest] = this.#backends;
     if (main === undefined) throw new Error('there is no main backend');
     const log = {
@@ -220,8 +225,9 @@ export class KeyspaceHarness {
     return database;
   }
 
-  async #memory(name: string): Promise<AnyBackend> {
-    return new MemoryBackend(name, this.database(name), this.hook(name));
+  /** Another one on the same database. */
+  async openBackend(name: string): Promise<AnyBackend> {
+    return this.options.open?.(name) ?? new MemoryBackend(name, this.database(name), this.hook(name));
   }
 }
 
