@@ -585,7 +585,16 @@ export function clientOptions(endpoint: EtcdEndpoint, { tls, requestTimeoutMs }:
 
 /** What a database is that nobody has written to. */
 export function freshMeta(floor: StoreMeta['floor']): StoreMeta {
-  return { identity: randomUUID(), storeId: null, epoch: 0n, lastRevision: floor.lastRevision, floor, pending: null, task: null };
+  return {
+    identity: randomUUID(),
+    storeId: null,
+    epoch: 0n,
+    lastRevision: floor.lastRevision,
+    floor,
+    pending: null,
+    ignored: 0n,
+    task: null,
+  };
 }
 
 /** Keys that are not the router's own. */

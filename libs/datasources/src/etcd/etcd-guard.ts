@@ -108,6 +108,19 @@ export class EtcdGuard {
     });
   }
 
+  /** Writes the meta key, and with it takes whatever somebody else has written so far for granted. */
+  async accept(change: (meta: StoreMeta) => StoreMeta): Promise<void> {
+    await this.#next(async () => {
+      const { kvs, revision } = await this.client.range({ start: META_KEY, end: null });
+      const [kv] = kvs;
+      if (kv === undefined) throw new CompareFailedError('the meta key is gone');
+      this.#landed(decodeStoreMeta(kv.value), kv.modRevision);
+      this.#problem = null;
+      await this.#write({ ops: [], change: (meta) => ({ ...change(meta), ignored: foreignRevisions(kv) + revision - kv.modRevision }) });
+      this.check();
+    });
+  }
+
   /** One txn; its local revision. Rejects with CompareFailedError, FencedError or RolledBackError when it did not take place. */
   async write(write: GuardedWrite): Promise<bigint> {
     return this.#next(() => this.#write(write));
@@ -139,7 +152,8 @@ export class EtcdGuard {
   foreign(what: string): RefusedDatabaseError {
     this.#problem ??= new RefusedDatabaseError(
       `${this.client.location} (backend "${this.backend}"): somebody else writes there: ${what}; ` +
-        'end that writer, such as a kube-apiserver that still has this etcd in its --etcd-servers, and restore the etcd from before its writes',
+        'end that writer, such as a kube-apiserver that still has this etcd in its --etcd-servers, then take over what it wrote with ' +
+        `\`harikube adopt --endpoint ${this.client.location}\``,
     );
     return this.#problem;
   }
@@ -224,7 +238,8 @@ export class EtcdGuard {
   #take(kv: KeyValue, revision: bigint): void {
     this.#problem = null;
     this.#landed(decodeStoreMeta(kv.value), kv.modRevision);
-    this.#checkCount(kv, revision);
+    // The ways in and out write much that is not counted.
+    if (this.meta.task === null) this.#checkCount(kv, revision);
   }
 
   #landed(meta: StoreMeta, revision: bigint): void {
@@ -249,11 +264,16 @@ export class EtcdGuard {
   }
 
   #checkCount(kv: KeyValue, revision: bigint): void {
-    const written = kv.modRevision - kv.createRevision + 1n;
-    if (written !== kv.version) {
-      this.foreign(`of its revisions ${kv.createRevision} to ${kv.modRevision} only ${kv.version} are of the router`);
+    const foreign = foreignRevisions(kv) - this.meta.ignored;
+    if (foreign !== 0n) {
+      this.foreign(`${foreign} of its revisions from ${kv.createRevision} to ${kv.modRevision} are not of the router`);
     } else if (revision > kv.modRevision) {
       this.foreign(`its revision ${revision} is not of the router, whose last is ${kv.modRevision}`);
     }
   }
+}
+
+/** Local revisions since the meta key is there, up to its last write, that did not write it. */
+export function foreignRevisions({ modRevision, createRevision, version }: KeyValue): bigint {
+  return modRevision - createRevision + 1n - version;
 }

@@ -21,6 +21,7 @@ export interface Unit {
 
 /** Bytes of a part beside its rows: its key in the log with the tags around it. */
 const PART_BYTES = 128;
+const NO_BYTES = Buffer.alloc(0);
 
 /**
  * The txns that a batch is written by, in order: as few as the limits of ops and bytes allow, with no key twice in one, which
@@ -71,6 +72,17 @@ export function packed(units: readonly Unit[], limits: EtcdLimits): readonly Par
 export function unit(ops: readonly EncodedOp[], compares: readonly EncodedCompare[] = []): Unit {
   return { ops, compares, bytes: [...ops, ...compares].reduce((sum, each) => sum + sizeInTxn(each), 0) };
 }
+
+/** The most bytes that a value of this key may have. */
+export function largestValue(key: Buffer, isLeased: boolean, { maxRequestBytes }: EtcdLimits): number {
+  const row = { id: 0n, key, value: NO_BYTES, record: NO_BYTES, createRevision: 0n, version: 0n, tombstone: false, prevId: 0n };
+  const { bytes } = unitOf({ ...row, lease: isLeased ? BIG_LEASE : 0n });
+  // The lengths before a large value and around it take more bytes than those of an empty one.
+  return maxRequestBytes - GUARD_BYTES - PART_BYTES - bytes - LENGTH_BYTES;
+}
+
+const BIG_LEASE = 2n ** 62n;
+const LENGTH_BYTES = 16;
 
 class Filling implements Part {
   readonly ops: EncodedOp[] = [];
@@ -137,5 +149,3 @@ function tooLarge({ key, value }: RowWrite, { bytes }: Unit, { maxRequestBytes }
       `${maxRequestBytes}; raise etcd's --max-request-bytes and max-request-bytes of the endpoint`,
   );
 }
-
-const NO_BYTES = Buffer.alloc(0);

@@ -189,6 +189,8 @@ export interface StoreMeta {
   readonly floor: { readonly local: bigint; readonly lastRevision: Revision };
   /** A batch of which some parts may be there and others not; at the local revision `base` there was nothing of it. */
   readonly pending: { readonly lastRevision: Revision; readonly base: bigint } | null;
+  /** Local revisions since the meta key is there that are not of the router and were taken over all the same. */
+  readonly ignored: bigint;
   /** The way in or out is under way: no router may use the database meanwhile. */
   readonly task: 'adopting' | 'leaving' | null;
 }
@@ -202,8 +204,8 @@ export function encodeStoreMeta(meta: StoreMeta): Buffer {
 export function decodeStoreMeta(bytes: Buffer): StoreMeta {
   const meta = fromJson<StoreMeta & { readonly format: number }>(bytes);
   if (meta.format !== FORMAT) throw new Error(`the data is of format ${meta.format}, this router knows ${FORMAT}; use a newer router`);
-  const { identity, storeId, epoch, lastRevision, floor, pending, task } = meta;
-  return { identity, storeId, epoch, lastRevision, floor, pending, task };
+  const { identity, storeId, epoch, lastRevision, floor, pending, ignored, task } = meta;
+  return { identity, storeId, epoch, lastRevision, floor, pending, ignored, task };
 }
 
 /** JSON in which a number that may be above 2^53 is written as `"#123"`. */
