@@ -44,17 +44,21 @@ export class GivenMysqlDatabases implements MysqlDatabases {
 
   constructor(private readonly url: string) {}
 
-  create(): Promise<string> {
+  async create(): Promise<string> {
     const name = `harikube_test_${crypto.randomUUID().replaceAll('-', '')}`;
     this.#names.push(name);
-    // Made by the backend, as the user may.
-    return Promise.resolve(this.url.replace(/\/[^/?]*(\?.*)?$/, `/${name}$1`));
+    await this.#query(`CREATE DATABASE ${name}`);
+    return this.url.replace(/\/[^/?]*(\?.*)?$/, `/${name}$1`);
   }
 
   async close(): Promise<void> {
-    const { user, password, address } = parseMysql(this.url, 'TEST_MYSQL_URL');
+    for (const name of this.#names.splice(0)) await this.#query(`DROP DATABASE ${name}`);
+  }
+
+  async #query(statement: string): Promise<void> {
+    const { user, password, address } = mysqlEndpoint(this.url);
     const connection = await createConnection({ user, password, ...address });
-    for (const name of this.#names) await connection.query(`DROP DATABASE IF EXISTS ${name}`);
+    await connection.query(statement);
     await connection.end();
   }
 }

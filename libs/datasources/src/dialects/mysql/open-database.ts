@@ -16,7 +16,7 @@ import { judgeServer, SETTINGS_TO_READ, type ServerVerdict } from './server-sett
 const ACCESS_DENIED = [1044, 1045, 1142, 1227, 1698];
 export const UNKNOWN_DATABASE = 1049;
 
-export const MIGRATIONS_TABLE = 'harikube_migrations';
+const MIGRATIONS_TABLE = 'harikube_migrations';
 /** A transaction whose router is cut off must not hold the lock of the writer for longer than that router's lease. */
 const IDLE_TRANSACTION_SECONDS = 5;
 
@@ -154,7 +154,7 @@ async function connectOrCreate(endpoint: MysqlEndpoint, connection: ConnectionSe
   return await MysqlConnection.open(connection);
 }
 
-export function quotedName(name: string): string {
+function quotedName(name: string): string {
   return `\`${name.replaceAll('`', '``')}\``;
 }
 
