@@ -52,6 +52,9 @@ const CHANGES_ROWS = 1000;
 /** A page of changes holds at least this much, so that a watch which is far behind does not ask for every row alone. */
 const CHANGES_BYTES = 64 * 1024;
 
+/** Sessions that are there before the first reads come. */
+const WARM_READERS = 2;
+
 interface Meta {
   readonly identity: string;
   readonly storeId: string | null;
@@ -219,6 +222,8 @@ export abstract class SqlBackend implements Database {
     this.#epoch = claim.epoch;
     this.#lostSession = null;
     this.#lastRevision = meta.lastRevision;
+    // Opened now, so that the first reads do not wait for sessions and their statements.
+    for (let i = 0; i < WARM_READERS; i++) this.load([]).catch(() => undefined);
     return { identity: meta.identity, lastRevision: meta.lastRevision };
   }
 
