@@ -192,10 +192,12 @@ export class TopologyManager {
         const names = this.#topology.rules.map(({ name }) => `"${name}"`).join(', ');
         throw new UnknownBackendError(`there is no backend "${backend}" to be abandoned; there are ${names === '' ? 'none' : names}`);
       }
-      const keys = (await countOf(this.databases.find(rule.endpoint))) ?? 0;
-      this.#abandoned.set(backend, keys);
+      const database = this.databases.find(rule.endpoint);
+      // A lost one does not tell.
+      const keys = database?.isOpen === true ? await countOf(database).catch(() => null) : null;
+      this.#abandoned.set(backend, keys ?? 0);
       await this.#record();
-      return keys;
+      return keys ?? 0;
     });
   }
 
@@ -564,20 +566,20 @@ async function report(
   backend: Database | undefined,
 ): Promise<BackendReport> {
   const { isReady = false, problem = 'not opened yet' } = status ?? {};
-  const isAsked = isReady && backend !== undefined;
-  const [keys, size] = isAsked ? await Promise.all([countOf(backend), backend.size().catch(() => null)]) : [null, null];
-  return { name, endpoint, isReady, problem, keys, bytes: size?.inUse ?? null };
+  const away = { name, endpoint, isReady: false, keys: null, bytes: null };
+  if (!isReady || backend === undefined) return { ...away, problem };
+  try {
+    const [keys, { inUse }] = await Promise.all([countOf(backend), backend.size()]);
+    return { name, endpoint, isReady, problem, keys, bytes: inUse };
+  } catch (error) {
+    return { ...away, problem: messageOf(error) };
+  }
 }
 
-/** Live keys; null when the database does not tell. */
-async function countOf(backend: Database | undefined): Promise<number | null> {
-  if (backend?.isOpen !== true) return null;
-  try {
-    const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
-    return (await backend.range(query)).count;
-  } catch {
-    return null;
-  }
+/** Live keys. Rejects when the database does not tell. */
+async function countOf(backend: Database): Promise<number | null> {
+  const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
+  return (await backend.range(query)).count;
 }
 
 function messageOf(error: unknown): string {
