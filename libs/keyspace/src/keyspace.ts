@@ -17,9 +17,8 @@ import { EventRing, type StoreEvent } from './event-ring.js';
 import { GuardedBackend } from './guarded-backend.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
-import { type Destination, findMoves, findMovesSince, type KeyMove } from './key-moves.js';
 import { singleKey } from './key-range.js';
-import { decodeKeyValue, encodeKeyValue, frameRecord, keyOf, lastRecordOf } from './key-value.js';
+import { decodeKeyValue, encodeKeyValue, frameRecord, lastKeyOf } from './key-value.js';
 import { Lessor } from './lessor.js';
 import { mergeAnswers } from './merge-answers.js';
 import type {
@@ -40,16 +39,18 @@ import type {
   WatchSink,
   WatchStream,
 } from './model.js';
-import { Patience } from './patience.js';
-import { type FormerPlacement, Placement, type Routing, slotsBefore } from './placement.js';
+import { Placement, type Routing } from './placement.js';
 import { PointReader } from './point-reader.js';
 import { RecordArena } from './record-arena.js';
+import { type PlannedRouting, Rerouter, type RoutingChange, type RoutingVerdict } from './rerouter.js';
+import { type RetiredBackend, RoutingHistory } from './routing-history.js';
 import { keyText } from './key-text.js';
 import type { KeyspaceLog } from './keyspace-log.js';
-import type { Slot } from './slot.js';
+import { messageOf } from './message-of.js';
+import { ready, type Slot } from './slot.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
 import { LateAnswerError, within } from './within.js';
-import { WriteGate } from './write-gate.js';
+import { type WriteGate } from './write-gate.js';
 import type { WriterLease, WriterStatus } from './writer-lease.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
@@ -65,54 +66,12 @@ const LEASE_KEYS_PER_TXN = 1000;
 
 /** How long a request waits for a backend at most, unless the options say. */
 const REQUEST_TIMEOUT_MS = 5_000;
-/** How long writes are held back at most while a change of the routing is decided. */
-const REROUTE_PATIENCE_MS = 10_000;
-
 /** A routing that was in force, for reads of what was before. */
 export interface FormerRouting {
   readonly routing: Routing;
   /** By the routing's names; the default one aside. */
   readonly backends: ReadonlyMap<string, Backend>;
   /** The last revision at which it told where keys were. */
-  readonly until: Revision;
-}
-
-export interface RoutingChange {
-  /** Where keys live from the change on. */
-  readonly routing: Routing;
-  /** By the routing's names; the default one aside. One that is in force keeps what it holds, under whatever name; one that is not comes in. */
-  readonly backends: ReadonlyMap<string, Backend>;
-  /** Ranges outside which no key changes its backend; they do not overlap. */
-  readonly affected: readonly KeyRange[];
-  /** Backends of the present routing whose keys may be lost. */
-  readonly abandoned?: ReadonlySet<Backend>;
-  /** Makes the change durable; then it takes place. `until` is the last revision of the present routing. When it rejects, nobody knows what is durable. */
-  readonly record: (until: Revision) => Promise<void>;
-  /** How long writes are held back at most. */
-  readonly patienceMs?: number;
-}
-
-/** A routing that is not in force. */
-export interface PlannedRouting {
-  readonly routing: Routing;
-  /** By the routing's names; the default one aside. Null: one that is not there yet. */
-  readonly backends: ReadonlyMap<string, Backend | null>;
-  readonly affected: readonly KeyRange[];
-  readonly abandoned?: ReadonlySet<Backend>;
-}
-
-/** Without a move and a problem it took place; with one, nothing has changed. */
-export interface RoutingVerdict {
-  /** Keys that would be hidden. */
-  readonly moves: readonly KeyMove[];
-  /** Sentences. */
-  readonly problems: readonly string[];
-}
-
-/** A backend that holds nothing of the present, and is still asked about the past. */
-export interface RetiredBackend {
-  readonly name: string;
-  readonly backend: Backend;
   readonly until: Revision;
 }
 
@@ -179,13 +138,8 @@ export class Keyspace implements Store {
   /** Every slot that anything is asked of, by id: those of the present and those of the past. */
   readonly #slots = new Map<string, Slot>();
   readonly #main: Slot;
-  #placement: Placement;
-  /** The oldest first; empty nearly always. */
-  #former: readonly FormerPlacement[] = [];
-  #gate: WriteGate | null = null;
-  /** Judged at this moment: its slots stay, whether anything else needs them or not. */
-  #next: Placement | null = null;
-  #rerouting: Promise<void> = Promise.resolve();
+  readonly #history: RoutingHistory;
+  readonly #rerouter: Rerouter;
   /** Backends that are being closed. */
   readonly #closing = new Set<Promise<void>>();
   #lastId = 0;
@@ -222,14 +176,30 @@ export class Keyspace implements Store {
     });
     const { main, backends, former = [] } = options;
     this.#main = this.#slotFor(main, main.name);
-    this.#placement = this.#placementOf(options.routing, backends);
+    const present = this.#placementOf(options.routing, backends);
     // Compaction may have passed one of them since it was recorded.
-    this.#former = former
+    const before = former
       .filter(({ until }) => until >= control.compactRevision)
       .map(({ routing, backends: named, until }) => ({
         placement: this.#placementOf(routing, named),
         until: until < clock.current ? until : clock.current,
       }));
+    this.#history = new RoutingHistory(present, before);
+    this.#rerouter = new Rerouter({
+      clock,
+      history: this.#history,
+      slots: this.#slots,
+      main: this.#main,
+      signal: this.#stopped.signal,
+      slotOf: (backend) => this.#slotOf(backend),
+      placementOf: (routing, named) => this.#placementOf(routing, named),
+      claim: (slot) => this.#claim(slot),
+      compactAll: () => this.compactAll(),
+      switchTo: (placement, until, isPlacedOtherwise) => this.#switchTo(placement, until, isPlacedOtherwise),
+      drop: (slot) => this.#drop(slot),
+      lose: (slot) => this.#lose(slot),
+      whenClosed: () => this.#whenClosed(),
+    });
     this.#shareMemory();
     this.#lessor = new Lessor(
       {
@@ -315,6 +285,10 @@ export class Keyspace implements Store {
     });
   }
 
+  get #placement(): Placement {
+    return this.#history.present;
+  }
+
   async range(request: RangeRequest): Promise<RangeResult> {
     const result = this.#cachedGet(request) ?? (await this.#range(request));
     // Whoever else writes has begun after this: what was read is what there was.
@@ -345,7 +319,7 @@ export class Keyspace implements Store {
 
   async #rangeIn(placement: Placement, request: RangeRequest): Promise<RangeResult> {
     const present = readyOf(placement.slotsFor(request.range));
-    const past = this.#former.length > 0 && request.revision > 0n ? this.#slotsBefore(request, present) : NO_SLOTS;
+    const past = request.revision > 0n ? readyOf(this.#history.before(request.range, request.revision, present).slots) : NO_SLOTS;
     // What anybody was told of by now has to be in the answer, and so has everything up to the revision asked for.
     const arrival = this.clock.observed;
     const wait = this.#whenWhole(present, arrival);
@@ -358,11 +332,6 @@ export class Keyspace implements Store {
     if (slot === undefined) return { revision: arrival, count: 0, more: false, records: 0, bytes: 0, blocks: [] };
     if (request.range.single) return this.#get(placement, slot, request, arrival);
     return present.length === 1 ? this.#rangeOfOne(placement, slot, request, arrival) : this.#rangeOfMany(present, request, arrival);
-  }
-
-  /** Slots that held keys of the range at the revision that is asked for, and do so no more. */
-  #slotsBefore({ range, revision }: RangeRequest, present: readonly Slot[]): readonly Slot[] {
-    return readyOf(slotsBefore(this.#former, range, revision, present).slots);
   }
 
   /** Undefined when everything up to `revision` is settled in these. Waits for what is being committed, but not for what nobody knows of. */
@@ -404,7 +373,7 @@ export class Keyspace implements Store {
   async txn(request: TxnRequest): Promise<TxnResult> {
     for (;;) {
       this.#checkHeld();
-      const gate = this.#gate;
+      const gate = this.#rerouter.gate;
       if (gate?.holdsBack(request) === true) {
         await this.#whenOpened(gate);
         continue;
@@ -417,12 +386,12 @@ export class Keyspace implements Store {
       if (slots.length === 1 && only !== undefined) return only.committer.submit(request);
       const slot = await this.#slotOfLoneDelete(request, slots);
       // The rules may have changed while the databases were asked, or may be about to.
-      if (this.#placement === placement && this.#gate?.holdsBack(request) !== true) return slot.committer.submit(request);
+      if (this.#placement === placement && this.#rerouter.gate?.holdsBack(request) !== true) return slot.committer.submit(request);
     }
   }
 
   async put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }> {
-    while (this.#gate?.holdsBackKey(request.key) === true) await this.#whenOpened(this.#gate);
+    while (this.#rerouter.gate?.holdsBackKey(request.key) === true) await this.#whenOpened(this.#rerouter.gate);
     this.#checkHeld();
     const slot = ready(this.#placement.slotOf(request.key));
     const { revision, responses } = await slot.committer.submit({ type: 'txn', compares: [], success: [request], failure: [] });
@@ -472,192 +441,24 @@ export class Keyspace implements Store {
     return revision;
   }
 
-  /**
-   * Puts another routing in force, in one turn of the event loop, if no live key is hidden by it. Writes to keys that change their backend
-   * wait meanwhile; nothing fails, no watch ends, and what was before stays readable. One change at a time.
-   */
+  /** See `Rerouter.reroute`. */
   reroute(change: RoutingChange): Promise<RoutingVerdict> {
-    const rerouting = this.#rerouting.then(() => this.#reroute(change));
-    this.#rerouting = rerouting.then(
-      () => undefined,
-      () => undefined,
-    );
-    return rerouting;
+    return this.#rerouter.reroute(change);
   }
 
   /** What would stand against a routing at this moment; nothing is changed. */
-  async judgeRouting({ routing, backends, affected, abandoned = NO_BACKENDS }: PlannedRouting): Promise<RoutingVerdict> {
-    const named = new Map([...backends].map(([name, backend]) => [name, backend === null ? undefined : this.#slotOf(backend)]));
-    named.set(this.#main.label, this.#main);
-    const before = this.#placement;
-    const slots = this.#slotsToJudge(before, new Set(named.values()), affected, abandoned);
-    const destination = destinationOf(before, routing, named);
-    const verdict = await this.#look(slots, (slot) => findMoves(slot, affected, destination));
-    return verdict ?? ACCEPTED;
+  judgeRouting(planned: PlannedRouting): Promise<RoutingVerdict> {
+    return this.#rerouter.judge(planned);
   }
 
   /** Backends that hold nothing of the present. */
   retired(): RetiredBackend[] {
-    const present = new Set(this.#placement.slots.values());
-    return [...this.#slots.values()]
-      .filter((slot) => !present.has(slot))
-      .flatMap((slot) => {
-        const last = this.#former.findLast(({ placement }) => [...placement.slots.values()].includes(slot));
-        return last === undefined ? [] : [{ name: slot.label, backend: slot.backend, until: last.until }];
-      });
+    return this.#history.retired();
   }
 
-  async #reroute(change: RoutingChange): Promise<RoutingVerdict> {
-    while (this.#closing.size > 0) {
-      const refusal = await this.#whenClosed(change);
-      if (refusal !== null) return refusal;
-    }
-    const known = new Set(this.#slots.values());
-    const placement = this.#placementOf(change.routing, change.backends);
-    const added = [...placement.slots.values()].filter((slot) => !known.has(slot));
-    // One of the past that comes back.
-    const away = [...placement.slots.values()].filter((slot) => known.has(slot) && !slot.isReady && !this.#isPresent(slot));
-    if (away.length > 0)
-      return { moves: [], problems: away.map(({ label, problem }) => `backend "${label}" cannot be opened: ${problem}`) };
-    let isDone = false;
-    this.#next = placement;
-    try {
-      const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
-      try {
-        const problems = await Promise.all(added.map((slot) => this.#takeIn(slot, patience)));
-        const verdict = { moves: [], problems: problems.filter((problem) => problem !== null) };
-        if (verdict.problems.length > 0) return verdict;
-      } finally {
-        patience.end();
-      }
-      const verdict = await this.#cross(placement, change);
-      isDone = verdict === null;
-      return verdict ?? ACCEPTED;
-    } finally {
-      this.#next = null;
-      if (!isDone) for (const slot of added) void this.#drop(slot);
-    }
-  }
-
-  /** A database that is being closed can be opened again only after that. */
-  async #whenClosed({ patienceMs = REROUTE_PATIENCE_MS }: RoutingChange): Promise<RoutingVerdict | null> {
-    const patience = new Patience(patienceMs, this.#stopped.signal);
-    try {
-      await patience.await(Promise.all(this.#closing));
-      return null;
-    } catch (error) {
-      return { moves: [], problems: [`a backend of an earlier change cannot be closed: ${messageOf(error)}`] };
-    } finally {
-      patience.end();
-    }
-  }
-
-  #isPresent(slot: Slot): boolean {
-    return this.#placement.slots.get(slot.label) === slot;
-  }
-
-  /** Opens a backend that comes in; why it must not, if so. */
-  async #takeIn(slot: Slot, patience: Patience): Promise<string | null> {
-    try {
-      await patience.await(this.#claim(slot));
-      const query = { range: EVERYTHING, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: true };
-      const { count, blocks } = await patience.await(slot.guarded.range(query));
-      const [block] = blocks;
-      if (block === undefined) return null;
-      const example = lastKeyOf(block).toString();
-      return (
-        `backend "${slot.label}" already holds ${count === 1 ? '1 key' : `${count ?? 'some'} keys`}, for example ${example}, of which nobody has heard: ` +
-        'name a database without keys'
-      );
-    } catch (error) {
-      return `backend "${slot.label}" cannot be opened: ${messageOf(error)}`;
-    }
-  }
-
-  /** Judges and switches; what stands against it, or null when it is done. */
-  async #cross(placement: Placement, change: RoutingChange): Promise<RoutingVerdict | null> {
-    const { affected, abandoned = NO_BACKENDS, record } = change;
-    const before = this.#placement;
-    const destination = destinationOf(before, placement.routing, placement.slots);
-    const staying = new Set(placement.slots.values());
-    const slots = this.#slotsToJudge(before, staying, affected, abandoned);
-    const looked = new Map(slots.map((slot) => [slot, this.clock.horizon(slot.id)]));
-    const lookAgain = async (slot: Slot): Promise<KeyMove[]> => {
-      const horizon = this.clock.horizon(slot.id);
-      const moves = await findMovesSince(slot, affected, destination, looked.get(slot) ?? 0n, horizon);
-      looked.set(slot, horizon);
-      return moves;
-    };
-    const found = await this.#untilStopped(async () => {
-      return (await this.#look(slots, (slot) => findMoves(slot, affected, destination))) ?? (await this.#look(slots, lookAgain));
-    });
-    if (found !== null) return found;
-    const lost = [...before.slots.values()].filter((slot) => abandoned.has(slot.backend) && !staying.has(slot));
-    // Nobody can be told what becomes of their keys: who has read them reads anew.
-    if (lost.length > 0) await this.#untilStopped(() => this.compactAll());
-    const gate = new WriteGate(before, placement, affected);
-    const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
-    this.#gate = gate;
-    try {
-      for (const slot of slots) await patience.await(slot.committer.whenDone());
-      const late = await patience.await(this.#look(slots, lookAgain));
-      if (late !== null) return late;
-      const until = this.clock.current;
-      await patience.await(record(until));
-      // Nothing is awaited from here to the end of the switch.
-      this.#switch(placement, until, affected);
-      for (const slot of lost) this.#lose(slot);
-      return null;
-    } catch (error) {
-      return { moves: [], problems: [`the change was given up, and nothing has changed: ${messageOf(error)}`] };
-    } finally {
-      patience.end();
-      this.#gate = null;
-      gate.open();
-    }
-  }
-
-  async #untilStopped<T>(work: () => Promise<T>): Promise<T> {
-    const patience = new Patience(null, this.#stopped.signal);
-    try {
-      return await patience.await(work());
-    } finally {
-      patience.end();
-    }
-  }
-
-  /** Slots in which a key may be that another routing would look for elsewhere. */
-  #slotsToJudge(
-    before: Placement,
-    staying: ReadonlySet<Slot | undefined>,
-    affected: readonly KeyRange[],
-    abandoned: ReadonlySet<Backend>,
-  ): Slot[] {
-    const slots = new Set(affected.flatMap((range) => before.slotsFor(range)));
-    for (const slot of before.slots.values()) if (!staying.has(slot)) slots.add(slot);
-    return [...slots].filter((slot) => !abandoned.has(slot.backend));
-  }
-
-  async #look(slots: readonly Slot[], find: (slot: Slot) => Promise<KeyMove[]>): Promise<RoutingVerdict | null> {
-    const moves: KeyMove[] = [];
-    const problems: string[] = [];
-    for (const slot of slots) {
-      try {
-        moves.push(...(await find(ready(slot))));
-      } catch (error) {
-        problems.push(`backend "${slot.label}" cannot be asked whether it holds keys that would be hidden: ${messageOf(error)}`);
-      }
-    }
-    return moves.length > 0 || problems.length > 0 ? { moves, problems } : null;
-  }
-
-  #switch(placement: Placement, until: Revision, affected: readonly KeyRange[]): void {
-    const before = this.#placement;
-    const staying = new Set(placement.slots.values());
-    const isRetiring = [...before.slots.values()].some((slot) => !staying.has(slot));
+  #switchTo(placement: Placement, until: Revision, isPlacedOtherwise: boolean): void {
     for (const [name, slot] of placement.slots) slot.label = name;
-    this.#placement = placement;
-    if (affected.length > 0 || isRetiring) this.#former = [...this.#former, { placement: before, until }];
+    this.#history.add(placement, until, isPlacedOtherwise);
     this.#shareMemory();
     this.#hub.replaced();
   }
@@ -665,27 +466,26 @@ export class Keyspace implements Store {
   /** Keys are given up with the slot. */
   #lose(slot: Slot): void {
     this.#hub.lost(slot.id, this.#compactRevision);
-    void this.#drop(slot);
+    this.#drop(slot);
   }
 
   #placeOf(range: KeyRange, after: Revision | null): WatchPlacement {
     const present = this.#placement.slotsFor(range);
-    if (after === null || this.#former.length === 0) return { backends: idsOf(present), until: null };
-    const { slots, until } = slotsBefore(this.#former, range, after, present);
-    return { backends: idsOf([...present, ...slots]), until };
+    if (after === null) return { backends: idsOf(present), until: null };
+    const { slots, until } = this.#history.before(range, after, present);
+    return { backends: idsOf(slots.length === 0 ? present : [...present, ...slots]), until };
   }
 
   /** Gives up what nobody can ask for any more, now that compaction has passed it. */
   #forget(): void {
-    this.#former = this.#former.filter(({ until }) => until >= this.#compactRevision);
-    const needed = new Set(this.#placement.slots.values());
-    for (const { placement } of this.#former) for (const slot of placement.slots.values()) needed.add(slot);
-    for (const slot of this.#next?.slots.values() ?? []) needed.add(slot);
-    for (const slot of this.#slots.values()) if (!needed.has(slot) && slot.reading === 0) void this.#drop(slot);
+    this.#history.forget(this.#compactRevision);
+    const needed = this.#history.needed();
+    for (const slot of this.#rerouter.next?.slots.values() ?? []) needed.add(slot);
+    for (const slot of this.#slots.values()) if (!needed.has(slot) && slot.reading === 0) this.#drop(slot);
   }
 
   /** The slot is the keyspace's no more, and its backend is closed. */
-  #drop(slot: Slot): Promise<void> {
+  #drop(slot: Slot): void {
     slot.isGone = true;
     slot.isReady = false;
     slot.problem = 'it has gone from the topology';
@@ -694,7 +494,10 @@ export class Keyspace implements Store {
     this.#hub.forget(slot.id);
     const closing = this.#close(slot).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
-    return closing;
+  }
+
+  async #whenClosed(): Promise<void> {
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
   }
 
   async #close(slot: Slot): Promise<void> {
@@ -734,7 +537,7 @@ export class Keyspace implements Store {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#hub.close();
-    await this.#rerouting;
+    await this.#rerouter.whenDone;
     const slots = [...this.#slots.values()];
     // A lease that is ending may wait for a commit, and that for a database that is away: both are ended together.
     await Promise.all([this.#lessor.close(), ...slots.map((slot) => slot.committer.close(new StoppedError()))]);
@@ -1263,26 +1066,10 @@ export class Keyspace implements Store {
 
 const NO_BYTES: Buffer = Buffer.alloc(0);
 const NO_SLOTS: readonly Slot[] = [];
-const EVERYTHING: KeyRange = { start: NO_BYTES, end: null, single: false };
-
-function ready(slot: Slot): Slot {
-  if (!slot.isReady) throw new UnavailableError(slot.label, slot.problem);
-  return slot;
-}
 
 function readyOf<S extends readonly Slot[]>(slots: S): S {
   for (const slot of slots) ready(slot);
   return slots;
-}
-
-const NO_BACKENDS: ReadonlySet<Backend> = new Set();
-const ACCEPTED: RoutingVerdict = { moves: [], problems: [] };
-
-function destinationOf(before: Placement, after: Routing, slots: ReadonlyMap<string, Slot | undefined>): Destination {
-  return (key, slot) => {
-    const name = after.route(key);
-    return before.slotOf(key) === slot && slots.get(name) !== slot ? name : null;
-  };
 }
 
 /** The slot of a txn over single keys that all lie in one; undefined: it takes a closer look. Nearly all txns are of this kind, so nothing is allocated. */
@@ -1332,16 +1119,8 @@ function notingLastKey(blocks: BlockStream, done: (last: Buffer) => void): Block
   return new BlockStream(read, async () => void (await blocks.return()));
 }
 
-function lastKeyOf(block: Buffer): Buffer {
-  return Buffer.from(keyOf(lastRecordOf(block)));
-}
-
 function acrossBackends(what: string, slots: readonly Slot[]): UnsupportedError {
   return new UnsupportedError(
     `${what} over the backends ${slots.map(({ label }) => `"${label}"`).join(', ')}, which cannot be changed as one,`,
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,5 @@
 import type { Backend } from './backend.js';
+import { UnavailableError } from './errors.js';
 import type { EventRing } from './event-ring.js';
 import type { GuardedBackend } from './guarded-backend.js';
 import type { GroupCommitter } from './group-committer.js';
@@ -32,4 +33,9 @@ export interface Slot {
   reading: number;
   size: { bytes: number; inUse: number };
   compaction: Promise<void>;
+}
+
+export function ready(slot: Slot): Slot {
+  if (!slot.isReady) throw new UnavailableError(slot.label, slot.problem);
+  return slot;
 }
