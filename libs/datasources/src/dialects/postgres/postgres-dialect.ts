@@ -31,7 +31,7 @@ const TEMPLATE_IN_USE = '55006';
 const CREATE_ATTEMPTS = 20;
 
 /** Every statement of the router has one good plan, by an index; statistics that are not there yet must not talk the server out of it. */
-const PLANS = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']
+const PLANS = ['enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_sort', 'jit']
   .map((name) => `SET ${name} = off`)
   .join('; ');
 

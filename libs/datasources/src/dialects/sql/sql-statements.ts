@@ -82,9 +82,8 @@ export interface SqlSyntax {
   readonly saveLease: string;
 }
 
-const FRAME = `1 + CASE WHEN s.bytes < 128 THEN 1 WHEN s.bytes < 16384 THEN 2 WHEN s.bytes < 2097152 THEN 3 ELSE 4 END`;
-
-export function sqlStatements({ text, size, saveLease }: SqlSyntax): SqlStatements {
+/** Those that read pages are each dialect's own: servers differ most in what they make of them. */
+export function sqlStatements({ text, size, saveLease }: SqlSyntax): Omit<SqlStatements, 'latest' | 'at' | 'changes'> {
   const statement = (shared: string, parameters: readonly SqlType[], columns: readonly SqlType[] = []): SqlStatement => ({
     text: text(shared),
     parameters,
@@ -94,71 +93,6 @@ export function sqlStatements({ text, size, saveLease }: SqlSyntax): SqlStatemen
   const META_TYPES = ['text', 'text', 'int', 'int', 'int'] as const;
   const WRITER = 'SELECT holder, address, lease_ms, epoch, renewals, released FROM control';
   const WRITER_TYPES = ['text', 'text', 'int', 'int', 'int', 'int'] as const;
-  const KEY_TYPES = ['bytes', 'int', 'int', 'int', 'int'] as const;
-  const KEY = 'l."key", l.id, l.create_revision, l.version, l.lease';
-
-  /** Rows of a page in order of `place`, until the bytes of those before are as many as the last parameter says. */
-  const budgeted = (columns: string, page: string): string =>
-    `SELECT ${columns} FROM (SELECT p.*, SUM(p.bytes) OVER (ORDER BY p.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
-      FROM (${page}) p) r WHERE r.bytes_before IS NULL OR r.bytes_before < ? ORDER BY r.place`;
-
-  function latest(isBounded: boolean): RangeStatements {
-    const end = isBounded ? 'AND h."key" < ?' : '';
-    const range: SqlType[] = isBounded ? ['bytes', 'bytes'] : ['bytes'];
-    const from = `FROM head h JOIN log l ON l.id = h.id WHERE h."key" >= ? ${end} ORDER BY h."key" LIMIT ?`;
-    const sized = `SELECT h."key" AS place, l.record, OCTET_LENGTH(l.record) AS bytes ${from}`;
-    return {
-      records: statement(budgeted('r.record', sized), [...range, 'int', 'int'], ['bytes']),
-      keys: statement(`SELECT ${KEY} ${from}`, [...range, 'int'], KEY_TYPES),
-      size: statement(
-        `SELECT COUNT(*), COALESCE(SUM(s.bytes + ${FRAME}), 0) FROM (SELECT OCTET_LENGTH(l.record) AS bytes ${from}) s`,
-        [...range, 'int'],
-        ['int', 'int'],
-      ),
-      count: statement(`SELECT COUNT(*) FROM head h WHERE h."key" >= ? ${end}`, range, ['int']),
-    };
-  }
-
-  /**
-   * What the latest rows of the keys were below an id: a key's head, where it is older than that; else what the first later
-   * row of the key replaced, of which there is one at most. A key that was created later has neither.
-   */
-  function at(isBounded: boolean): RangeStatements {
-    const end = (name: string): string => (isBounded ? `AND ${name}."key" < ?` : '');
-    const range: SqlType[] = isBounded
-      ? ['bytes', 'bytes', 'int', 'bytes', 'bytes', 'int', 'int']
-      : ['bytes', 'int', 'bytes', 'int', 'int'];
-    const heads = `head h WHERE h."key" >= ? ${end('h')} AND h.id < ?`;
-    const replaced = `log r WHERE r.prev_id > 0 AND r."key" >= ? ${end('r')} AND r.id >= ? AND r.prev_id < ?`;
-    const page = (columns: string): string =>
-      `SELECT h."key" AS place, ${columns} FROM (SELECT h."key", h.id FROM ${heads}) h JOIN log l ON l.id = h.id
-        UNION ALL SELECT r."key" AS place, ${columns} FROM (SELECT r."key", r.prev_id FROM ${replaced}) r JOIN log l ON l.id = r.prev_id
-        ORDER BY place LIMIT ?`;
-    const bytes = 'OCTET_LENGTH(l.record) AS bytes';
-    return {
-      records: statement(budgeted('r.record', page(`l.record, ${bytes}`)), [...range, 'int', 'int'], ['bytes']),
-      keys: statement(
-        `SELECT k."key", k.id, k.create_revision, k.version, k.lease FROM (${page(KEY)}) k ORDER BY k.place`,
-        [...range, 'int'],
-        KEY_TYPES,
-      ),
-      size: statement(`SELECT COUNT(*), COALESCE(SUM(s.bytes + ${FRAME}), 0) FROM (${page(bytes)}) s`, [...range, 'int'], ['int', 'int']),
-      count: statement(`SELECT (SELECT COUNT(*) FROM ${heads}) + (SELECT COUNT(*) FROM ${replaced})`, range, ['int']),
-    };
-  }
-
-  function changes(isBounded: boolean): SqlStatement {
-    const page = `SELECT l.id AS place, l.tombstone, l.record, p.record AS prev_record,
-        OCTET_LENGTH(l.record) + COALESCE(OCTET_LENGTH(p.record), 0) AS bytes
-      FROM log l LEFT JOIN log p ON p.id = l.prev_id
-      WHERE l.id > ? AND l.id <= ? AND l."key" >= ? ${isBounded ? 'AND l."key" < ?' : ''} ORDER BY l.id LIMIT ?`;
-    const range: SqlType[] = isBounded ? ['bytes', 'bytes'] : ['bytes'];
-    return statement(
-      budgeted('r.place, r.tombstone, r.record, r.prev_record', page),
-      ['int', 'int', ...range, 'int', 'int'],
-      ['int', 'int', 'bytes', 'bytes'],
-    );
-  }
 
   return {
     selectMeta: statement(META, [], META_TYPES),
@@ -166,14 +100,12 @@ export function sqlStatements({ text, size, saveLease }: SqlSyntax): SqlStatemen
     selectLastRevision: statement('SELECT last_revision FROM meta', [], ['int']),
     advanceRevision: statement('UPDATE meta SET last_revision = ? WHERE epoch = ? AND last_revision = ?', ['int', 'int', 'int']),
     claim: statement('UPDATE meta SET store_id = ?, epoch = ?', ['text', 'int']),
-    latest: { bounded: latest(true), unbounded: latest(false) },
-    at: { bounded: at(true), unbounded: at(false) },
     selectCount: statement('SELECT live FROM resource_count WHERE prefix = ?', ['bytes'], ['int']),
-    changes: { bounded: changes(true), unbounded: changes(false) },
     keysOfLease: statement('SELECT "key" FROM head WHERE lease = ? AND lease <> 0 ORDER BY "key" LIMIT ?', ['int', 'int'], ['bytes']),
     leasesInUse: statement('SELECT DISTINCT lease FROM head WHERE lease <> 0', [], ['int']),
     selectStepEnd: statement('SELECT id FROM log WHERE id > ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?', ['int', 'int', 'int'], ['int']),
-    deleteReplaced: statement('DELETE FROM log WHERE id IN (SELECT prev_id FROM log WHERE id > ? AND id <= ? AND prev_id > 0)', [
+    // By the ids of the step: `prev_id > 0` would lead PostgreSQL through the whole index of replacements, which is in key order.
+    deleteReplaced: statement('DELETE FROM log WHERE id IN (SELECT prev_id FROM log WHERE id > ? AND id <= ? AND prev_id + 0 > 0)', [
       'int',
       'int',
     ]),
