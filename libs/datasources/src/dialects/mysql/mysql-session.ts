@@ -29,9 +29,10 @@ import { insertsHeads } from './statements.js';
 /** Bytes of values above which a call is prepared. */
 const TEXT_BYTES = 4096;
 
-const BEGIN_READ = ['SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', 'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY'];
+/** Everything that follows is read from one snapshot. */
+export const BEGIN_READ = ['SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', 'START TRANSACTION WITH CONSISTENT SNAPSHOT'];
 /** Locks nothing beside the rows that are written. */
-const BEGIN_WRITE = ['SET TRANSACTION ISOLATION LEVEL READ COMMITTED', 'START TRANSACTION'];
+export const BEGIN_WRITE = ['SET TRANSACTION ISOLATION LEVEL READ COMMITTED', 'START TRANSACTION'];
 
 /** Errors of the server, by their numbers. */
 const DUPLICATE_KEY = 1062;

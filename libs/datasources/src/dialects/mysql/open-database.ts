@@ -9,6 +9,7 @@ import { type MysqlEndpoint, mysqlLocation } from '../../topology/endpoints/mysq
 import type { SqlStatement } from '../sql/sql-connection.js';
 import { MYSQL_MIGRATIONS } from './migrations.js';
 import { type ConnectionSettings, MysqlConnection, RefusedStatementError } from './mysql-connection.js';
+import { BEGIN_READ, BEGIN_WRITE } from './mysql-session.js';
 import { FILE_SIZES } from './statements.js';
 import { judgeServer, SETTINGS_TO_READ, type ServerVerdict } from './server-settings.js';
 
@@ -110,6 +111,7 @@ export async function openDatabase(
       const { rows } = await first.query('SELECT identity, store_id FROM meta');
       const [identity, storeId = null] = rows[0] ?? [];
       if (identity === undefined || identity === null) throw new Error('the meta row is missing');
+      await checkCapabilities(first, location);
       const fileSize = await findFileSize(first);
       return { identity: String(identity), storeId: storeId === null ? null : String(storeId), connection, verdict, fileSize };
     } finally {
@@ -117,6 +119,30 @@ export async function openDatabase(
     }
   } catch (error) {
     throw error instanceof RefusedDatabaseError ? error : new DatabaseOpenError(location, explained(error, endpoint));
+  }
+}
+
+/** What a backend needs and servers that only speak MySQL's protocol may lack. */
+const CAPABILITIES: readonly { readonly name: string; readonly statements: readonly string[] }[] = [
+  { name: 'snapshots', statements: [...BEGIN_READ, 'SELECT last_revision FROM meta', 'COMMIT'] },
+  { name: 'row locks', statements: [...BEGIN_WRITE, 'SELECT id FROM lease WHERE id = 0 FOR UPDATE', 'ROLLBACK'] },
+  { name: 'locks by name', statements: ["DO GET_LOCK('harikube', 0)", "SELECT IS_USED_LOCK('harikube')", "DO RELEASE_LOCK('harikube')"] },
+  {
+    name: 'window functions',
+    statements: ['DO 0', 'SELECT SUM(epoch) OVER (ORDER BY epoch ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) FROM meta'],
+  },
+];
+
+async function checkCapabilities(connection: MysqlConnection, location: string): Promise<void> {
+  for (const { name, statements } of CAPABILITIES) {
+    try {
+      await connection.queryAll(statements);
+    } catch (error) {
+      if (!(error instanceof RefusedStatementError)) throw error;
+      throw new RefusedDatabaseError(`${location} cannot be a backend: its server has no ${name} as MySQL has them: ${error.message}`, {
+        cause: error,
+      });
+    }
   }
 }
 
