@@ -12,17 +12,17 @@ export interface StandbyRouterOptions {
 
 /** How long a process may take for what it is waited for. */
 const PATIENCE_MS = 60_000;
+const SERVING = 'serving the etcd API';
 
 /** One of several routers on one default database, each a process of its own. */
 export class StandbyRouter {
   readonly lines: RouterLine[] = [];
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | string | null>;
-  /** Whatever it wrote that was no line of its log. */
-  readonly said: string[] = [];
+  readonly #said: string[] = [];
   readonly #child: ChildProcess;
   readonly #looks = new Set<() => void>();
-  #isPaused = false;
+  #servingSince: number | null = null;
 
   private constructor(readonly options: StandbyRouterOptions) {
     const { endpoint, port, flags = [] } = options;
@@ -45,7 +45,7 @@ export class StandbyRouter {
   /** Resolves when it serves or stands by. */
   static async start(options: StandbyRouterOptions): Promise<StandbyRouter> {
     const router = StandbyRouter.launch(options);
-    await router.line(({ msg }) => msg === 'serving the etcd API' || msg.startsWith('standby: '));
+    await router.placed();
     return router;
   }
 
@@ -58,21 +58,13 @@ export class StandbyRouter {
     return `http://${this.address}`;
   }
 
-  get pid(): number {
-    return this.#child.pid ?? 0;
-  }
-
-  get isPaused(): boolean {
-    return this.#isPaused;
-  }
-
   get hasEnded(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** The epoch in which it serves; null: it does not. */
-  get isServing(): boolean {
-    return !this.hasEnded && this.lines.some(({ msg }) => msg === 'serving the etcd API');
+  /** Since when it serves, by `performance.now()`; null: it does not. */
+  get servingSince(): number | null {
+    return this.hasEnded ? null : this.#servingSince;
   }
 
   /** The first line that is the one, logged already or later; fails when the process ends without it. */
@@ -95,9 +87,14 @@ export class StandbyRouter {
     }
   }
 
+  /** Resolves when it serves or stands by. */
+  async placed(): Promise<void> {
+    await this.line(({ msg }) => msg === SERVING || msg.startsWith('standby: '));
+  }
+
   /** Resolves when it is this router that serves. */
   async serving(): Promise<void> {
-    await this.line(({ msg }) => msg === 'serving the etcd API');
+    await this.line(({ msg }) => msg === SERVING);
   }
 
   /** A page of its metrics and health. */
@@ -108,12 +105,10 @@ export class StandbyRouter {
 
   /** SIGSTOP: it does nothing until `continue`. */
   pause(): void {
-    this.#isPaused = true;
     this.#child.kill('SIGSTOP');
   }
 
   continue(): void {
-    this.#isPaused = false;
     this.#child.kill('SIGCONT');
   }
 
@@ -131,14 +126,16 @@ export class StandbyRouter {
 
   #read(line: string): void {
     if (!line.startsWith('{')) {
-      this.said.push(line);
+      this.#said.push(line);
       return;
     }
-    this.lines.push(JSON.parse(line) as RouterLine);
+    const read = JSON.parse(line) as RouterLine;
+    this.lines.push(read);
+    if (read.msg === SERVING) this.#servingSince = performance.now();
     for (const look of [...this.#looks]) look();
   }
 
   #output(): string {
-    return [...this.said, ...this.lines.map((line) => JSON.stringify(line))].slice(-20).join('\n');
+    return [...this.#said, ...this.lines.map((line) => JSON.stringify(line))].slice(-20).join('\n');
   }
 }
