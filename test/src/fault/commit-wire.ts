@@ -61,6 +61,9 @@ class Messages {
   }
 }
 
+/** What a startup message asks for; other messages without a type ask for encryption. */
+const PROTOCOL_3 = 196_608;
+
 /** https://www.postgresql.org/docs/current/protocol-message-formats.html */
 export class PostgresWire implements CommitWire {
   #isStarted = false;
@@ -68,17 +71,15 @@ export class PostgresWire implements CommitWire {
   #isCommitting = false;
   readonly #statements = new Map<string, string>();
   readonly #toServer = new Messages((bytes) => {
-    if (!this.#isStarted) return bytes.length < 4 ? null : bytes.readInt32BE(0);
-    return bytes.length < 5 ? null : 1 + bytes.readInt32BE(1);
+    if (this.#isStarted) return bytes.length < 5 ? null : 1 + bytes.readInt32BE(1);
+    if (bytes.length < 8) return null;
+    const length = bytes.readInt32BE(0);
+    this.#isStarted = bytes.readInt32BE(4) === PROTOCOL_3 && bytes.length >= length;
+    return length;
   });
   readonly #toClient = new Messages((bytes) => (bytes.length < 5 ? null : 1 + bytes.readInt32BE(1)));
 
   fromRouter(chunk: Buffer): Piece[] {
-    if (!this.#isStarted) {
-      // The startup message comes alone, since it has to be answered.
-      this.#isStarted = chunk.length >= 8 && chunk.readInt32BE(4) === 196_608;
-      return [{ bytes: chunk, marks: NO_MARKS }];
-    }
     return this.#toServer.take(chunk).map((bytes) => ({ bytes, marks: this.#marks(bytes) }));
   }
 

@@ -57,6 +57,9 @@ function commitFault({ step, disturbance }: CommitTrap): DatabaseFault {
   };
 }
 
+/** How long a database without room may find some. */
+const FULL_MS = 10_000;
+
 function between(random: Random, least: number, most: number): number {
   return least + random.below(most - least + 1);
 }
@@ -180,8 +183,10 @@ export const SERVER_FAULTS: readonly DatabaseFault[] = [
     isLong: true,
     isSilent: false,
     weight: 1,
-    happen: async ({ server }, { random, meetsIt }) => {
+    happen: async ({ server }, { random, meetsIt, answer }) => {
       const undo = await server.fill();
+      // Pages that are half full take some writes still.
+      for (const until = performance.now() + FULL_MS; performance.now() < until && (await answer()) === '';) await meetsIt(50);
       await meetsIt(between(random, 500, 1500));
       await undo();
     },

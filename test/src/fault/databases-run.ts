@@ -9,7 +9,7 @@ import { FaultStage } from './fault-stage.js';
 const FAULTS_OF_A_ROUND = 20;
 const DEFAULT_CUTS = 100;
 /** How long the routers of a run wait for a database. */
-const TIMEOUT_MS = 2000;
+const TIMEOUT_MS = 3000;
 
 export const DATABASES_USAGE = `databases  cuts and faults of databases under a checked workload
   --engine ENGINE  ${ENGINES.join(', ')}, or a list of them; default: all
@@ -56,9 +56,10 @@ async function runEngine(engine: Engine, { cuts, seed, only }: RunOptions, print
   const happened: Happened[] = [];
   let findings = 0;
   let seen = 0n;
+  const onHappened = ({ fault, area, backAfterMs }: Happened): void => print(`  ${area}: ${fault}, back after ${backAfterMs} ms`);
   try {
     for (let round = 1; happened.length < cuts; round++) {
-      const running = await FaultRound.begin({ stage, random, seed: seed + round, seen, timeoutMs: TIMEOUT_MS });
+      const running = await FaultRound.begin({ stage, random, seed: seed + round, seen, timeoutMs: TIMEOUT_MS, onHappened });
       for (let i = Math.min(FAULTS_OF_A_ROUND, cuts - happened.length); i > 0; i--) {
         const target = random.pick(stage.targets);
         const faults = faultsOf(target).filter(({ name }) => name.includes(only));

@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
-import { rename, rm } from 'node:fs/promises';
+import { chown, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type DatabaseServer, startEtcd, startMariadb, startPostgres } from '@harikube/testing';
 import { type CommitWire, EtcdWire, MysqlWire, PostgresWire } from './commit-wire.js';
+import { SmallDisk } from './small-disk.js';
 
 export const ENGINES = ['postgres', 'mariadb', 'etcd'] as const;
 
@@ -22,19 +24,23 @@ export interface EngineServer {
   makeReadOnly(): Promise<() => Promise<void>>;
   /** Has no room; the function makes room. */
   fill(): Promise<() => Promise<void>>;
+  /** Ends the server for good and removes its data. */
+  close(): Promise<void>;
   /** The router's password is not the right one any more; the function makes it right. Null: it needs none. */
   readonly changePassword: (() => Promise<() => Promise<void>>) | null;
 }
 
 const run = promisify(execFile);
 const PASSWORD = 'router/password';
+const DISARM_PAUSE_MS = 50;
 
-export function openEngine(engine: Engine): Promise<EngineServer> {
+/** `isSmall`: its data is on a disk of its own that can be filled up, where this process may mount one. */
+export function openEngine(engine: Engine, isSmall = false): Promise<EngineServer> {
   switch (engine) {
     case 'postgres':
-      return openPostgres();
+      return openPostgres(isSmall);
     case 'mariadb':
-      return openMariadb();
+      return openMariadb(isSmall);
     case 'etcd':
       return openEtcd();
   }
@@ -60,10 +66,13 @@ async function limitFiles(pids: readonly number[], limit: string): Promise<void>
   for (const pid of pids) await run('prlimit', [`--pid=${pid}`, `--fsize=${limit}`]).catch(() => undefined); // it may have ended
 }
 
-async function openPostgres(): Promise<EngineServer> {
+async function openPostgres(isSmall: boolean): Promise<EngineServer> {
   const server = await startPostgres();
+  const folder = join(server.directory, 'disk');
+  const disk = isSmall ? await mountFor(server, folder) : null;
   await server.query(`CREATE ROLE router LOGIN PASSWORD '${PASSWORD}'`);
-  await server.query('CREATE DATABASE shop OWNER router');
+  if (disk !== null) await server.query(`CREATE TABLESPACE small LOCATION '${folder}'`);
+  await server.query(`CREATE DATABASE shop OWNER router ${disk === null ? '' : 'TABLESPACE small'}`);
   const setReadOnly = async (value: string): Promise<void> => {
     await server.query(`ALTER SYSTEM SET default_transaction_read_only = ${value}`);
     await server.query('SELECT pg_reload_conf()');
@@ -90,7 +99,9 @@ async function openPostgres(): Promise<EngineServer> {
       await setReadOnly('on');
       return () => setReadOnly('off');
     },
+    close: () => close(server, disk),
     fill: async () => {
+      if (disk !== null) return disk.fill();
       // The sessions that are there: what they write to the log of the server itself is written in files that have their size already.
       await limitFiles(await sessions(), '8192');
       return async () => limitFiles(await sessions(), 'unlimited');
@@ -104,9 +115,11 @@ async function openPostgres(): Promise<EngineServer> {
   };
 }
 
-async function openMariadb(): Promise<EngineServer> {
+async function openMariadb(isSmall: boolean): Promise<EngineServer> {
   const server = await startMariadb();
-  await server.query('CREATE DATABASE shop');
+  // The folder of a database is the database.
+  const disk = isSmall ? await mountFor(server, join(server.directory, 'data', 'shop')) : null;
+  await server.query('CREATE DATABASE IF NOT EXISTS shop');
   await server.query(`CREATE USER router@'%' IDENTIFIED BY '${PASSWORD}'; GRANT ALL ON shop.* TO router@'%'`);
   return {
     engine: 'mariadb',
@@ -123,9 +136,14 @@ async function openMariadb(): Promise<EngineServer> {
         await server.query('SET GLOBAL read_only = 0');
       };
     },
+    close: () => close(server, disk),
     fill: async () => {
-      await limitFiles([server.pid], '8192');
-      return () => limitFiles([server.pid], 'unlimited');
+      if (disk === null) {
+        await limitFiles([server.pid], '8192');
+        return () => limitFiles([server.pid], 'unlimited').then(() => revive(server));
+      }
+      const free = await disk.fill();
+      return () => free().then(() => revive(server));
     },
     changePassword: async () => {
       await server.query("ALTER USER router@'%' IDENTIFIED BY 'another'");
@@ -149,8 +167,11 @@ async function openEtcd(): Promise<EngineServer> {
   const fill = async (): Promise<() => Promise<void>> => {
     await restart('16384');
     return async () => {
-      await restart(null);
-      await server.etcdctl('alarm', 'disarm');
+      let isReady = false;
+      const started = restart(null).finally(() => (isReady = true));
+      // It is not ready as long as the alarm of the server before it stands.
+      while (!isReady) await server.etcdctl('alarm', 'disarm').catch(() => pause(DISARM_PAUSE_MS));
+      await started;
     };
   };
   return {
@@ -159,10 +180,34 @@ async function openEtcd(): Promise<EngineServer> {
     wire: () => new EtcdWire(),
     endpoint: (port) => `http://127.0.0.1:${port}`,
     loginErrors: [],
+    close: () => server.stop(),
     makeReadOnly: fill,
     fill,
     changePassword: null,
   };
+}
+
+async function mountFor(server: DatabaseServer, folder: string): Promise<SmallDisk | null> {
+  const { uid, gid } = await stat(server.directory);
+  await mkdir(folder, { mode: 0o700 });
+  await chown(folder, uid, gid);
+  return SmallDisk.mount(folder);
+}
+
+/** Starts it if it has ended by itself: MariaDB does when it finds no room for a large value. */
+async function revive(server: DatabaseServer): Promise<void> {
+  try {
+    process.kill(server.pid, 0);
+  } catch {
+    await server.kill();
+    await server.start();
+  }
+}
+
+async function close(server: DatabaseServer, disk: SmallDisk | null): Promise<void> {
+  await server.kill();
+  await disk?.unmount();
+  await server.stop();
 }
 
 /** https://www.postgresql.org/docs/current/protocol-error-fields.html */

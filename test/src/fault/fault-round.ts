@@ -12,6 +12,8 @@ export interface RoundOptions {
   readonly seen: Revision;
   /** How long the router waits for a database. */
   readonly timeoutMs: number;
+  /** Told of each fault once its keys are back. */
+  readonly onHappened?: (happened: Happened) => void;
 }
 
 /** A fault that happened, with how long its keys took to come back after it. */
@@ -21,13 +23,16 @@ export interface Happened {
   readonly backAfterMs: number;
 }
 
-/** Every request is answered within this time, whatever happens to its database: a write waits for the commit before its own, too. */
+/** Every request is answered within this time, whatever happens to its database; the second is for the machine. */
 function answerWithinMs(timeoutMs: number): number {
-  return 2 * timeoutMs + 1500;
+  return 1.2 * timeoutMs + 1000;
 }
 
-/** While its own database is well: bounded by this machine alone. */
-const HEALTHY_WITHIN_MS = 1500;
+/** While its own database is well: whoever is made to wait for another one's waits for a whole timeout. */
+function healthyWithinMs(timeoutMs: number): number {
+  return 0.9 * timeoutMs;
+}
+
 /** Keys are back within this time and one timeout of the router after their database could be. */
 const BACK_WITHIN_MS = 5000;
 const WRITERS = 10;
@@ -52,7 +57,7 @@ export class FaultRound {
         seed,
         writers: WRITERS,
         answerWithinMs: answerWithinMs(timeoutMs),
-        healthyWithinMs: HEALTHY_WITHIN_MS,
+        healthyWithinMs: healthyWithinMs(timeoutMs),
         restMs: REST_MS,
       },
       seen,
@@ -101,7 +106,9 @@ export class FaultRound {
     target.proxy.forget();
     trouble.end(fault.isSilent ? answerWithinMs(timeoutMs) : 300);
     if (random.chance(0.3)) this.workload.interruptWatch(random.below(100));
-    this.happened.push({ fault: fault.name, area: area.name, backAfterMs: Math.round(backAfterMs) });
+    const happened = { fault: fault.name, area: area.name, backAfterMs: Math.round(backAfterMs) };
+    this.happened.push(happened);
+    this.options.onHappened?.(happened);
   }
 
   /** Replaces the router before the log is read, by SIGTERM or by kill -9. */

@@ -32,6 +32,8 @@ export interface StagePlan {
   readonly kinds: Readonly<Record<string, Engine | 'sqlite'>>;
   /** How long the router waits for a database. */
   readonly timeoutMs: number;
+  /** The servers' data is on disks that can be filled up, where that is possible. */
+  readonly isSmall?: boolean;
 }
 
 /** A router over several databases, each behind a proxy of its own. */
@@ -46,7 +48,7 @@ export class FaultStage {
     readonly targets: readonly Target[],
   ) {}
 
-  static async start({ main, kinds, timeoutMs }: StagePlan): Promise<FaultStage> {
+  static async start({ main, kinds, timeoutMs, isSmall = false }: StagePlan): Promise<FaultStage> {
     const folder = await mkdtemp(join(tmpdir(), 'harikube-databases-'));
     const backends: StagedBackend[] = [];
     const targets: Target[] = [];
@@ -58,7 +60,7 @@ export class FaultStage {
       backends.push(backend);
       let address = `sqlite://${join(folder, `${kind}.db`)}`;
       if (engine !== 'sqlite') {
-        const server = await openEngine(engine);
+        const server = await openEngine(engine, isSmall);
         const proxy = await DatabaseProxy.start(server.server.port, server.wire);
         targets.push({ ...backend, server, proxy });
         address = server.endpoint(proxy.port);
@@ -92,7 +94,7 @@ export class FaultStage {
     await this.#router?.kill();
     for (const { proxy, server } of this.targets) {
       await proxy.close();
-      await server.server.stop();
+      await server.close();
     }
     await rm(this.folder, { recursive: true });
   }

@@ -343,7 +343,12 @@ export class Workload {
     }
     if (!(answer instanceof RequestFailed)) return answer;
     this.record.errors++;
-    this.#judgeFailure(areas, what, answer.failure, isTroubled);
+    if (isTroubled && answer.failure.type === 'unavailable') {
+      const { backend, message } = answer.failure;
+      // Without the default backend's lease nothing is answered anywhere.
+      const isInvolved = areas.includes(backend) || this.#troubles.meets([backend], startedAt, now);
+      if (!isInvolved) this.record.complain(`${what} failed because of another backend: ${message}`);
+    } else this.#judgeFailure(areas, what, answer.failure, isTroubled);
     return null;
   }
 
@@ -352,8 +357,6 @@ export class Workload {
       this.record.complain(
         `${what} failed although ${areas.join(', ')} was ${isTroubled ? 'only in trouble' : 'well'}: ${failure.message}`,
       );
-    } else if (failure.type === 'unavailable' && !areas.includes(failure.backend)) {
-      this.record.complain(`${what} failed because of another backend: ${failure.message}`);
     }
   }
 
