@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
 import { type DatabaseSettings, DataSourceRegistry, glanceAtPostgres, PostgresBackend } from '@harikube/datasources';
-import { CommitFailedError, CommitUnknownError, type ControlState, FencedError } from '@harikube/keyspace';
+import { CommitFailedError, CommitUnknownError, type ControlState, FencedError, prefixRange, type RangeAnswer } from '@harikube/keyspace';
 import pg from 'pg';
 import { BatchWriter } from './batch-writer.js';
 import type { PostgresServer } from './databases/postgres-server.js';
@@ -43,6 +43,12 @@ async function claimed(backend: PostgresBackend): Promise<{ control: ControlStat
 
 async function hasKey(backend: PostgresBackend, key: string): Promise<boolean> {
   return (await backend.load([Buffer.from(key)])).heads[0] !== null;
+}
+
+async function lengthOf({ blocks, rest }: RangeAnswer): Promise<number> {
+  let length = blocks.reduce((sum, block) => sum + block.length, 0);
+  if (rest !== undefined) for await (const block of rest) length += block.length;
+  return length;
 }
 
 function withName(name: string, database: string): string {
@@ -329,7 +335,7 @@ describe('a writer that takes over', () => {
     const begun = performance.now();
     const next = await takeOver(second);
     await second.claim({ storeId: next.storeId, epoch: next.epoch });
-    expect(performance.now() - begun).toBeLessThan(2000);
+    expect(performance.now() - begun).toBeLessThan(5000);
     expect(next.epoch).toBe(control.epoch + 1n);
     await expect(writer.put('/b', 'late')).rejects.toBeInstanceOf(FencedError);
     await expect(first.renew(new Map())).rejects.toBeInstanceOf(FencedError);
@@ -357,6 +363,22 @@ describe('the sessions that read', () => {
   });
 });
 
+describe('large lists', () => {
+  it('wait for each other when there are more than sessions for them', async () => {
+    const backend = await open(await databases.create(), { pool: { maxOpen: 4 } });
+    const { writer } = await claimed(backend);
+    for (let i = 0; i < 12; i++) await writer.put(`/large/${i}`, Buffer.alloc(600_000, i));
+    const query = { range: prefixRange(Buffer.from('/large/')), revision: 0n, limit: 0, keysOnly: false, countOnly: false, count: true };
+    const first = await backend.range(query);
+    const others = Array.from({ length: 3 }, async () => lengthOf(await backend.range(query)));
+    // A small read finds a session while the first list goes on and the others wait.
+    expect(await hasKey(backend, '/large/1')).toBe(true);
+    const lengths = [await lengthOf(first), ...(await Promise.all(others))];
+    expect(lengths).toEqual([first.bytes, first.bytes, first.bytes, first.bytes]);
+    expect(first.rest).toBeDefined();
+  });
+});
+
 describe('a PostgreSQL server', () => {
   async function ofItsOwn(work: (server: PostgresServer, name: string) => Promise<void>): Promise<void> {
     const own = new PostgresDatabases({});
@@ -380,7 +402,7 @@ describe('a PostgreSQL server', () => {
       const begun = performance.now();
       await expect(hasKey(backend, '/a')).rejects.toThrow();
       await expect(backend.resolve(lost.batch.lastRevision)).rejects.toThrow();
-      expect(performance.now() - begun).toBeLessThan(2000);
+      expect(performance.now() - begun).toBeLessThan(5000);
       await server.start();
       expect(await succeeds(() => backend.resolve(lost.batch.lastRevision))).toBe(false);
       await writer.put('/c', 'three');

@@ -20,11 +20,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
-import { createServer } from 'node:net';
-import { homedir, tmpdir, userInfo } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { cacheRoot, freePort } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import pg from 'pg';
 import type { DatabaseServer } from './database-server.js';
@@ -84,6 +84,8 @@ class RunningPostgres implements PostgresServer {
   #child: ChildProcess | null = null;
   #watchdog: ChildProcess | null = null;
   #port = 0;
+  /** Whoever knows its port finds it there again. */
+  #hasStarted = false;
 
   constructor(
     private readonly programs: Programs,
@@ -127,7 +129,10 @@ class RunningPostgres implements PostgresServer {
   async start(): Promise<void> {
     for (const until = Date.now() + START_TIMEOUT_MS; ;) {
       const problem = await this.#tryToStart();
-      if (problem === null) return;
+      if (problem === null) {
+        this.#hasStarted = true;
+        return;
+      }
       // Somebody else took the port, or processes of the killed server are still ending.
       if (Date.now() > until) throw new Error(`PostgreSQL does not start in ${this.directory}: ${problem}`);
     }
@@ -165,7 +170,7 @@ class RunningPostgres implements PostgresServer {
 
   /** What is wrong; null: it answers. */
   async #tryToStart(): Promise<string | null> {
-    if (this.#port === 0) this.#port = await freePort();
+    if (!this.#hasStarted) this.#port = await freePort();
     const { settings = {}, isDurable = true } = this.options;
     const effective: Record<string, string> = {
       listen_addresses: '127.0.0.1',
@@ -253,16 +258,6 @@ function readStatus(data: string, pid: number | undefined): string {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
-  return address.port;
-}
-
 /** Only who has a certificate gets in, and needs the password as well. */
 async function installCertificates(authority: TestAuthority, data: string): Promise<void> {
   const server = await authority.issue('postgres test server');
@@ -331,7 +326,7 @@ function embeddedFolder(): string | null {
 
 /** A data folder right after initdb, made once per version and copied for each server. */
 function dataTemplate({ initdb, version }: Programs): Promise<string> {
-  return madeOnce(join(cacheFolder(), `postgres-${version}-data`), async (folder) => {
+  return madeOnce(join(cacheRoot(readEnv()), `postgres-${version}-data`), async (folder) => {
     // Made where the unprivileged user can write, and moved from there.
     const scratch = mkdtempSync(join(tmpdir(), 'harikube-initdb-'));
     try {
@@ -364,15 +359,9 @@ async function madeOnce(folder: string, make: (folder: string) => Promise<void>)
   return folder;
 }
 
-/** The user's cache folder. */
-function cacheFolder(): string {
-  const env = readEnv();
-  return env['HARIKUBE_CACHE'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'harikube');
-}
-
 /** For programs: the cache folder where the user that runs the server can look into it, which of root's home nobody else can. */
 function readableFolder(): string {
-  if (!isRoot()) return cacheFolder();
+  if (!isRoot()) return cacheRoot(readEnv());
   const folder = join(tmpdir(), 'harikube-programs');
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   if (statSync(folder).uid !== userInfo().uid) throw new Error(`${folder} belongs to somebody else; remove it`);

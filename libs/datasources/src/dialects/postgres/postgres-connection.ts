@@ -65,10 +65,10 @@ const END_SESSION: SqlStatement = {
   parameters: ['int', 'int'],
   columns: ['int'],
 };
-/** Every UPDATE of `meta` holds this lock until its transaction has ended; the lock on the row itself names no table. */
+/** Every UPDATE of `meta` or `control` holds this lock until its transaction has ended; the lock on the row itself names no table. */
 const END_WRITERS: SqlStatement = {
   text: `SELECT pg_terminate_backend(pid, 1000)::int FROM pg_locks
-    WHERE locktype = 'relation' AND relation = 'meta'::regclass AND mode IN ('RowExclusiveLock', 'RowShareLock') AND granted AND pid <> pg_backend_pid()`,
+    WHERE locktype = 'relation' AND relation IN ('meta'::regclass, 'control'::regclass) AND mode IN ('RowExclusiveLock', 'RowShareLock') AND granted AND pid <> pg_backend_pid()`,
   parameters: [],
   columns: ['int'],
 };

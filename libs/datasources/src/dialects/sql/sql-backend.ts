@@ -33,6 +33,7 @@ import { ConnectionPool } from './connection-pool.js';
 import { Connector } from './connector.js';
 import { BLOCK_BYTES, blocksOf, idBehind, PageReader, withoutValue } from './page-reader.js';
 import { SerialConnection } from './serial-connection.js';
+import { Slots } from './slots.js';
 import {
   type SqlCall,
   type SqlConnection,
@@ -92,8 +93,8 @@ export abstract class SqlBackend implements Database {
   #lastRevision: Revision = 0n;
   /** The session whose last commit may or may not have taken place. */
   #lostSession: string | null = null;
-  /** Large answers that are being read. */
-  #snapshots = 0;
+  /** Large answers that are being read, each with a session of its own: the others are for small ones. */
+  readonly #snapshots: Slots;
 
   protected constructor(dialect: SqlDialect, settings: DatabaseSettings) {
     this.name = settings.name;
@@ -103,6 +104,7 @@ export abstract class SqlBackend implements Database {
     this.#writer = new SerialConnection(() => this.#connector.open('writer'), patience);
     this.#control = new SerialConnection(() => this.#connector.open('control'), patience);
     this.#readers = new ConnectionPool(() => this.#connector.open('reader'), settings.pool, settings.requestTimeoutMs);
+    this.#snapshots = new Slots(() => Math.max(1, Math.floor(this.#readers.size / 2)), patience);
   }
 
   get location(): string {
@@ -308,12 +310,32 @@ export abstract class SqlBackend implements Database {
       const answer = await this.#single(query);
       if (answer !== null) return answer;
     }
+    const answer = await this.#rangeInSnapshot(query, isLatest, false);
+    if (answer !== 'crowded') return answer;
+    // Whoever waits for others to be done holds no session meanwhile.
+    await this.#snapshots.take(
+      (most, patienceMs) =>
+        `${most} large lists have been read from this database for ${patienceMs} ms; connectionPool.maxOpen allows more at a time`,
+    );
+    let isKept = false;
+    try {
+      const again = await this.#rangeInSnapshot(query, isLatest, true);
+      if (again === 'crowded') throw new Error('a list that had its turn got none');
+      isKept = again.rest !== undefined;
+      return again;
+    } finally {
+      if (!isKept) this.#snapshots.give();
+    }
+  }
+
+  /** `hasSlot`: it may be a large answer. */
+  async #rangeInSnapshot(query: RangeQuery, isLatest: boolean, hasSlot: boolean): Promise<RangeAnswer | 'crowded'> {
     const connection = await this.#acquire();
     let isKept = false;
     try {
       await connection.beginSnapshot();
-      const answer = await this.#range(connection, query, isLatest);
-      isKept = answer.rest !== undefined;
+      const answer = await this.#range(connection, query, isLatest, hasSlot);
+      isKept = answer !== 'crowded' && answer.rest !== undefined;
       return answer;
     } finally {
       if (!isKept) await this.#release(connection);
@@ -331,7 +353,7 @@ export abstract class SqlBackend implements Database {
     return { lastRevision, count: 1, more: false, records: 1, bytes: blocks.reduce((sum, block) => sum + block.length, 0), blocks };
   }
 
-  async #range(connection: SqlConnection, query: RangeQuery, isLatest: boolean): Promise<RangeAnswer> {
+  async #range(connection: SqlConnection, query: RangeQuery, isLatest: boolean, hasSlot: boolean): Promise<RangeAnswer | 'crowded'> {
     const { revision, countOnly } = query;
     const statements = this.#statements();
     let before = isLatest ? null : idBehind(revision);
@@ -368,17 +390,14 @@ export abstract class SqlBackend implements Database {
       bytes += rest.bytes;
       const total = !rest.hasMore ? records : query.count ? await count() : null;
       const whole = { ...answer, count: total, more: rest.hasMore, records, bytes };
-      return rest.records === 0 ? whole : { ...whole, rest: this.#rest(connection, reader, rest.records) };
+      if (rest.records === 0) return whole;
+      if (!hasSlot && !this.#snapshots.tryTake()) return 'crowded';
+      return { ...whole, rest: this.#rest(connection, reader, rest.records) };
     }
   }
 
   /** The blocks of a large answer, read while they are sent. */
   #rest(connection: SqlConnection, reader: PageReader, records: number): BlockStream {
-    const most = Math.max(1, Math.floor(this.#readers.size / 2));
-    if (this.#snapshots >= most) {
-      throw new Error(`${most} large lists are being read from this database already; connectionPool.maxOpen allows more`);
-    }
-    this.#snapshots++;
     let left = records;
     const ready: Buffer[] = [];
     const read = async (): Promise<Buffer | null> => {
@@ -391,7 +410,7 @@ export abstract class SqlBackend implements Database {
       return ready.shift() ?? null;
     };
     return new BlockStream(read, async () => {
-      this.#snapshots--;
+      this.#snapshots.give();
       await this.#release(connection);
     });
   }
