@@ -50,7 +50,7 @@ import { messageOf } from './message-of.js';
 import { ready, type Slot } from './slot.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
 import { LateAnswerError, within } from './within.js';
-import { type WriteGate } from './write-gate.js';
+import type { WriteGate } from './write-gate.js';
 import type { WriterLease, WriterStatus } from './writer-lease.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
@@ -63,9 +63,9 @@ const SIZE_INTERVAL_MS = 10_000;
 const ORPHAN_INTERVAL_MS = 5 * 60_000;
 /** Keys of a lease that are deleted in one txn. */
 const LEASE_KEYS_PER_TXN = 1000;
-
 /** How long a request waits for a backend at most, unless the options say. */
 const REQUEST_TIMEOUT_MS = 5_000;
+
 /** A routing that was in force, for reads of what was before. */
 export interface FormerRouting {
   readonly routing: Routing;
