@@ -56,6 +56,11 @@ export class EtcdChanges {
     return { lastRevision: pin.lastRevision, changes: collected.changes, through: collected.through };
   }
 
+  /** What stood there is another matter since a compaction. */
+  forget(): void {
+    this.#standing = null;
+  }
+
   /** False: the answer is full. */
   async #addStanding(query: ChangesQuery, floor: bigint, collected: Collected): Promise<boolean> {
     const { range, after, through } = query;
