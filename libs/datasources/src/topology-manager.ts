@@ -114,7 +114,7 @@ export class TopologyManager {
    * told would hide keys (PlacementError); nothing has changed then.
    */
   static async open(options: TopologyManagerOptions): Promise<TopologyManager> {
-    const databases = new Databases(options.defaults);
+    const databases = new Databases(options.defaults, options.keyspace.log);
     let lease: WriterLease | undefined;
     let keyspace: Keyspace | undefined;
     try {

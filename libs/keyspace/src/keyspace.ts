@@ -577,6 +577,7 @@ export class Keyspace implements Store {
       id,
       label: () => slot.label,
       backend: guarded,
+      misfit: backend.misfit === undefined ? null : (key, value) => backend.misfit?.(key, value) ?? null,
       clock: this.clock,
       cache,
       arena: this.#arena,

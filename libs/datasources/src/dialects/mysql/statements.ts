@@ -258,15 +258,18 @@ export function insertsHeads(statement: SqlStatement): boolean {
   return INSERT_HEADS.has(statement);
 }
 
+/** Why the server does not take a record of a key; null: it does. */
+export function packetMisfit(key: Buffer, recordBytes: number, maxPacketBytes: number): string | null {
+  if (key.length + recordBytes + ROW_OVERHEAD_BYTES <= maxPacketBytes - STATEMENT_BYTES) return null;
+  return `"${key.toString()}" has ${recordBytes} bytes; the server takes statements of max_allowed_packet=${maxPacketBytes} bytes, so set that higher`;
+}
+
 /** The calls that apply a batch, in order. Throws CommitFailedError for a record that the server does not take. */
 export function applyBatch(plan: BatchPlan, maxPacketBytes: number): SqlCall[] {
   const maxBytes = maxPacketBytes - STATEMENT_BYTES;
   for (const { key, record } of plan.rows) {
-    if (key.length + record.length + ROW_OVERHEAD_BYTES > maxBytes) {
-      throw new CommitFailedError(
-        `"${key.toString()}" has ${record.length} bytes; the server takes statements of max_allowed_packet=${maxPacketBytes} bytes, so set that higher`,
-      );
-    }
+    const misfit = packetMisfit(key, record.length, maxPacketBytes);
+    if (misfit !== null) throw new CommitFailedError(misfit);
   }
   return [
     ...INSERT_LOG.calls(plan.rows, maxBytes),
