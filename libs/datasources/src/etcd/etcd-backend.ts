@@ -131,8 +131,8 @@ export class EtcdBackend implements Database {
       client.close();
       throw error instanceof RefusedDatabaseError ? error : new DatabaseOpenError(this.location, error);
     }
-    const { maxTxnOps } = this.#endpoint;
-    this.#open = { client, guard, control: new EtcdControl(client, guard), changes: new EtcdChanges(client, guard, maxTxnOps) };
+    const changes = new EtcdChanges(client, guard, () => this.#endpoint.maxTxnOps);
+    this.#open = { client, guard, control: new EtcdControl(client, guard), changes };
   }
 
   async #make(client: EtcdClient, guard: EtcdGuard): Promise<StoreMeta> {
@@ -400,7 +400,8 @@ export class EtcdBackend implements Database {
       });
       return keys.length < limit;
     });
-    if (left.length > 0 && keys.length < limit) await this.#forget(at, left);
+    // In the middle of a batch the state that was looked at is not the newest.
+    if (left.length > 0 && keys.length < limit && pin.local === at) await this.#forget(at, left);
     return keys.slice(0, limit);
   }
 
