@@ -89,4 +89,23 @@ describe('EtcdBackend on a cluster of three', () => {
     await expect(openEtcd(`${first?.url},${stranger.url}`)).rejects.toThrow(/names members of different clusters; name those of one/);
     await stranger.stop();
   });
+
+  it('is not served by a learner', async () => {
+    const peer = `http://127.0.0.1:${await freePort()}`;
+    const voter = await startEtcd({ isDurable: false });
+    const added = await voter.etcdctl('member', 'add', 'late', `--peer-urls=${peer}`, '--learner');
+    const learner = await startEtcd({
+      isDurable: false,
+      flags: {
+        name: 'late',
+        'listen-peer-urls': peer,
+        'initial-advertise-peer-urls': peer,
+        'initial-cluster': /ETCD_INITIAL_CLUSTER="([^"]*)"/.exec(added)?.[1] ?? '',
+        'initial-cluster-state': 'existing',
+      },
+    });
+    await expect(openEtcd(learner.url)).rejects.toThrow(/is a learner, which answers no reads; promote it/);
+    await learner.stop();
+    await voter.stop();
+  });
 });
