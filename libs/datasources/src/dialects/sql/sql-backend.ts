@@ -280,6 +280,8 @@ export abstract class SqlBackend implements Database {
     });
     this.#lostSession = null;
     if (meta.epoch !== this.#epoch) throw new FencedError(this.name, this.#epoch, meta.epoch);
+    // An older copy of the database cannot tell what became of a commit in the right one.
+    if (meta.lastRevision < this.#lastRevision) throw new RolledBackError(this.name, this.#lastRevision, meta.lastRevision);
     this.#saw(meta.lastRevision);
     return meta.lastRevision >= lastRevision;
   }
