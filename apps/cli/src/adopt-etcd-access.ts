@@ -1,11 +1,5 @@
-import {
-  type DatabaseSettings,
-  EndpointError,
-  type EtcdEndpoint,
-  type EtcdProgress,
-  parseEtcd,
-  redactEndpoint,
-} from '@harikube/datasources';
+import { type DatabaseSettings, EndpointError, type EtcdEndpoint, parseEtcd, redactEndpoint } from '@harikube/datasources';
+import { type EtcdProgress } from '@harikube/datasources/engines';
 import { SetupError } from '@harikube/local-cluster';
 
 /** How an etcd is reached, beside its endpoint: the router's flags of the same names. */

@@ -1,4 +1,4 @@
-import { adoptEtcd, type AdoptReport } from '@harikube/datasources';
+import { adoptEtcd, type AdoptReport } from '@harikube/datasources/engines';
 import { type EtcdFlags, etcdOf, progressLines } from './adopt-etcd-access.js';
 import { bytesText, keysText } from './topology/amount.js';
 

@@ -1,4 +1,4 @@
-import { leaveEtcd, type LeaveReport } from '@harikube/datasources';
+import { leaveEtcd, type LeaveReport } from '@harikube/datasources/engines';
 import { type EtcdFlags, etcdOf, progressLines } from './adopt-etcd-access.js';
 import { keysText } from './topology/amount.js';
 

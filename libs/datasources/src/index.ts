@@ -1,15 +1,8 @@
 export type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
 export { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.js';
 export { DataSourceRegistry } from './data-source-registry.js';
-export { glanceAtMysql } from './dialects/mysql/glance-at-mysql.js';
-export { MysqlBackend } from './dialects/mysql/mysql-backend.js';
-export { glanceAtPostgres, PostgresBackend } from './dialects/postgres/postgres-backend.js';
 export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
 export { StoreThreads } from './dialects/sqlite/store-threads.js';
-export { adoptEtcd, type AdoptOptions, type AdoptReport, type EtcdProgress } from './etcd/adopt-etcd.js';
-export { EtcdBackend, glanceAtEtcd } from './etcd/etcd-backend.js';
-export { EtcdCallError, EtcdClient, type EtcdClientOptions } from './etcd/etcd-client.js';
-export { leaveEtcd, type LeaveOptions, type LeaveReport } from './etcd/leave-etcd.js';
 export { RefusedDatabaseError } from './database-errors.js';
 export { PlacementError } from './placement-check.js';
 export * from './topology-manager.js';

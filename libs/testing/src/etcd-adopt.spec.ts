@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { adoptEtcd, type AdoptOptions, type EtcdBackend, leaveEtcd, parseEtcd } from '@harikube/datasources';
+import { parseEtcd } from '@harikube/datasources';
+import { adoptEtcd, type AdoptOptions, type EtcdBackend, leaveEtcd } from '@harikube/datasources/engines';
 import { decodeKeyValue, keyRange, type KeyValue, recordsOf, revisionOf, type RowWrite, rowId, encodeKeyValue } from '@harikube/keyspace';
 import type { EtcdServer } from './databases/etcd-server.js';
 import { EtcdClient } from './etcd-client.js';

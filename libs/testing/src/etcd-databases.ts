@@ -1,4 +1,5 @@
-import { EtcdBackend, parseEtcd, type DatabaseSettings } from '@harikube/datasources';
+import { parseEtcd, type DatabaseSettings } from '@harikube/datasources';
+import { EtcdBackend } from '@harikube/datasources/engines';
 import { type EtcdServer, type EtcdServerOptions, startEtcd } from './databases/etcd-server.js';
 
 /** How tests use an etcd, unless they say otherwise. */

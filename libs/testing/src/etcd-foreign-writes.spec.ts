@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { glanceAtEtcd, parseEtcd, type EtcdBackend } from '@harikube/datasources';
+import { parseEtcd } from '@harikube/datasources';
+import { glanceAtEtcd, type EtcdBackend } from '@harikube/datasources/engines';
 import { keyRange } from '@harikube/keyspace';
 import { BatchWriter } from './batch-writer.js';
 import type { EtcdServer } from './databases/etcd-server.js';

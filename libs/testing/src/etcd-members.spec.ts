@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { EtcdBackend } from '@harikube/datasources';
+import type { EtcdBackend } from '@harikube/datasources/engines';
 import { CommitUnknownError, prefixRange } from '@harikube/keyspace';
 import { freePort } from '@harikube/local-cluster';
 import { BatchWriter } from './batch-writer.js';

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { type DatabaseSettings, EtcdBackend, EtcdCallError, EtcdClient, type EtcdClientOptions, parseEtcd } from '@harikube/datasources';
+import { type DatabaseSettings, parseEtcd } from '@harikube/datasources';
+import { EtcdBackend, EtcdCallError, EtcdClient, type EtcdClientOptions } from '@harikube/datasources/engines';
 import { type Backend, CommitUnknownError, decodeKeyValue, keyRange, recordsOf, revisionOf } from '@harikube/keyspace';
 import { BatchWriter, type Write } from './batch-writer.js';
 import { ETCD_SETTINGS, EtcdDatabases } from './etcd-databases.js';

@@ -1,4 +1,5 @@
-import { type DatabaseSettings, DataSourceRegistry, MysqlBackend, type MysqlEndpoint, parseMysql } from '@harikube/datasources';
+import { type DatabaseSettings, DataSourceRegistry, type MysqlEndpoint, parseMysql } from '@harikube/datasources';
+import { MysqlBackend } from '@harikube/datasources/engines';
 import { createConnection } from 'mysql2/promise';
 import { type MariadbOptions, type MariadbServer, startMariadb } from './databases/mariadb-server.js';
 

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { DataSourceRegistry, type DatabaseSettings, glanceAtMysql, MysqlBackend } from '@harikube/datasources';
+import { DataSourceRegistry, type DatabaseSettings } from '@harikube/datasources';
+import { glanceAtMysql, MysqlBackend } from '@harikube/datasources/engines';
 import {
   type CommitBatch,
   CommitFailedError,

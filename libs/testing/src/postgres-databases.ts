@@ -1,4 +1,5 @@
-import { type DatabaseSettings, DataSourceRegistry, parsePostgres, PostgresBackend, type PostgresEndpoint } from '@harikube/datasources';
+import { type DatabaseSettings, DataSourceRegistry, parsePostgres, type PostgresEndpoint } from '@harikube/datasources';
+import { PostgresBackend } from '@harikube/datasources/engines';
 import { type PostgresServer, type PostgresServerOptions, startPostgres } from './databases/postgres-server.js';
 
 /** How tests use a PostgreSQL server, unless they say otherwise. */

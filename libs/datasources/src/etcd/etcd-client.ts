@@ -37,7 +37,7 @@ type Method =
   | 'KV/Compact'
   | 'Maintenance/Status'
   | 'Maintenance/Alarm'
-  | 'Maintenance/HashKV'
+  | 'Cluster/MemberList'
   | 'Auth/Authenticate'
   | 'Lease/LeaseGrant'
   | 'Lease/LeaseRevoke'
@@ -153,9 +153,9 @@ export class EtcdClient {
     return messages.decodeAlarms(await this.#read('Maintenance/Alarm', NO_BYTES));
   }
 
-  /** What etcd makes of its keys at a revision; of interest is only whether it can. */
-  async hash(revision: bigint): Promise<void> {
-    await this.#read('Maintenance/HashKV', messages.encodeCompaction(revision));
+  /** The names of the members. */
+  async memberNames(): Promise<readonly string[]> {
+    return messages.decodeMemberNames(await this.#read('Cluster/MemberList', NO_BYTES));
   }
 
   async leases(): Promise<readonly bigint[]> {

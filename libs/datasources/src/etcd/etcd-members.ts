@@ -1,9 +1,10 @@
-import { status as code } from '@grpc/grpc-js';
 import { RefusedDatabaseError } from '../database-errors.js';
 import { addressText } from '../topology/endpoints/etcd.js';
-import { EtcdCallError, type EtcdClient } from './etcd-client.js';
+import type { EtcdClient } from './etcd-client.js';
 import type { StatusReply } from './etcd-messages.js';
 
+/** What a router calls its only member. */
+const ROUTER_NAME = 'harikube';
 const LEAST_VERSION = [3, 5] as const;
 
 /**
@@ -48,8 +49,8 @@ async function checkMember(client: EtcdClient, address: string, { version, isLea
       `${address} is no etcd but another program that speaks its API, such as kine; name its database instead`,
     );
   }
-  // etcd's log is longer than its history. A router has no log and tells its revision instead, and it has no HashKV.
-  if (raftIndex === revision && (await isRouter(client, revision))) {
+  // etcd's log is longer than its history. A router has no log and tells its revision instead.
+  if (raftIndex === revision && (await client.memberNames()).includes(ROUTER_NAME)) {
     throw new RefusedDatabaseError(
       `${address} is another router of HariKube, not an etcd; name the database behind it, or route to it from kube-apiserver by --etcd-servers-overrides`,
     );
@@ -58,14 +59,5 @@ async function checkMember(client: EtcdClient, address: string, { version, isLea
     throw new RefusedDatabaseError(
       `etcd ${address} is a learner, which answers no reads; promote it by \`etcdctl member promote\`, or name the voting members only`,
     );
-  }
-}
-
-async function isRouter(client: EtcdClient, revision: bigint): Promise<boolean> {
-  try {
-    await client.hash(revision);
-    return false;
-  } catch (error) {
-    return error instanceof EtcdCallError && error.code === code.UNIMPLEMENTED;
   }
 }

@@ -201,6 +201,11 @@ export function decodeLeaseIds(message: Buffer): bigint[] {
   return leases.map(({ bytes }) => [...fieldsOf(bytes)].find(({ field }) => field === 1)?.number ?? 0n);
 }
 
+export function decodeMemberNames(message: Buffer): string[] {
+  const members = [...fieldsOf(message)].filter(({ field }) => field === 2);
+  return members.map(({ bytes }) => [...fieldsOf(bytes)].find(({ field }) => field === 2)?.bytes.toString() ?? '');
+}
+
 export function decodeLease(message: Buffer): LeaseReply {
   const fields = [...fieldsOf(message)];
   const number = (wanted: number): bigint => fields.find(({ field }) => field === wanted)?.number ?? 0n;
