@@ -5,7 +5,7 @@ import { FaultRound } from './fault-round.js';
 import { FaultStage } from './fault-stage.js';
 
 const SEED = 7;
-const TIMEOUT_MS = 1500;
+const TIMEOUT_MS = 2500;
 
 let stage: FaultStage;
 
@@ -36,5 +36,5 @@ describe('a router over PostgreSQL, MariaDB, etcd and SQLite, each of the first 
     expect(verdict.acknowledged).toBeGreaterThan(1000);
     expect(verdict.unknownThatTookPlace).toBeGreaterThan(0);
     expect(round.happened.length).toBe(stage.targets.reduce((sum, target) => sum + faultsOf(target).length, 0));
-  }, 240_000);
+  }, 300_000);
 });

@@ -4,7 +4,7 @@ import { SERVER_FAULTS } from './database-faults.js';
 import { FaultRound } from './fault-round.js';
 import { FaultStage } from './fault-stage.js';
 
-const TIMEOUT_MS = 1500;
+const TIMEOUT_MS = 2500;
 
 let stage: FaultStage;
 
