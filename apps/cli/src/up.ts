@@ -93,13 +93,7 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
     const store = await terminal.step(options.store === 'etcd' ? `etcd ${ETCD_VERSION}` : 'router', async () => {
       return options.store === 'etcd'
         ? await startEtcd(folder, binaries.etcd.path, env, onEvent, signal)
-        : await startRouter(
-            folder,
-            { topology, database, apiServerUrl: `https://127.0.0.1:${options.port}` },
-            env,
-            onEvent,
-            signal,
-          );
+        : await startRouter(folder, { topology, database, apiServerUrl: `https://127.0.0.1:${options.port}` }, env, onEvent, signal);
     });
     stops.push(() => store.stop());
 
