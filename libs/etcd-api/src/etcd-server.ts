@@ -57,7 +57,7 @@ export class EtcdServer {
         ...new WatchService(store, header).routes(),
         ...new LeaseService(store, header).routes(),
         ...new MaintenanceService(store, header, options.emulatedVersion ?? DEFAULT_VERSION).routes(),
-        ...new ClusterService(store, header, () => this.member()).routes(),
+        ...new ClusterService(header, () => this.member()).routes(),
         ...authRoutes(),
         ...this.health.routes(),
       },

@@ -2,20 +2,31 @@ import { type Backend, type ControlState, type ControlStore, type RangeAnswer, t
 import { BlockStream } from './block-stream.js';
 import { Clock } from './clock.js';
 import { CountHints } from './count-hints.js';
-import { CompactedError, FutureRevisionError, KeyspaceError, StoppedError, UnavailableError, UnsupportedError } from './errors.js';
+import {
+  CompactedError,
+  FutureRevisionError,
+  KeyspaceError,
+  LeaseNotFoundError,
+  StoppedError,
+  UnavailableError,
+  UnsupportedError,
+} from './errors.js';
 import { EventRing, type StoreEvent } from './event-ring.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
 import { type Destination, findMoves, findMovesSince, type KeyMove } from './key-moves.js';
 import { singleKey } from './key-range.js';
-import { decodeKeyValue, encodeKeyValue, frameRecord, keyOf, lastRecordOf } from './key-value.js';
+import { frameRecord, keyOf, lastRecordOf, withoutValue } from './key-value.js';
+import { KeyspaceHasher } from './keyspace-hash.js';
 import { Lessor } from './lessor.js';
 import { mergeAnswers } from './merge-answers.js';
 import type {
   DeleteRangeRequest,
   DeleteRangeResult,
   KeyRange,
+  KeyspaceHash,
   LeaseGranted,
+  LeaseLife,
   PutRequest,
   PutResult,
   RangeRequest,
@@ -32,9 +43,12 @@ import type {
 import { Patience } from './patience.js';
 import { type FormerPlacement, Placement, type Routing, slotsBefore } from './placement.js';
 import { PointReader } from './point-reader.js';
+import { readPast, readTxn } from './read-txn.js';
 import { RecordArena } from './record-arena.js';
 import { keyText } from './key-text.js';
+import { selectRange } from './selected-range.js';
 import type { Slot } from './slot.js';
+import { isPast, isReadOnly, MAX_RANGE_KEYS } from './txn-scope.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
 import { WriteGate } from './write-gate.js';
 
@@ -273,6 +287,7 @@ export class Keyspace implements Store {
   }
 
   async range(request: RangeRequest): Promise<RangeResult> {
+    if (request.selection !== undefined) return selectRange(request, request.selection, (fetched) => this.range(fetched));
     const known = this.#cachedGet(request);
     if (known !== undefined) return known;
     this.#checkRevision(request.revision);
@@ -321,13 +336,31 @@ export class Keyspace implements Store {
       const slots = this.#slotsOfTxn(placement, request);
       const [only] = slots;
       if (slots.length === 1 && only !== undefined) return only.committer.submit(request);
+      if (isReadOnly(request)) return this.#readTxn(request);
       const slot = await this.#slotOfLoneDelete(request, slots);
       // The rules may have changed while the databases were asked, or may be about to.
       if (this.#placement === placement && this.#gate?.holdsBack(request) !== true) return slot.committer.submit(request);
     }
   }
 
+  /** Over several backends: at what anybody was told of by now. */
+  async #readTxn(request: TxnRequest): Promise<TxnResult> {
+    for (;;) {
+      const compactRevision = this.#compactRevision;
+      try {
+        return await readTxn(request, this.clock.observed, compactRevision, (range) => this.range(range));
+      } catch (error) {
+        // A compaction has passed the revision meanwhile.
+        if (!(error instanceof CompactedError) || this.#compactRevision === compactRevision) throw error;
+      }
+    }
+  }
+
   async put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }> {
+    // Outside a txn etcd looks for the lease before it looks for the key.
+    if ((request.ignoreValue || request.ignoreLease) && request.lease !== 0n && !this.#lessor.isAlive(request.lease)) {
+      throw new LeaseNotFoundError();
+    }
     while (this.#gate?.holdsBackKey(request.key) === true) await this.#gate.opened;
     const slot = ready(this.#placement.slotOf(request.key));
     const { revision, responses } = await slot.committer.submit({ type: 'txn', compares: [], success: [request], failure: [] });
@@ -627,6 +660,34 @@ export class Keyspace implements Store {
     return this.#onMain(this.#lessor.keepAlive(id));
   }
 
+  async leaseLife(id: bigint, withKeys: boolean): Promise<LeaseLife | null> {
+    const life = this.#lessor.life(id);
+    if (life === null || !withKeys) return life === null ? null : { ...life, keys: [] };
+    const slots = readyOf([...this.#placement.slots.values()]);
+    await Promise.all(slots.map((slot) => this.clock.whenSettled(slot.id)));
+    const keys = await Promise.all(slots.map((slot) => this.#reading(slot, slot.backend.keysOfLease(id, MAX_RANGE_KEYS))));
+    return { ...life, keys: keys.flat().sort((a, b) => Buffer.compare(a, b)) };
+  }
+
+  leases(): readonly bigint[] {
+    return this.#lessor.ids();
+  }
+
+  async hash(revision: Revision): Promise<KeyspaceHash> {
+    const hasher = new KeyspaceHasher();
+    const current = this.clock.observed;
+    const compactRevision = this.#compactRevision;
+    const hashRevision = revision > 0n ? revision : current;
+    const request = { type: 'range', range: EVERYTHING, revision: hashRevision, limit: 0, keysOnly: false, countOnly: false } as const;
+    await hasher.addLive(await this.range(request));
+    const placed = this.#placement.slotsFor(EVERYTHING);
+    const slots = [...placed, ...this.#slotsBefore({ ...request, revision: compactRevision }, placed)];
+    for (const slot of slots) await this.#reading(slot, hasher.addChanges(slot.backend, compactRevision, hashRevision));
+    // What a compaction has passed may be missing from what was read.
+    if (this.#compactRevision !== compactRevision) return this.hash(revision);
+    return { hash: hasher.value, hashRevision, compactRevision: compactRevision === 0n ? -1n : compactRevision, revision: current };
+  }
+
   /** Ends watches, finishes commits, and writes the exact clock. */
   async close(): Promise<void> {
     this.#stopped.abort();
@@ -661,6 +722,7 @@ export class Keyspace implements Store {
       arena: this.#arena,
       hasLease: (id) => this.#lessor.isAlive(id),
       compactRevision: () => this.#compactRevision,
+      readPast: (request) => readPast(request, (range) => this.range(range)),
       reserve: (count) => this.#reserve(count),
       onSettled: (events) => this.#settled(slot, events),
       onBurned: () => this.#hub.moved(id),
@@ -934,11 +996,15 @@ export class Keyspace implements Store {
     const add = (range: KeyRange): void => placement.slotsFor(range).forEach((slot) => slots.add(slot));
     const addOp = (op: TxnOp): void => {
       if (op.type === 'put') slots.add(placement.slotOf(op.key));
-      else if (op.type !== 'txn') add(op.range);
+      else if (op.type === 'txn') addTxn(op);
+      else if (!isPast(op)) add(op.range);
     };
-    for (const compare of request.compares) add(compare.range);
-    request.success.forEach(addOp);
-    request.failure.forEach(addOp);
+    const addTxn = ({ compares, success, failure }: TxnRequest): void => {
+      for (const compare of compares) add(compare.range);
+      success.forEach(addOp);
+      failure.forEach(addOp);
+    };
+    addTxn(request);
     if (slots.size === 0) slots.add(this.#main);
     return readyOf([...slots]);
   }
@@ -1059,7 +1125,7 @@ function soleSlotOf(placement: Placement, { compares, success, failure }: TxnReq
   }
   for (let i = success.length + failure.length - 1; i >= 0; i--) {
     const op = (i < success.length ? success[i] : failure[i - success.length]) as TxnOp;
-    const key = op.type === 'put' ? op.key : op.type !== 'txn' && op.range.single ? op.range.start : undefined;
+    const key = op.type === 'put' ? op.key : op.type !== 'txn' && op.range.single && !isPast(op) ? op.range.start : undefined;
     const slot = key === undefined ? undefined : placement.slotOf(key);
     if (slot === undefined || (sole !== undefined && slot !== sole)) return undefined;
     sole = slot;
@@ -1079,7 +1145,7 @@ function queryOf(request: RangeRequest, revision: Revision, count: boolean): Ran
 function pointResult(record: Buffer | null, request: RangeRequest, revision: Revision): RangeResult {
   if (record === null) return { revision, count: 0, more: false, records: 0, bytes: 0, blocks: [] };
   if (request.countOnly) return { revision, count: 1, more: false, records: 0, bytes: 0, blocks: [] };
-  const framed = frameRecord(request.keysOnly ? encodeKeyValue({ ...decodeKeyValue(record), value: NO_BYTES }) : record);
+  const framed = frameRecord(request.keysOnly ? withoutValue(record) : record);
   return { revision, count: 1, more: false, records: 1, bytes: framed.length, blocks: [framed] };
 }
 

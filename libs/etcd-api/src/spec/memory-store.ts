@@ -7,8 +7,10 @@ import {
   type DeleteRangeRequest,
   type DeleteRangeResult,
   type KeyRange,
+  type KeyspaceHash,
   type KeyValue,
   type LeaseGranted,
+  type LeaseLife,
   type PutRequest,
   type PutResult,
   type RangeRequest,
@@ -30,10 +32,11 @@ export class MemoryStore implements Store {
   revision = 1n;
   /** Set by a spec that wants an answer of its own. */
   rangeAnswer: ((request: RangeRequest) => Promise<RangeResult>) | null = null;
+  txnAnswer: ((request: TxnRequest) => Promise<TxnResult>) | null = null;
   /** Set by a spec that wants writes to wait or to fail. */
   beforeWrite: () => Promise<void> = () => Promise.resolve();
   readonly streams = new Set<MemoryWatchStream>();
-  readonly leases = new Map<bigint, bigint>();
+  readonly grants = new Map<bigint, bigint>();
   private readonly records = new Map<string, KeyValue>();
 
   status(): StoreStatus {
@@ -78,6 +81,7 @@ export class MemoryStore implements Store {
   }
 
   async txn(request: TxnRequest): Promise<TxnResult> {
+    if (this.txnAnswer !== null) return this.txnAnswer(request);
     await this.beforeWrite();
     const succeeded = request.compares.every((compare) => this.holds(compare));
     const next = this.revision + 1n;
@@ -99,18 +103,34 @@ export class MemoryStore implements Store {
   }
 
   async grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted> {
-    const granted = id === 0n ? 0x7fff_ffff_0000_0000n + BigInt(this.leases.size) : id;
-    this.leases.set(granted, ttl);
+    const granted = id === 0n ? 0x7fff_ffff_0000_0000n + BigInt(this.grants.size) : id;
+    this.grants.set(granted, ttl);
     return { id: granted, ttl, revision: this.revision };
   }
 
   async revokeLease(id: bigint): Promise<Revision> {
-    this.leases.delete(id);
+    this.grants.delete(id);
     return this.revision;
   }
 
   async keepAliveLease(id: bigint): Promise<bigint> {
-    return this.leases.get(id) ?? 0n;
+    return this.grants.get(id) ?? 0n;
+  }
+
+  async leaseLife(id: bigint, withKeys: boolean): Promise<LeaseLife | null> {
+    const ttl = this.grants.get(id);
+    if (ttl === undefined) return null;
+    const keys = [...this.records.values()].filter((kv) => kv.lease === id).map((kv) => kv.key);
+    return { ttl: ttl - 1n, granted: ttl, keys: withKeys ? keys.sort((a, b) => Buffer.compare(a, b)) : [] };
+  }
+
+  leases(): readonly bigint[] {
+    return [...this.grants.keys()];
+  }
+
+  async hash(revision: Revision): Promise<KeyspaceHash> {
+    const hashRevision = revision === 0n ? this.revision : revision;
+    return { hash: 0xfedc_ba98, hashRevision, compactRevision: -1n, revision: this.revision };
   }
 
   private select(range: KeyRange): KeyValue[] {
