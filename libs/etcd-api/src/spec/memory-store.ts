@@ -52,7 +52,7 @@ export class MemoryStore implements Store {
 
   async range(request: RangeRequest): Promise<RangeResult> {
     if (this.rangeAnswer !== null) return this.rangeAnswer(request);
-    const found = this.select(request.range);
+    const found = this.selected(request);
     const limited = request.limit > 0 ? found.slice(0, request.limit) : found;
     const kept = request.countOnly ? [] : limited;
     const blocks = kept.map((kv) => frameRecord(encodeKeyValue(request.keysOnly ? { ...kv, value: Buffer.alloc(0) } : kv)));
@@ -133,6 +133,16 @@ export class MemoryStore implements Store {
     return { hash: 0xfedc_ba98, hashRevision, compactRevision: -1n, revision: this.revision };
   }
 
+  /** Of selections it knows the order of creation, and its bound. */
+  private selected({ range, selection }: RangeRequest): KeyValue[] {
+    const found = this.select(range);
+    if (selection?.target !== 'create') return found;
+    const { order, maxCreateRevision: most } = selection;
+    const kept = found.filter((kv) => most === 0n || kv.createRevision <= most);
+    const ascending = kept.sort((a, b) => Number(a.createRevision - b.createRevision));
+    return order === 'descend' ? ascending.reverse() : ascending;
+  }
+
   private select(range: KeyRange): KeyValue[] {
     return [...this.records.values()].filter((kv) => contains(range, kv.key)).sort((a, b) => Buffer.compare(a.key, b.key));
   }
@@ -144,7 +154,8 @@ export class MemoryStore implements Store {
       case 'delete':
         return this.applyDelete(operation, revision);
       case 'range': {
-        const kvs = this.select(operation.range).map(encodeKeyValue);
+        const found = this.selected(operation);
+        const kvs = (operation.limit > 0 ? found.slice(0, operation.limit) : found).map(encodeKeyValue);
         return { type: 'range', count: kvs.length, more: false, kvs };
       }
       case 'txn':
