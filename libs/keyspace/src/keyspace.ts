@@ -15,7 +15,7 @@ import { EventRing, type StoreEvent } from './event-ring.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
 import { type Destination, findMoves, findMovesSince, type KeyMove } from './key-moves.js';
-import { singleKey } from './key-range.js';
+import { isEmptyRange, singleKey } from './key-range.js';
 import { frameRecord, keyOf, lastRecordOf, withoutValue } from './key-value.js';
 import { KeyspaceHasher } from './keyspace-hash.js';
 import { Lessor } from './lessor.js';
@@ -936,7 +936,7 @@ export class Keyspace implements Store {
       return this.range(request);
     }
     await this.#checkStillReadable(request, answers);
-    const merged = await mergeAnswers(answers, request.limit);
+    const merged = await mergeAnswers(answers, request.countOnly ? 0 : request.limit);
     return { ...merged, revision: request.revision > 0n ? this.clock.observed : revision };
   }
 
@@ -993,7 +993,9 @@ export class Keyspace implements Store {
   /** At least one. */
   #slotsOfTxn(placement: Placement, request: TxnRequest): Slot[] {
     const slots = new Set<Slot>();
-    const add = (range: KeyRange): void => placement.slotsFor(range).forEach((slot) => slots.add(slot));
+    const add = (range: KeyRange): void => {
+      if (!isEmptyRange(range)) placement.slotsFor(range).forEach((slot) => slots.add(slot));
+    };
     const addOp = (op: TxnOp): void => {
       if (op.type === 'put') slots.add(placement.slotOf(op.key));
       else if (op.type === 'txn') addTxn(op);

@@ -32,7 +32,7 @@ function isBounded(bounds: Omit<RangeSelection, 'order' | 'target'>): boolean {
 
 /** Takes the records of a range in key order, and tells those that are to be returned. It holds little more than the limit. */
 export class RangeSelector {
-  #kept: Kept[] = [];
+  readonly #kept: Kept[] = [];
   #bytes = 0;
   #isCut = false;
   readonly #compare: ((a: Kept, b: Kept) => number) | null;

@@ -41,11 +41,9 @@ export interface Found {
   readonly record: KeyValueBytes | null;
 }
 
-/** The lease given, kept alive once more, or one of its own. */
+/** The lease given, or one of its own. */
 export async function sessionLease(store: Store, lease: bigint): Promise<bigint> {
-  if (lease === 0n) return (await store.grantLease(SESSION_TTL, 0n)).id;
-  await store.keepAliveLease(lease);
-  return lease;
+  return lease === 0n ? (await store.grantLease(SESSION_TTL, 0n)).id : lease;
 }
 
 export function linePrefix(name: Buffer): Buffer {
