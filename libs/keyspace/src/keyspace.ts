@@ -373,13 +373,15 @@ export class Keyspace implements Store {
   }
 
   /** One after the other, so that what is recorded never goes back. */
-  compact(revision: Revision): Promise<Revision> {
+  async compact(revision: Revision, isPhysical = false): Promise<Revision> {
     const compacting = this.#compacting.then(() => this.#compactTo(revision));
     this.#compacting = compacting.then(
       () => undefined,
       () => undefined,
     );
-    return compacting;
+    const current = await compacting;
+    if (isPhysical) await Promise.all([...this.#slots.values()].map((slot) => slot.compaction));
+    return current;
   }
 
   async #compactTo(revision: Revision): Promise<Revision> {

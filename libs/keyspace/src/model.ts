@@ -246,8 +246,11 @@ export interface Store {
   /** Header revision and result of a put or delete outside a txn. */
   put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }>;
   deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResult & { readonly revision: Revision }>;
-  /** Resolves when reads below `revision` are refused everywhere; the header's revision is the current one. */
-  compact(revision: Revision): Promise<Revision>;
+  /**
+   * Resolves when reads below `revision` are refused everywhere; the header's revision is the current one. `isPhysical`: when what they
+   * needed is removed, too, from every backend that answers.
+   */
+  compact(revision: Revision, isPhysical?: boolean): Promise<Revision>;
   watch(sink: WatchSink): WatchStream;
   /** `id` 0: the store picks one. */
   grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted>;

@@ -296,6 +296,12 @@ describe.each([
     });
   });
 
+  it('is compacted physically when it says so', async () => {
+    for (let i = 0; i < 5; i++) await harness.put('/k/a', String(i)); // 2 to 6
+    expect(await harness.keyspace.compact(6n, true)).toBe(6n);
+    expect((await harness.truth()).map(eventText)).toEqual(['/k/a=3@5', '/k/a=4@6 was 3@5']);
+  });
+
   it('tells watches of nested deletes in the order of the operations', async () => {
     for (const key of ['/k/a', '/k/b', '/k/c']) await harness.put(key, 'x'); // 2 to 4
     const recorder = harness.watch('/k/', { prevKv: true });

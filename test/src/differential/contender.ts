@@ -13,7 +13,7 @@ export interface Answer {
 export class WatchStory {
   /** Creations, cancellations and refusals, in order. */
   readonly controls: PlainMessage[] = [];
-  /** By watch id. */
+  /** By watch id; those that were compared are taken out. */
   readonly events = new Map<bigint, PlainMessage[]>();
   /** The revision of the newest answer to a progress request. */
   progress = 0n;
@@ -24,8 +24,11 @@ export class WatchStory {
     const id = (message['watch_id'] ?? 0n) as bigint;
     const events = (message['events'] ?? []) as readonly PlainMessage[];
     const { revision = 0n } = message['header'] as { revision?: bigint };
-    if (events.length > 0) this.events.set(id, [...(this.events.get(id) ?? []), ...events]);
-    else if (message['created'] === true || message['canceled'] === true) this.controls.push(withoutHeader(message, revision));
+    if (events.length > 0) {
+      const told = this.events.get(id);
+      if (told === undefined) this.events.set(id, [...events]);
+      else told.push(...events);
+    } else if (message['created'] === true || message['canceled'] === true) this.controls.push(withoutHeader(message, revision));
     else if (id === -1n) this.progress = revision;
     this.#tell();
   }

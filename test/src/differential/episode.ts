@@ -198,6 +198,8 @@ class Episode {
       if (performance.now() > deadline) throw new DifferenceError(`events of the stream ${stream}:\n${difference(one, other)}`);
       await Promise.race([one.more(PROGRESS_RETRY_MS), other.more(PROGRESS_RETRY_MS)]);
     }
+    one.events.clear();
+    other.events.clear();
   }
 }
 

@@ -340,7 +340,7 @@ export class RequestGrammar {
         return call('Maintenance/HashKV', { revision: revision < view.compactRevision || revision < 0n ? 0n : revision });
       }
       case 1:
-        return call('Maintenance/Alarm', {});
+        return call('Maintenance/Alarm', random.chance(0.5) ? {} : { action: 2n, alarm: 1n });
       default:
         return call('Maintenance/Defragment', {});
     }

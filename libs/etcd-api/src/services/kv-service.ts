@@ -66,8 +66,8 @@ export class KvService {
   }
 
   private async compact(message: Buffer): Promise<Reply> {
-    const { revision } = decodeCompactionRequest(new WireReader(message));
-    return this.header().frame(await this.store.compact(revision));
+    const { revision, physical } = decodeCompactionRequest(new WireReader(message));
+    return this.header().frame(await this.store.compact(revision, physical));
   }
 
   private rangeStream(call: StreamCall): StreamHandler {

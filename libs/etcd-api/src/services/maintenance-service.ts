@@ -66,8 +66,8 @@ export class MaintenanceService {
   private async alarm(message: Buffer): Promise<Reply> {
     const { action } = decodeAlarmRequest(new WireReader(message));
     if (action === AlarmAction.Activate) throw new UnsupportedError('action ACTIVATE of an alarm request');
-    if (action === AlarmAction.Deactivate) throw new UnsupportedError('action DEACTIVATE of an alarm request');
-    if (action !== AlarmAction.Get) throw new UnsupportedError(`action ${action} of an alarm request`);
+    // There is never one to be listed or to be taken back.
+    if (action !== AlarmAction.Get && action !== AlarmAction.Deactivate) throw new UnsupportedError(`action ${action} of an alarm request`);
     return this.header().frame(this.store.status().revision);
   }
 }
