@@ -26,7 +26,7 @@ const mayImport = {
   'libs/local-cluster': platform,
   'libs/etcd-api': engine,
   'libs/datasources': engine,
-  'libs/testing': ['libs/datasources', ...engine],
+  'libs/testing': ['libs/datasources', 'libs/local-cluster', ...engine],
   // Its kinds are objects of Kubernetes' API, whose types are said once, there; types only.
   'libs/crds': ['libs/kube', ...platform],
   'libs/go-template': [],

@@ -57,22 +57,35 @@ async function runProject(project, options) {
   return { passed: tally.passed, failed: tally.failed || (code === 0 ? 0 : 1) };
 }
 
-/** True when the arguments leave any of the process tests in. */
-async function hasProcessTests() {
-  const { output } = await node([...jest, '--selectProjects', 'process', '--listTests', ...extra], { isPiped: true });
-  return output.includes(`${path.sep}dist${path.sep}`);
+/** The tests of a project that the arguments leave in. */
+async function testsOf(project) {
+  const { output } = await node([...jest, '--selectProjects', project, '--listTests', ...extra], { isPiped: true });
+  return output.split('\n').filter((line) => line.includes(`${path.sep}dist${path.sep}`));
+}
+
+/** Those that start servers of databases. */
+const NEEDS_DATABASES = /[\\/]libs[\\/]testing[\\/]dist[\\/](?:etcd|mariadb|postgres)-/;
+
+/** Null: everything is there. Otherwise why the tests cannot run. */
+async function prepare(tests) {
+  const needsPrograms = tests.some((test) => test.startsWith(path.join(root, 'test')));
+  const needsDatabases = needsPrograms || tests.some((test) => NEEDS_DATABASES.test(test));
+  if (!needsDatabases) return null;
+  if ((await node([path.join(root, 'scripts', 'prepare-binaries.mjs')])).code !== 0) return 'they need the Kubernetes programs, see above';
+  if ((await node([path.join(root, 'scripts', 'prepare-databases.mjs')])).code !== 0) return 'they need the databases, see above';
+  return null;
 }
 
 const tallies = [];
 try {
-  tallies.push(await runProject('unit', [`--maxWorkers=${os.availableParallelism()}`, '--testTimeout=30000']));
-  if (await hasProcessTests()) {
-    const { code } = await node([path.join(root, 'scripts', 'prepare-binaries.mjs')]);
-    if (code === 0) tallies.push(await runProject('process', ['--runInBand', '--testTimeout=300000']));
-    else {
-      process.stderr.write('the tests in test/ did not run: they need the Kubernetes programs, see above\n');
-      tallies.push({ passed: 0, failed: 1 });
-    }
+  const tests = { unit: await testsOf('unit'), process: await testsOf('process') };
+  const missing = await prepare([...tests.unit, ...tests.process]);
+  if (missing !== null) {
+    process.stderr.write(`tests did not run: ${missing}\n`);
+    tallies.push({ passed: 0, failed: 1 });
+  } else {
+    if (tests.unit.length > 0) tallies.push(await runProject('unit', [`--maxWorkers=${os.availableParallelism()}`, '--testTimeout=30000']));
+    if (tests.process.length > 0) tallies.push(await runProject('process', ['--runInBand', '--testTimeout=300000']));
   }
 } finally {
   fs.rmSync(scratch, { recursive: true, force: true });

@@ -40,8 +40,8 @@ const QUEUE_PER_USER = 50;
 const QUEUE_MS = 10_000;
 /** More at once would only wait for the hashes of each other in admission, which has less patience than who registers. */
 const CREATES = { limit: 8, perUser: 6, queue: 1000, queuePerUser: 900, queueMs: 40_000 };
-/** How long a client may take to hear that its connection ends. */
-const NOTICE_MS = 1000;
+/** How long the connections of clients that send nothing more may take to end. */
+const LAST_CONNECTIONS_MS = 5000;
 /** For the answers to those who are sent away at the end. */
 const LAST_ANSWERS_MS = 5000;
 
@@ -106,25 +106,20 @@ async function startApiServer(config: ApiServerConfig, { logger, registry }: Ser
   tls.start(stop.signal);
   logger.info('serving the API', { port: server.port });
 
-  /** Still as before, then no new connections and registrations, then the end of those that go on for too long. */
+  /** Still as before, then no new connections, then the end of the registrations that go on for too long. */
   const close = async (): Promise<void> => {
     isDraining = true;
     const delay = connections.isUsed ? config.shutdownDelayMs : 0;
     await pause(delay);
-    logger.debug('no more connections and registrations are taken', { requests: connections.active });
-    registrations.refuseMore();
+    logger.debug('no more connections are taken', { requests: connections.active });
     server.stopListening();
-    if (connections.isUsed) {
-      connections.announceEnd();
-      await pause(NOTICE_MS);
-      connections.closeSessions();
-    }
+    connections.end();
     if (!(await isIdleWithin(connections, config.drainMs - delay))) {
       logger.warn('registrations still wait, their callers are sent away', { requests: connections.active });
       registrations.endWaits();
       await isIdleWithin(connections, LAST_ANSWERS_MS);
     }
-    await connections.destroy(NOTICE_MS);
+    await connections.destroy(LAST_CONNECTIONS_MS);
     logger.debug('all connections have ended');
     await server.close();
     waiter.close();

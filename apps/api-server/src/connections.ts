@@ -2,41 +2,52 @@ import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   constants,
-  type Http2SecureServer,
+  type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type Http2Session,
   type ServerHttp2Session,
 } from 'node:http2';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { AnnouncingSocket } from './announcing-socket.js';
 import { type ApiAnswer, type ApiRequest, type PeerCertificate, RequestHeaders } from './exchange.js';
 import { tooLarge } from './status-answer.js';
 
 export type RawRequest = IncomingMessage | Http2ServerRequest;
 export type RawResponse = ServerResponse | Http2ServerResponse;
 
-/** The highest stream there can be: a GOAWAY that names it says that there will be an end, and refuses nothing yet. */
-const LAST_STREAM = 2 ** 31 - 1;
 const MAX_CHAIN = 8;
 const TOO_LARGE = 413;
 
 /** The connections of the server: who is at their other end, and how they are ended without losing a request. */
 export class Connections {
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sessions = new Map<Http2Session, EndingConnection>();
   readonly #peers = new WeakMap<object, { readonly peer: PeerCertificate | null }>();
   readonly #idle = new Set<() => void>();
   #active = 0;
   #isEnding = false;
 
-  /** Of a server that does not listen yet. */
-  follow(server: Http2SecureServer): void {
+  /** How long a request may be on its way that its client began before it read that the connection ends, in milliseconds. */
+  constructor(private readonly noticeMs = 500) {}
+
+  /** Hands the connections of HTTP/2 to their server, which has none yet. */
+  follow(server: Http2Server): (socket: TLSSocket) => void {
+    let current: AnnouncingSocket | undefined;
     server.on('session', (session) => {
-      this.#sessions.add(session);
+      if (current === undefined) throw new Error('a session without its socket');
+      const connection = new EndingConnection(session, current, this.noticeMs);
+      this.#sessions.set(session, connection);
       session.once('close', () => this.#sessions.delete(session));
       // A client that misbehaves ends its own connection; there is nothing to do about it.
       session.on('error', () => undefined);
-      if (this.#isEnding) announceEnd(session);
+      if (this.#isEnding) connection.end();
     });
+    return (socket) => {
+      current = new AnnouncingSocket(socket);
+      server.emit('connection', current);
+    };
   }
 
   /** Requests that are under way. */
@@ -58,7 +69,7 @@ export class Connections {
       target,
       headers: new RequestHeaders(raw.rawHeaders),
       peer: this.#peerOf(raw),
-      sourceAddress: raw.socket.remoteAddress ?? '',
+      sourceAddress: this.#socketOf(raw).remoteAddress ?? '',
       signal: gone.signal,
       readBody: (limitBytes) => readBody(raw, limitBytes),
     };
@@ -94,7 +105,7 @@ export class Connections {
       });
       http2.writeHead(answer.code, headers);
       http2.end(answer.body);
-      if (answer.endsConnection === true && stream.session !== undefined) retire(stream.session);
+      if (answer.endsConnection === true && stream.session !== undefined) this.#sessions.get(stream.session)?.end();
       return;
     }
     const http1 = response as ServerResponse;
@@ -104,56 +115,92 @@ export class Connections {
     http1.end(answer.body);
   }
 
-  /** Tells every client that its connection ends soon; what is sent on it until then is still answered. */
-  announceEnd(): void {
+  /** Ends every connection, those to come included, as soon as its client has heard of it and sends nothing more; until then it is answered. */
+  end(): void {
     this.#isEnding = true;
-    for (const session of this.#sessions) announceEnd(session);
-  }
-
-  /** Takes nothing more on the connections that there are; what is under way is answered. */
-  closeSessions(): void {
-    for (const session of this.#sessions) session.close();
+    this.renew();
   }
 
   /** The clients come again on new connections, for which the authorities are the ones in force by then. */
   renew(): void {
-    for (const session of this.#sessions) retire(session);
+    for (const connection of this.#sessions.values()) connection.end();
   }
 
   /** Ends what is left after so long. */
   async destroy(graceMs: number): Promise<void> {
-    const closed = [...this.#sessions].map((session) => new Promise((resolve) => session.once('close', resolve)));
+    const closed = [...this.#sessions.keys()].map((session) => new Promise((resolve) => session.once('close', resolve)));
     const late = setTimeout(() => {
-      for (const session of this.#sessions) session.destroy();
+      for (const { socket } of this.#sessions.values()) socket.tls.destroy();
     }, graceMs);
     await Promise.all(closed);
     clearTimeout(late);
   }
 
   #peerOf(raw: RawRequest): PeerCertificate | null {
-    const owner: object = raw.httpVersionMajor === 2 ? ((raw as Http2ServerRequest).stream.session ?? raw) : raw.socket;
-    const known = this.#peers.get(owner);
+    const socket = this.#socketOf(raw);
+    const known = this.#peers.get(socket);
     if (known !== undefined) return known.peer;
-    const socket = raw.socket as TLSSocket;
     // A stream whose connection has gone meanwhile has none.
-    const peer = typeof socket.getPeerX509Certificate === 'function' ? peerOf(socket) : null;
-    this.#peers.set(owner, { peer });
+    const peer = 'getPeerX509Certificate' in socket ? peerOf(socket) : null;
+    this.#peers.set(socket, { peer });
     return peer;
+  }
+
+  #socketOf(raw: RawRequest): Socket | TLSSocket {
+    const { session } = raw.httpVersionMajor === 2 ? (raw as Http2ServerRequest).stream : { session: undefined };
+    return session === undefined ? raw.socket : (this.#sessions.get(session)?.socket.tls ?? raw.socket);
   }
 }
 
-function announceEnd(session: ServerHttp2Session): void {
-  if (!session.closed && !session.destroyed) session.goaway(0, LAST_STREAM);
-}
+/** How long a client may take to read that a connection ends. */
+const HEARD_MS = 10_000;
 
-/** How long a client may take to hear that a connection ends. */
-const NOTICE_MS = 1000;
+/** A connection of HTTP/2 that can be ended without losing a request. */
+class EndingConnection {
+  #openStreams = 0;
+  #isEnding = false;
+  #isHeard = false;
 
-/** First the announcement and then the end, so that no request is sent into it. */
-function retire(session: Http2Session): void {
-  if (session.closed || session.destroyed) return;
-  session.goaway(0, LAST_STREAM);
-  setTimeout(() => session.close(), NOTICE_MS).unref();
+  constructor(
+    private readonly session: ServerHttp2Session,
+    readonly socket: AnnouncingSocket,
+    private readonly noticeMs: number,
+  ) {
+    session.on('stream', (stream) => {
+      this.#openStreams++;
+      stream.once('close', () => {
+        this.#openStreams--;
+        this.#closeIfOver();
+      });
+    });
+  }
+
+  /** Ends the connection as soon as the client has heard of it, and what it sent until then is answered. */
+  end(): void {
+    if (this.#isEnding || this.session.closed || this.session.destroyed) return;
+    this.#isEnding = true;
+    this.socket.announceEnd();
+    void this.#closeWhenHeard();
+  }
+
+  async #closeWhenHeard(): Promise<void> {
+    const { session, noticeMs } = this;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const late = setTimeout(resolve, HEARD_MS);
+    session.once('close', resolve);
+    // A busy client reads the announcement late: it has when it answers what comes behind it.
+    session.ping(() => resolve());
+    await promise;
+    clearTimeout(late);
+    await delay(noticeMs, undefined, { ref: false });
+    this.#isHeard = true;
+    this.#closeIfOver();
+  }
+
+  #closeIfOver(): void {
+    const { session } = this;
+    if (this.#isHeard && this.#openStreams === 0 && !session.closed && !session.destroyed) session.close();
+  }
 }
 
 function peerOf(socket: TLSSocket): PeerCertificate | null {

@@ -8,6 +8,7 @@ import { selfSigned } from '@harikube/platform/self-signed';
 import { Connections } from './connections.js';
 import type { ApiAnswer, ApiRequest } from './exchange.js';
 import { type HttpsServer, startHttpsServer } from './https-server.js';
+import { DATA, FrameClient, GOAWAY, HEADERS, PING, WINDOW_UPDATE } from './spec/frame-client.js';
 import { KeptLog } from './spec/kept-log.js';
 
 const { cert, key } = selfSigned('localhost');
@@ -23,15 +24,7 @@ const ok = (body: unknown = {}): ApiAnswer => ({ code: 200, headers: { 'content-
 beforeEach(async () => {
   connections = new Connections();
   handle = async () => ok();
-  const pipeline = { handle: (request: ApiRequest) => handle(request) };
-  server = await startHttpsServer({
-    listen: { host: '127.0.0.1', port: 0 },
-    pair,
-    authorities: [],
-    pipeline,
-    connections,
-    logger: new KeptLog(),
-  });
+  server = await start();
 });
 
 afterEach(async () => {
@@ -39,6 +32,11 @@ afterEach(async () => {
   await connections.destroy(0);
   await server.close();
 });
+
+function start(): Promise<HttpsServer> {
+  const pipeline = { handle: (request: ApiRequest) => handle(request) };
+  return startHttpsServer({ listen: { host: '127.0.0.1', port: 0 }, pair, authorities: [], pipeline, connections, logger: new KeptLog() });
+}
 
 function session(): ClientHttp2Session {
   const opened = connectHttp2(`https://127.0.0.1:${server.port}`, { rejectUnauthorized: false });
@@ -136,7 +134,7 @@ describe('the HTTPS server', () => {
     await isHere.promise;
     const announced = once(client, 'goaway');
     server.stopListening();
-    connections.announceEnd();
+    connections.end();
     expect((await announced).slice(0, 2)).toEqual([0, 2 ** 31 - 1]);
     const refused = new Promise((resolve) => {
       const socket = connectTcp(server.port, '127.0.0.1', () => resolve(null));
@@ -144,7 +142,6 @@ describe('the HTTPS server', () => {
     });
     expect(await refused).toContain('ECONNREFUSED');
     const closed = once(client, 'close');
-    connections.closeSessions();
     let isIdle = false;
     const idle = connections.idle().then(() => (isIdle = true));
     expect([connections.active, isIdle]).toEqual([1, false]);
@@ -152,6 +149,46 @@ describe('the HTTPS server', () => {
     expect(await slow).toEqual({ code: 200, text: '{"target":"/slow"}' });
     await Promise.all([idle, closed, connections.destroy(4000)]);
     expect(connections.isUsed).toBe(false);
+  });
+
+  it('answers what a client sends that reads late that its connection ends', async () => {
+    connections = new Connections(1);
+    await server.close();
+    server = await start();
+    const client = await FrameClient.connect(server.port);
+    client.request(1);
+    await client.until(({ type, stream }) => type === HEADERS && stream === 1);
+    connections.end();
+    await client.until(({ type, payload }) => type === GOAWAY && payload.readUInt32BE(0) === 2 ** 31 - 1);
+    const ping = await client.until(({ type, flags }) => type === PING && flags === 0);
+    // It has not answered: for all the server knows it has read nothing yet.
+    client.request(3);
+    await client.until(({ type, stream }) => type === HEADERS && stream === 3);
+    client.request(5);
+    client.send(PING, 1, 0, ping.payload);
+    await client.until(({ type, stream }) => type === HEADERS && stream === 5);
+    await client.until(({ type, payload }) => type === GOAWAY && payload.readUInt32BE(0) === 5);
+    client.close();
+  });
+
+  it('says between two frames of an answer that the connection ends, and sends it whole', async () => {
+    const bytes = 4_000_000;
+    handle = async () => ({ code: 200, headers: {}, body: 'x'.repeat(bytes) });
+    const client = await FrameClient.connect(server.port);
+    const window = Buffer.from([0x3f, 0, 0, 0]);
+    client.send(WINDOW_UPDATE, 0, 0, window);
+    client.request(1);
+    client.send(WINDOW_UPDATE, 0, 1, window);
+    let received = (await client.until(({ type }) => type === DATA)).payload.length;
+    connections.end();
+    let announcements = 0;
+    await client.until(({ type, flags, payload }) => {
+      if (type === DATA) received += payload.length;
+      if (type === GOAWAY) announcements++;
+      return type === DATA && flags === 1;
+    });
+    expect([received, announcements]).toEqual([bytes, 1]);
+    client.close();
   });
 
   it('renews connections when other authorities hold: the ones that are there end, and new ones are taken', async () => {

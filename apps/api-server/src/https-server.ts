@@ -1,8 +1,9 @@
 import 'reflect-metadata';
 import { constants } from 'node:crypto';
-import type { Http2SecureServer } from 'node:http2';
-import { Server as NetServer } from 'node:net';
+import { createServer as createHttp1Server, type RequestListener, type Server as Http1Server } from 'node:http';
+import { createServer as createHttp2Server, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
 import { networkInterfaces } from 'node:os';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import {
   All,
   type ArgumentsHost,
@@ -42,6 +43,8 @@ export interface HttpsServer {
   stopListening(): void;
   close(): Promise<void>;
 }
+
+type Http2Listener = (request: Http2ServerRequest, response: Http2ServerResponse) => void;
 
 const Log = Symbol('Log');
 
@@ -119,16 +122,8 @@ const HEADERS_MS = 32_000;
 export async function startHttpsServer(options: HttpsServerOptions): Promise<HttpsServer> {
   const { listen, pipeline, connections, logger } = options;
   const adapter = new FastifyAdapter({
-    http2: true,
-    https: {
-      ...tlsOptions(options.pair, options.authorities),
-      allowHTTP1: true,
-      settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
-      maxHeaderListPairs: MAX_HEADERS,
-      maxSessionMemory: MAX_SESSION_MEMORY,
-      ...{ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS },
-    },
-    http2SessionTimeout: IDLE_MS,
+    // Fastify's types know servers of one version of HTTP; of any other it uses what all servers of `net` have.
+    serverFactory: (handler: unknown) => tlsServer(options, handler as RequestListener & Http2Listener) as unknown as Http1Server,
     keepAliveTimeout: IDLE_MS,
     // The framework's own idea of a path is no part of this: all paths are one route.
     rewriteUrl: () => '/',
@@ -146,9 +141,7 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
   // The body stays where it is until it is known who sends it.
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('*', (_request: unknown, _body: unknown, done: (error: null) => void) => done(null));
-  const server: Http2SecureServer = adapter.getHttpServer<Http2SecureServer>();
-  connections.follow(server);
-  server.on('tlsClientError', () => undefined);
+  const server: TlsServer = adapter.getHttpServer<TlsServer>();
   try {
     await app.listen(listen.port, listen.host === '' ? everyInterface() : listen.host);
   } catch (error) {
@@ -161,12 +154,33 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
   return {
     port: typeof address === 'object' && address !== null ? address.port : listen.port,
     useTls: (pair, authorities) => server.setSecureContext(tlsOptions(pair, authorities)),
-    // The server's own `close` ends the connections, too, and at once.
     stopListening: () => {
-      NetServer.prototype.close.call(server);
+      server.close();
     },
     close: () => app.close(),
   };
+}
+
+/** One TLS server in front of one for each version of HTTP: Node's own server for both keeps the sockets to itself. */
+function tlsServer({ pair, authorities, connections }: HttpsServerOptions, handler: RequestListener & Http2Listener): TlsServer {
+  const http1 = createHttp1Server({ maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS, keepAliveTimeout: IDLE_MS }, handler);
+  const http2 = createHttp2Server(
+    {
+      settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADER_BYTES },
+      maxHeaderListPairs: MAX_HEADERS,
+      maxSessionMemory: MAX_SESSION_MEMORY,
+    },
+    handler,
+  );
+  http2.setTimeout(IDLE_MS);
+  http2.on('sessionError', () => undefined);
+  const takeHttp2 = connections.follow(http2);
+  const server = createTlsServer({ ...tlsOptions(pair, authorities), ALPNProtocols: ['h2', 'http/1.1'] }, (socket) => {
+    if (socket.alpnProtocol === 'h2') takeHttp2(socket);
+    else http1.emit('connection', socket);
+  });
+  server.on('tlsClientError', () => undefined);
+  return server;
 }
 
 function tlsOptions({ cert, key }: TlsPair, authorities: readonly string[]): object {

@@ -265,10 +265,9 @@ describe('RegistrationHandler', () => {
     };
     const waiting = refusal(register());
     await isWaiting.promise;
-    handler.refuseMore();
+    handler.endWaits();
     expect(await refusal(register())).toMatchObject({ code: 503, retryAfterSeconds: 1 });
     expect(api.created).toHaveLength(1);
-    handler.endWaits();
     expect(await waiting).toMatchObject({ code: 503, retryAfterSeconds: 1 });
   });
 

@@ -86,12 +86,7 @@ export class RegistrationHandler {
     }
   }
 
-  /** From now on nothing is begun any more. */
-  refuseMore(): void {
-    this.#isClosed = true;
-  }
-
-  /** Sends those who wait away; their registrations go on. */
+  /** Sends those who wait away; their registrations go on. Nothing is begun any more. */
   endWaits(): void {
     this.#isClosed = true;
     this.#draining.abort();

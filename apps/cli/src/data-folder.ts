@@ -18,6 +18,8 @@ export interface RunningState {
   readonly store: 'router' | 'etcd';
   /** Where kube-apiserver stores everything. */
   readonly storeEndpoint: string;
+  /** Without credentials; absent: a SQLite file. */
+  readonly defaultDatabase?: string | undefined;
   /** Base of the router's health and metrics; absent with plain etcd. */
   readonly routerHealthUrl?: string;
   /** Where the router's admin API answers; absent with plain etcd. */

@@ -1,6 +1,7 @@
 import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, SetupError } from '@harikube/local-cluster';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Env, readEnv } from '@harikube/platform';
+import { addAdoptCommands } from './adopt-commands.js';
 import { packageVersion } from './repository.js';
 import { isServiceCommand, runServiceCommand, SERVICE_COMMANDS } from './services.js';
 import { addTopologyCommands } from './topology/topology-commands.js';
@@ -63,6 +64,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
       '--topology <file>',
       'a file that says which kinds live in which database (default: TopologyConfigs, at first those of examples/topologyconfigs.yaml)',
     )
+    .option('--endpoint <url>', 'the default database, where everything lives that no rule sends elsewhere (default: a SQLite file)')
     .option('--bare', 'the control plane alone: no platform, no TopologyConfigs', false)
     .option('--separate', 'a process for each service of the platform instead of one for all', false)
     .addOption(new Option('--store <kind>', 'what Kubernetes stores everything in').choices(['router', 'etcd']).default('router'))
@@ -91,6 +93,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
   }
 
   addTopologyCommands(program, env, done);
+  addAdoptCommands(program, done, writeLine);
 
   program
     .command('status')
@@ -138,6 +141,7 @@ interface UpFlags {
   readonly data: string;
   readonly port: number;
   readonly topology?: string;
+  readonly endpoint?: string;
   readonly bare: boolean;
   readonly store: 'router' | 'etcd';
   readonly separate: boolean;

@@ -48,6 +48,13 @@ describe('the screen of harikube up', () => {
     expect(screen(STATE)).not.toContain('registrationrequest');
   });
 
+  it('names the default database, and files beside it', () => {
+    expect(screen(STATE)).toMatch(/databases +main\.db in /);
+    expect(screen({ ...STATE, defaultDatabase: 'http://127.0.0.1:2379' })).toMatch(
+      /databases +http:\/\/127\.0\.0\.1:2379 \(default\); main\.db in /,
+    );
+  });
+
   it('names the etcd that stores everything', () => {
     const text = screen({ ...STATE, store: 'etcd', storeEndpoint: 'http://127.0.0.1:3' });
     expect(text).toContain('http://127.0.0.1:3, data in ');

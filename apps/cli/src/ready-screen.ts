@@ -7,7 +7,7 @@ import { PROGRAMS_FOLDER } from './repository.js';
 export interface ScreenFacts {
   readonly folder: DataFolder;
   readonly state: RunningState;
-  /** Undefined: everything lives in main.db. */
+  /** Undefined: everything lives in the default database. */
   readonly topology: string | undefined;
   readonly kubectl: { readonly path: string; readonly source: string };
 }
@@ -33,8 +33,8 @@ function placeRows({ folder, state, topology }: ScreenFacts): [string, string][]
       ? [['etcd', `${state.storeEndpoint}, data in ${shown(join(folder.path, 'etcd'))}`]]
       : [
           ['router', `${state.storeEndpoint}, health at ${state.routerHealthUrl}/readyz`],
-          ['databases', `${databaseFiles(folder.databases).join(', ')} in ${shown(folder.databases)}`],
-          ['topology', topology ?? 'none: everything lives in main.db'],
+          ['databases', databases(folder.databases, state.defaultDatabase)],
+          ['topology', topology ?? 'none: everything lives in the default database'],
         ];
   rows.push(['Kubernetes API', `${state.apiServerUrl} (kube-apiserver ${KUBERNETES_VERSION})`]);
   for (const { name, healthUrl } of state.services ?? []) rows.push([name, `health and metrics at ${healthUrl}/readyz and /metrics`]);
@@ -70,8 +70,13 @@ function commands({ services, mailBoxUrl }: RunningState): string[] {
   ];
 }
 
-function databaseFiles(folder: string): string[] {
-  return readdirSync(folder).filter((file) => file.endsWith('.db'));
+/** Those that can be seen from here: the default one, and files. */
+function databases(folder: string, defaultDatabase: string | undefined): string {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.db'));
+  return [
+    ...(defaultDatabase === undefined ? [] : [`${defaultDatabase} (default)`]),
+    ...(files.length === 0 ? [] : [`${files.join(', ')} in ${shown(folder)}`]),
+  ].join('; ');
 }
 
 /** A path below the current folder in its short form. */

@@ -37,6 +37,8 @@ export interface UpOptions {
   readonly data: string;
   readonly port: number;
   readonly topology?: string;
+  /** Data source name of the default database; a SQLite file when undefined. */
+  readonly endpoint?: string;
   /** No platform: the control plane alone. */
   readonly bare: boolean;
   /** A process for each service of the platform. */
@@ -57,6 +59,7 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
   if (options.bare && options.separate)
     throw new SetupError('--separate has no meaning with --bare, which runs no services: leave one of them out');
   const topology = topologyOf(options, env);
+  const database = await defaultDatabaseOf(options);
   const folder = new DataFolder(options.data);
   const terminal = new Terminal(process.stdout);
   const startedAt = performance.now();
@@ -90,7 +93,13 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
     const store = await terminal.step(options.store === 'etcd' ? `etcd ${ETCD_VERSION}` : 'router', async () => {
       return options.store === 'etcd'
         ? await startEtcd(folder, binaries.etcd.path, env, onEvent, signal)
-        : await startRouter(folder, { topology, apiServerUrl: `https://127.0.0.1:${options.port}` }, env, onEvent, signal);
+        : await startRouter(
+            folder,
+            { topology, database, apiServerUrl: `https://127.0.0.1:${options.port}` },
+            env,
+            onEvent,
+            signal,
+          );
     });
     stops.push(() => store.stop());
 
@@ -109,6 +118,7 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
       startedAt: new Date().toISOString(),
       store: options.store,
       storeEndpoint: store.endpoint,
+      defaultDatabase: database?.shown,
       routerHealthUrl: store.healthUrl,
       adminUrl: store.adminUrl,
       adminTokenFile: store.adminUrl === undefined ? undefined : folder.adminToken,
@@ -175,6 +185,29 @@ function topologyOf(options: UpOptions, env: Env): string | undefined {
   return topologyAddress(options.topology, env) ?? (options.bare ? undefined : TOPOLOGY_SECRET);
 }
 
+interface DefaultDatabase {
+  readonly dataSourceName: string;
+  /** Without credentials. */
+  readonly shown: string;
+}
+
+/** Undefined: a SQLite file. One that cannot be used is refused before anything is started. */
+async function defaultDatabaseOf({ endpoint, store }: UpOptions): Promise<DefaultDatabase | undefined> {
+  if (endpoint === undefined) return undefined;
+  if (store === 'etcd')
+    throw new SetupError(
+      '--endpoint has no meaning with --store etcd, which keeps everything in an etcd of its own: leave one of them out',
+    );
+  const { EndpointError, parseEndpoint, redactEndpoint } = await import('@harikube/datasources');
+  try {
+    parseEndpoint(endpoint, { allowMulti: true });
+  } catch (error) {
+    if (error instanceof EndpointError) throw new SetupError(`--endpoint is not usable: ${error.message}`);
+    throw error;
+  }
+  return { dataSourceName: endpoint.replace(/^multi:\/\//, ''), shown: redactEndpoint(endpoint) };
+}
+
 async function startEtcd(
   folder: DataFolder,
   program: string,
@@ -189,7 +222,11 @@ async function startEtcd(
 
 async function startRouter(
   folder: DataFolder,
-  { topology, apiServerUrl }: { readonly topology: string | undefined; readonly apiServerUrl: string },
+  {
+    topology,
+    database,
+    apiServerUrl,
+  }: { readonly topology: string | undefined; readonly database: DefaultDatabase | undefined; readonly apiServerUrl: string },
   env: Env,
   onEvent: (event: ProcessEvent) => void,
   signal: AbortSignal,
@@ -218,8 +255,6 @@ async function startRouter(
         'router',
         '--listen-address',
         endpoint,
-        '--endpoint',
-        'multi://sqlite://./main.db',
         '--metrics-bind-address',
         health,
         '--admin-bind-address',
@@ -228,7 +263,13 @@ async function startRouter(
         folder.adminToken,
         ...kubeconfig,
       ],
-      env: { ...ROUTER_ENV, ...env, TOPOLOGY_CONFIG: topology },
+      // Not among the arguments, which everybody on the machine can read.
+      env: {
+        ...ROUTER_ENV,
+        ...env,
+        TOPOLOGY_CONFIG: topology,
+        KINE_ENDPOINT: `multi://${database?.dataSourceName ?? 'sqlite://./main.db'}`,
+      },
       cwd: folder.databases,
       logFolder: folder.logs,
       runFolder: folder.runs,

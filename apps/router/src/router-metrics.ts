@@ -43,6 +43,18 @@ interface MethodCalls {
   sent: number;
 }
 
+/** Who writes, as this router knows it. */
+export interface WriterReading {
+  /** This router may write at this moment. */
+  readonly isActive: boolean;
+  /** Of the writer; 0: not known yet. */
+  readonly epoch: bigint;
+  /** How often this router took over from another one. */
+  readonly takeovers: number;
+  /** Connections that go to the active router. */
+  readonly forwarded: number;
+}
+
 /** What /metrics of the router shows. Names of the reference are kept where it has them: `kine_*` and `grpc_server_*`. */
 export class RouterMetrics implements CallObserver, KeyspaceObserver {
   readonly registry: Registry = createMetrics();
@@ -95,6 +107,24 @@ export class RouterMetrics implements CallObserver, KeyspaceObserver {
       gauge.set(Number(keyspace.status().compactRevision)),
     );
     this.#gauge('harikube_leases', 'Leases on record', [], (gauge) => gauge.set(keyspace.leaseCount));
+  }
+
+  /** Adds the numbers of the writer. */
+  watchWriter(read: () => WriterReading): void {
+    this.#gauge('harikube_writer_active', '1 when this router may write', [], (gauge) => gauge.set(read().isActive ? 1 : 0));
+    this.#gauge('harikube_writer_epoch', 'Number of the router that writes, counted by the default database', [], (gauge) =>
+      gauge.set(Number(read().epoch)),
+    );
+    this.#gauge('harikube_standby_connections', 'Connections forwarded to the active router', [], (gauge) => gauge.set(read().forwarded));
+    new Counter({
+      name: 'harikube_writer_takeovers_total',
+      help: 'Take-overs of this router from another one',
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc(read().takeovers);
+      },
+    });
   }
 
   started(method: MethodName): void {

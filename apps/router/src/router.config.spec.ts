@@ -32,6 +32,9 @@ describe('parseRouterConfig', () => {
         tls: null,
         pool: { maxIdle: 0, maxOpen: 0, maxLifeTimeMs: 0, maxIdleLifeTimeMs: 0 },
       },
+      writer: null,
+      backendTimeoutMs: 5000,
+      acceptRestored: [],
       topologySource: null,
       topologyTlsDirectory: resolve('db/tls'),
       kubeconfig: null,
@@ -87,6 +90,9 @@ describe('parseRouterConfig', () => {
         tls: null,
         pool: { maxIdle: -1, maxOpen: 90, maxLifeTimeMs: 300_000, maxIdleLifeTimeMs: 120_000 },
       },
+      writer: null,
+      backendTimeoutMs: 5000,
+      acceptRestored: [],
       topologySource: null,
       topologyTlsDirectory: resolve('db/tls'),
       kubeconfig: null,
@@ -109,6 +115,50 @@ describe('parseRouterConfig', () => {
         '--poll-batch-size has no effect: nothing is polled, watches are fed by the writes themselves',
       ],
     } satisfies RouterConfig);
+  });
+
+  it('reads how a router on a networked database shares it with others', () => {
+    const endpoint = '--endpoint=postgres://router@db.example/harikube';
+    expect(parse([endpoint])).toMatchObject({ writer: { advertiseAddress: null, leaseMs: 5000 }, backendTimeoutMs: 5000, warnings: [] });
+    const flags = [
+      '--advertise-address=[2001:db8::1]:2379',
+      '--writer-lease-duration=1s',
+      '--backend-timeout=250ms',
+      '--accept-restored=main, users,main',
+    ];
+    const writer = { advertiseAddress: '[2001:db8::1]:2379', leaseMs: 1000 };
+    const expected = { writer, backendTimeoutMs: 250, acceptRestored: ['main', 'users'], warnings: [] };
+    expect(parse([endpoint, ...flags])).toMatchObject(expected);
+    const env = {
+      KINE_ADVERTISE_ADDRESS: '[2001:db8::1]:2379',
+      KINE_WRITER_LEASE_DURATION: '1s',
+      KINE_BACKEND_TIMEOUT: '250ms',
+      KINE_ACCEPT_RESTORED: 'main,users',
+    };
+    expect(parse([endpoint], env)).toMatchObject(expected);
+  });
+
+  it('uses the TLS and the pool of the default database where it is a server', () => {
+    const pool = ['--datastore-max-open-connections=9', '--datastore-connection-max-lifetime=5m'];
+    const tls = ['--ca-file=ca.pem', '--cert-file=c.pem', '--key-file=k.pem', '--skip-verify'];
+    for (const endpoint of ['postgres://router@db/harikube', 'mysql://router@tcp(db:3306)/harikube', 'https://etcd-0:2379']) {
+      expect(parse([`--endpoint=${endpoint}`, ...pool, ...tls])).toMatchObject({
+        defaultBackend: {
+          tls: { caFile: 'ca.pem', certFile: 'c.pem', keyFile: 'k.pem', skipVerify: true },
+          pool: { maxIdle: 0, maxOpen: 9, maxLifeTimeMs: 300_000, maxIdleLifeTimeMs: 0 },
+        },
+        warnings: [],
+      });
+    }
+  });
+
+  it('says that a file has one router', () => {
+    const { writer, warnings } = parse(['--advertise-address=router-0:2379', '--writer-lease-duration=2s']);
+    expect(writer).toBeNull();
+    expect(warnings).toEqual([
+      '--advertise-address has no effect: one router has a SQLite file to itself, and no other stands by',
+      '--writer-lease-duration has no effect: one router has a SQLite file to itself, and no other stands by',
+    ]);
   });
 
   it('takes both spellings of a flag for the same', () => {
@@ -154,6 +204,13 @@ describe('parseRouterConfig', () => {
   });
 
   it.each([
+    [['--advertise-address=0.0.0.0:2379'], '--advertise-address=0.0.0.0:2379 is no address that others can connect to; write HOST:PORT'],
+    [['--advertise-address=:2379'], 'is no address that others can connect to'],
+    [['--advertise-address=router-0'], 'is no address that others can connect to'],
+    [['--advertise-address=router-0:0'], 'is no address that others can connect to'],
+    [['--writer-lease-duration=999ms'], '--writer-lease-duration=999ms is not usable; use at least 1s'],
+    [['--backend-timeout=0s'], '--backend-timeout=0s is not usable; use at least 100ms'],
+    [['--accept-restored=main,,users'], '--accept-restored=main,,users holds an empty name; write the names of backends'],
     [['--listen-address=nowhere'], '--listen-address=nowhere is not an address; write HOST:PORT'],
     [['--listen-address=127.0.0.1:70000'], 'is not an address'],
     [['--listen-address=udp://127.0.0.1:1'], 'is not an address'],
@@ -179,8 +236,8 @@ describe('parseRouterConfig', () => {
       '--ca-file cannot be used with --endpoint=sqlite://a.db, which is a file; leave it out',
     ],
     [
-      ['--endpoint=postgres://u:pw@h/db'],
-      '--endpoint is not usable: endpoint "postgres://u:***@h/db": scheme "postgres" is recognised but not supported',
+      ['--endpoint=nats://u:pw@h/db'],
+      '--endpoint is not usable: endpoint "nats://u:***@h/db": scheme "nats" is recognised but not supported',
     ],
     [['--endpoint=multi://sqlite://a.db?synchronous=OFF'], 'parameter synchronous=OFF is not supported'],
     [['--topology-config=secret://harikube'], '--topology-config is not usable: "secret://harikube" names no Secret'],
@@ -256,7 +313,7 @@ describe('parseRouterConfig', () => {
   });
 
   it('shows no password', () => {
-    const found = reasons(['--endpoint=mysql://u:s3cret@tcp(h)/db'], { TOPOLOGY_CONFIG: 'ftp://u:s3cret@h/t' });
+    const found = reasons(['--endpoint=mysql://u:s3cret@tcp(h)/'], { TOPOLOGY_CONFIG: 'ftp://u:s3cret@h/t' });
     expect(found).toHaveLength(2);
     expect(found.join()).not.toContain('s3cret');
   });

@@ -46,6 +46,13 @@ export interface AdminConfig {
   readonly tls: ListenerTls | null;
 }
 
+/** How routers on one default database agree on who writes. */
+export interface WriterConfig {
+  /** HOST:PORT at which the others reach this one's listener; null: found out when it listens. */
+  readonly advertiseAddress: string | null;
+  readonly leaseMs: number;
+}
+
 export interface RouterConfig {
   readonly listen: ListenAddress;
   /** Null: plain. */
@@ -57,6 +64,12 @@ export interface RouterConfig {
     readonly tls: BackendTls | null;
     readonly pool: ConnectionPool;
   };
+  /** Null: the default database is a file, which one router has to itself. */
+  readonly writer: WriterConfig | null;
+  /** No request waits longer for a database. */
+  readonly backendTimeoutMs: number;
+  /** Backends whose database may be taken as it is although it was restored from an older copy. */
+  readonly acceptRestored: readonly string[];
   /** Null: every key lives in the default backend. */
   readonly topologySource: TopologySource | null;
   /** Where certificates and keys from the Secret of the topology are put. */
@@ -98,11 +111,26 @@ const DEFAULT_METRICS_ADDRESS = '127.0.0.1:8080';
 const DEFAULT_ETCD_VERSION = '3.6.11';
 const DEFAULT_TLS_DIRECTORY = './db/tls';
 
+const DEFAULT_WRITER_LEASE_MS = 5000;
+const LEAST_WRITER_LEASE_MS = 1000;
+const DEFAULT_BACKEND_TIMEOUT_MS = 5000;
+const LEAST_BACKEND_TIMEOUT_MS = 100;
+
 const FLAGS: readonly FlagDefinition[] = [
   {
     name: 'listen-address',
     help: 'where to serve etcd: HOST:PORT, tcp://, http:// or https://HOST:PORT, unix://PATH',
     shownDefault: DEFAULT_LISTEN_ADDRESS,
+  },
+  {
+    name: 'advertise-address',
+    help: 'HOST:PORT at which the other routers on the same default database reach --listen-address, to forward connections',
+    shownDefault: "the listener's own host, or the first address of this machine when it listens on all",
+  },
+  {
+    name: 'writer-lease-duration',
+    help: 'after this time without a sign of the router that writes another one on the same default database takes over',
+    shownDefault: '5s',
   },
   { name: 'endpoint', isSecret: true, help: 'the default database, "multi://" may stand in front', shownDefault: DEFAULT_ENDPOINT },
   {
@@ -132,6 +160,11 @@ const FLAGS: readonly FlagDefinition[] = [
   { name: 'cert-file', help: 'client certificate for the default database' },
   { name: 'key-file', help: 'client key for the default database' },
   { name: 'skip-verify', isSwitch: true, help: "do not verify the default database's certificate" },
+  { name: 'backend-timeout', help: 'how long a request waits for a database', shownDefault: '5s' },
+  {
+    name: 'accept-restored',
+    help: 'names of backends, comma separated: take their databases as they are once, although they were restored from older copies',
+  },
   {
     name: 'metrics-bind-address',
     help: 'where to serve metrics and health as plain HTTP: HOST:PORT, :PORT for every interface, 0 = off',
@@ -211,6 +244,9 @@ export function parseRouterConfig(argv: readonly string[], env: Env): RouterConf
   const config: Omit<RouterConfig, 'defaultBackend'> = {
     listen: address.listen,
     listenTls: tls,
+    writer: writerConfig(settings, defaultBackend),
+    backendTimeoutMs: settings.duration('backend-timeout', DEFAULT_BACKEND_TIMEOUT_MS, LEAST_BACKEND_TIMEOUT_MS),
+    acceptRestored: acceptedRestores(settings),
     topologySource: source,
     topologyTlsDirectory: resolve(settings.text('topology-config-tls-dir') ?? DEFAULT_TLS_DIRECTORY),
     kubeconfig: settings.text('kubeconfig'),
@@ -230,7 +266,7 @@ export function parseRouterConfig(argv: readonly string[], env: Env): RouterConf
     slowSqlWarningThresholdMs: settings.duration('slow-sql-warning-threshold', 5000),
     logFormat: settings.oneOf('log-format', ['plain', 'json']),
     debug: settings.boolean('debug'),
-    warnings: warnings(settings, source, env),
+    warnings: warnings(settings, defaultBackend, source, env),
   };
   settings.finish();
   if (defaultBackend === null) {
@@ -365,7 +401,7 @@ function readDefaultBackend(settings: Settings): RouterConfig['defaultBackend'] 
   const tlsGiven = ['ca-file', 'cert-file', 'key-file'].filter((name) => settings.has(name)).concat(tls.skipVerify ? ['skip-verify'] : []);
   try {
     const endpoint = parseEndpoint(dataSourceName);
-    if (tlsGiven.length > 0) {
+    if (endpoint.scheme === 'sqlite' && tlsGiven.length > 0) {
       settings.refuse(
         `${tlsGiven.map((name) => settings.source(name)).join(', ')} cannot be used with --endpoint=${redactEndpoint(dataSourceName)}, which is a file; leave ${tlsGiven.length === 1 ? 'it' : 'them'} out`,
       );
@@ -380,6 +416,30 @@ function readDefaultBackend(settings: Settings): RouterConfig['defaultBackend'] 
     }
     return null;
   }
+}
+
+function writerConfig(settings: Settings, backend: RouterConfig['defaultBackend'] | null): WriterConfig | null {
+  const text = settings.text('advertise-address');
+  const leaseMs = settings.duration('writer-lease-duration', DEFAULT_WRITER_LEASE_MS, LEAST_WRITER_LEASE_MS);
+  if (text !== null) {
+    const given = splitHostPort(text);
+    if (given === undefined || given.port === 0 || ['', '0.0.0.0', '::'].includes(given.host)) {
+      settings.refuse(
+        `${settings.source('advertise-address')}=${text} is no address that others can connect to; write HOST:PORT, an IPv6 host in brackets`,
+      );
+    }
+  }
+  return backend === null || backend.endpoint.scheme === 'sqlite' ? null : { advertiseAddress: text, leaseMs };
+}
+
+function acceptedRestores(settings: Settings): readonly string[] {
+  const text = settings.text('accept-restored');
+  if (text === null) return [];
+  const names = text.split(',').map((name) => name.trim());
+  if (names.includes('')) {
+    settings.refuse(`${settings.source('accept-restored')}=${text} holds an empty name; write the names of backends, such as main,users`);
+  }
+  return [...new Set(names)];
 }
 
 function topologySource(settings: Settings): TopologySource | null {
@@ -416,16 +476,21 @@ function etcdVersion(settings: Settings): string {
   return version;
 }
 
-function warnings(settings: Settings, source: TopologySource | null, env: Env): string[] {
+function warnings(settings: Settings, backend: RouterConfig['defaultBackend'] | null, source: TopologySource | null, env: Env): string[] {
   const found = deprecationWarnings(DEPRECATED, env);
   if (settings.has('topology-config-tls-dir') && source?.type !== 'secret') {
     found.push(
       `${settings.source('topology-config-tls-dir')} has no effect: only a secret:// topology brings certificates; name their files in the topology (backendTLS)`,
     );
   }
-  const datastore = ['max-idle-connections', 'max-open-connections', 'connection-max-lifetime', 'connection-max-idle-lifetime'];
-  for (const name of datastore.map((part) => `datastore-${part}`).filter((flag) => settings.has(flag))) {
-    found.push(`${settings.source(name)} has no effect: a SQLite file has a fixed set of connections`);
+  if (backend?.endpoint.scheme === 'sqlite') {
+    const datastore = ['max-idle-connections', 'max-open-connections', 'connection-max-lifetime', 'connection-max-idle-lifetime'];
+    for (const name of datastore.map((part) => `datastore-${part}`).filter((flag) => settings.has(flag))) {
+      found.push(`${settings.source(name)} has no effect: a SQLite file has a fixed set of connections`);
+    }
+    for (const name of ['advertise-address', 'writer-lease-duration'].filter((flag) => settings.has(flag))) {
+      found.push(`${settings.source(name)} has no effect: one router has a SQLite file to itself, and no other stands by`);
+    }
   }
   if (settings.has('compact-timeout')) {
     found.push(`${settings.source('compact-timeout')} has no effect: a step of a compaction is bounded by --compact-batch-size`);

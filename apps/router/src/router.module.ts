@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type DynamicModule, Module } from '@nestjs/common';
 import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } from '@harikube/datasources';
 import { EtcdServer } from '@harikube/etcd-api';
@@ -6,38 +7,55 @@ import type { Logger, ShutdownStep } from '@harikube/platform';
 import { listenUrl, readTls } from './listener.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
-import { type OpenedStore, openStore } from './topology/open-store.js';
+import { type OpenedStore, openStore, type OpenStoreOptions } from './topology/open-store.js';
 import { TlsFolder } from './topology/tls-folder.js';
 import { TopologyMetrics } from './topology/topology-metrics.js';
 import { TopologyReloader } from './topology/topology-reloader.js';
+import type { WriterRole } from './writer-role.js';
 
 /** Memory for the heads of keys, shared by all backends. */
 const CACHE_BYTES = 16 * 1024 * 1024;
 /** Memory for recent events, shared by all backends. */
 const EVENT_BYTES = 16 * 1024 * 1024;
+/** How long calls under way may hold up the router that takes over. */
+const HAND_OVER_GRACE_MS = 500;
+
+/** Of a database that nobody else can have open. */
+const SOLE_WRITER: OpenStoreOptions['manager']['writer'] = { identity: { holder: randomUUID(), address: '', leaseMs: 10_000 } };
 
 const Config = Symbol('Config');
 const Log = Symbol('Log');
+const Role = Symbol('Role');
 const Steps = Symbol('Steps');
 const Store = Symbol('Store');
+
+export interface RouterModuleOptions {
+  readonly config: RouterConfig;
+  readonly logger: Logger;
+  /** What is opened is put in front of them, so that a start that fails half way can close it, too. */
+  readonly steps: ShutdownStep[];
+  readonly metrics: RouterMetrics;
+  /** Null: the default database is a file, and no other router waits for it. */
+  readonly role: WriterRole | null;
+}
 
 /** The data layer: databases, the keyspace over them, and the etcd API in front of it. */
 @Module({})
 export class RouterModule {
-  /** What is opened is put in front of `steps`, so that a start that fails half way can close it, too. */
-  static register(config: RouterConfig, logger: Logger, steps: ShutdownStep[]): DynamicModule {
+  static register({ config, logger, steps, metrics, role }: RouterModuleOptions): DynamicModule {
     return {
       module: RouterModule,
       providers: [
         { provide: Config, useValue: config },
         { provide: Log, useValue: logger },
-        RouterMetrics,
+        { provide: RouterMetrics, useValue: metrics },
+        { provide: Role, useValue: role },
         { provide: Steps, useValue: steps },
-        { provide: Store, inject: [Config, RouterMetrics, Log, Steps], useFactory: openDatabases },
+        { provide: Store, inject: [Config, Role, RouterMetrics, Log, Steps], useFactory: openDatabases },
         { provide: TopologyManager, inject: [Store], useFactory: ({ manager }: OpenedStore) => manager },
         { provide: TopologyReloader, inject: [Config, Store, RouterMetrics, Log, Steps], useFactory: makeReloader },
         { provide: Keyspace, inject: [TopologyManager], useFactory: ({ keyspace }: TopologyManager) => keyspace },
-        { provide: EtcdServer, inject: [Config, Keyspace, RouterMetrics, Log], useFactory: makeServer },
+        { provide: EtcdServer, inject: [Config, Role, Keyspace, RouterMetrics, Log], useFactory: makeServer },
         { provide: Compactor, inject: [Config, TopologyManager, Log, Steps], useFactory: makeCompactor },
         {
           provide: RunningParts,
@@ -62,19 +80,29 @@ export class RunningParts {
 }
 
 /** How texts of the topology are read in this process, from whomever they come. */
-export function parseOptions({ etcdPrefix, defaultBackend }: RouterConfig): ParseTopologyOptions {
-  return { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
+export function parseOptions({ etcdPrefix, defaultBackend, topologySource, topologyTlsDirectory }: RouterConfig): ParseTopologyOptions {
+  const options = { etcdPrefix, defaultDataSourceName: defaultBackend.dataSourceName };
+  // With the Secret of the topology come certificates, which are files there.
+  return topologySource?.type === 'secret' ? { ...options, tlsDirectory: topologyTlsDirectory } : options;
 }
 
-async function openDatabases(config: RouterConfig, metrics: RouterMetrics, logger: Logger, steps: ShutdownStep[]): Promise<OpenedStore> {
+async function openDatabases(
+  config: RouterConfig,
+  role: WriterRole | null,
+  metrics: RouterMetrics,
+  logger: Logger,
+  steps: ShutdownStep[],
+): Promise<OpenedStore> {
   const { defaultBackend, compaction, watchProgressNotifyIntervalMs, slowSqlThresholdMs, slowSqlWarningThresholdMs } = config;
-  const manager: Parameters<typeof openStore>[0]['manager'] = {
-    endpoint: defaultBackend.endpoint,
-    compactBatchSize: compaction.batchSize,
+  const manager: Omit<OpenStoreOptions['manager'], 'writer'> = {
+    main: defaultBackend,
+    defaults: { compactBatchSize: compaction.batchSize, requestTimeoutMs: config.backendTimeoutMs },
     keyspace: {
       cacheBytes: CACHE_BYTES,
       eventBytes: EVENT_BYTES,
       progressIntervalMs: watchProgressNotifyIntervalMs,
+      requestTimeoutMs: config.backendTimeoutMs,
+      acceptRestored: new Set(config.acceptRestored),
       log: logger,
       observer: {
         committed: (backend, seconds, rows) => {
@@ -89,10 +117,19 @@ async function openDatabases(config: RouterConfig, metrics: RouterMetrics, logge
       },
     },
   };
-  const store = await openStore({ source: config.topologySource, parse: parseOptions(config), manager });
+  const open = (writer: OpenStoreOptions['manager']['writer']): Promise<OpenedStore> =>
+    openStore({ source: config.topologySource, parse: parseOptions(config), manager: { ...manager, writer } });
+  const store = role === null ? await open(SOLE_WRITER) : await role.takeTurn(open, (opened) => opened.manager.close());
   steps.unshift({ name: 'databases', close: () => store.manager.close() });
-  for (const { name, setting } of store.manager.topology.withoutEffect())
+  const { topology } = store.manager;
+  for (const { name, setting } of topology.withoutEffect())
     logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+  const files = topology.rules.filter(({ endpoint }) => endpoint.scheme === 'sqlite').map(({ name }) => name);
+  if (role !== null && files.length > 0)
+    logger.warn('backends are SQLite files: no router on another machine can take over', { backends: files });
+  const names = topology.registeredNames();
+  for (const backend of config.acceptRestored.filter((name) => !names.includes(name)))
+    logger.warn('--accept-restored names a backend that is not there', { backend, backends: names });
   metrics.watch(store.manager.keyspace);
   return store;
 }
@@ -118,9 +155,16 @@ function makeReloader(
   return reloader;
 }
 
-async function makeServer(config: RouterConfig, keyspace: Keyspace, metrics: RouterMetrics, logger: Logger): Promise<EtcdServer> {
+async function makeServer(
+  config: RouterConfig,
+  role: WriterRole | null,
+  keyspace: Keyspace,
+  metrics: RouterMetrics,
+  logger: Logger,
+): Promise<EtcdServer> {
   return new EtcdServer(keyspace, {
-    addresses: [listenUrl(config)],
+    addresses: role === null ? [listenUrl(config)] : role.listener,
+    closeGraceMs: role === null ? undefined : HAND_OVER_GRACE_MS,
     tls: config.listenTls === null ? undefined : await readTls(config.listenTls),
     emulatedVersion: config.emulatedEtcdVersion,
     observer: metrics,

@@ -2,23 +2,17 @@ import 'reflect-metadata';
 import { setFlagsFromString } from 'node:v8';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
-import { MAIN, topologySourceName } from '@harikube/datasources';
+import { topologySourceName } from '@harikube/datasources';
+import { StoppedError } from '@harikube/keyspace';
 import { EtcdServer, EtcdTransport } from '@harikube/etcd-api';
-import type { BackendStatus } from '@harikube/keyspace';
-import {
-  closeOnSignal,
-  createLogger,
-  type Env,
-  type HealthCheck,
-  type HealthChecks,
-  type Logger,
-  NestLogger,
-  type ShutdownStep,
-} from '@harikube/platform';
-import { ListenError, listenUrl } from './listener.js';
+import { closeOnSignal, createLogger, type Env, type Logger, NestLogger, type ShutdownStep } from '@harikube/platform';
+import { ListenError, listenUrl, readTls } from './listener.js';
+import { RouterHealth } from './router-health.js';
+import { RouterMetrics } from './router-metrics.js';
 import { parseRouterConfig, type RouterConfig, routerUsage } from './router.config.js';
-import { parseOptions, RouterModule, RunningParts } from './router.module.js';
+import { parseOptions, RouterModule, type RouterModuleOptions, RunningParts } from './router.module.js';
 import { watcherFor } from './topology/watcher-for.js';
+import { DEPOSED_EXIT_CODE, WriterRole } from './writer-role.js';
 
 /** The process ends by then after a signal, whatever is still open. */
 const SHUTDOWN_DEADLINE_MS = 10_000;
@@ -36,46 +30,84 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
   for (const warning of config.warnings) logger.warn(warning);
   const steps: ShutdownStep[] = [];
   closeOnSignal({ logger, steps: () => steps, deadlineMs: SHUTDOWN_DEADLINE_MS });
+  const role = config.writer === null ? null : new WriterRole(config, config.writer, logger);
   try {
-    await start(config, logger, steps);
+    await start({ config, logger, steps, role, metrics: new RouterMetrics() });
   } catch (error) {
+    // Whoever ended a standby closes what it has opened.
+    if (role?.isStopping === true && error instanceof StoppedError) return;
     // A start that fails half way leaves nothing that listens and no thread that keeps the process alive.
     for (const step of [...steps]) await step.close();
     throw error;
   }
 }
 
-async function start(config: RouterConfig, logger: Logger, steps: ShutdownStep[]): Promise<void> {
+async function start(options: RouterModuleOptions): Promise<void> {
+  const { config, logger, steps, role, metrics } = options;
   const started = performance.now();
-  const app = await NestFactory.createMicroservice<{ inject: unknown[] } & MicroserviceOptions>(
-    RouterModule.register(config, logger, steps),
-    {
-      inject: [EtcdServer],
-      useFactory: (server: EtcdServer): MicroserviceOptions => ({ strategy: new EtcdTransport(server) }),
-      logger: new NestLogger(logger),
-      abortOnError: false,
-    } as never,
-  );
+  const health = new RouterHealth(role);
+  if (role !== null) {
+    // Read again when it serves: they may be others by then. What is wrong with them is said now.
+    if (config.listenTls !== null) await readTls(config.listenTls);
+    steps.unshift({ name: 'standby', close: () => role.stop() });
+    await role.listen();
+    metrics.watchWriter(() => role.reading);
+    await serveMetrics(config, metrics, health, logger, steps);
+  }
+  const app = await NestFactory.createMicroservice<{ inject: unknown[] } & MicroserviceOptions>(RouterModule.register(options), {
+    inject: [EtcdServer],
+    useFactory: (server: EtcdServer): MicroserviceOptions => ({ strategy: new EtcdTransport(server) }),
+    logger: new NestLogger(logger),
+    abortOnError: false,
+  } as never);
   steps.unshift({ name: 'etcd server', close: () => app.close() });
   const parts = app.get(RunningParts);
-  const { manager, compactor, server, metrics } = parts;
+  const { manager, compactor, server } = parts;
+  const { keyspace } = manager;
+  void keyspace.deposed.then((reason) => endDeposed(reason, logger));
   try {
     await app.listen();
   } catch (error) {
     throw new ListenError(listenUrl(config), error);
   }
+  role?.serve(() => keyspace.writer);
+  health.watch(parts);
   compactor?.start();
   logger.info(`Backends registered: [${manager.topology.registeredNames().join(' ')}]`);
   logger.info('serving the etcd API', { addresses: server.addresses, startupMs: Math.round(performance.now() - started) });
   void server.warmUp();
-  if (config.metricsListen !== null) {
-    const { startAdminServer } = await import('@harikube/platform/http-admin');
-    const admin = await startAdminServer({ ...config.metricsListen, registry: metrics.registry, checks: healthChecks(parts), logger });
-    steps.unshift({ name: 'metrics', close: () => admin.close() });
-    logger.info('serving metrics and health', { port: admin.port });
+  if (role === null) {
+    metrics.watchWriter(() => ({ isActive: keyspace.writer.isHeld, epoch: keyspace.writer.epoch, takeovers: 0, forwarded: 0 }));
+    await serveMetrics(config, metrics, health, logger, steps);
   }
   await followTopology(config, parts, logger, steps);
   await serveAdminApi(config, parts, logger, steps);
+}
+
+/**
+ * The process ends at once: its connections with it, and whatever it had under way without an answer. What another router has written meanwhile
+ * this one does not know; only a new start does.
+ */
+function endDeposed(reason: Error, logger: Logger): void {
+  logger.error('another router has taken over: this one ends, so that it is started again as a standby', {
+    reason: reason.message,
+    exitCode: DEPOSED_EXIT_CODE,
+  });
+  process.exit(DEPOSED_EXIT_CODE);
+}
+
+async function serveMetrics(
+  config: RouterConfig,
+  { registry }: RouterMetrics,
+  checks: RouterHealth,
+  logger: Logger,
+  steps: ShutdownStep[],
+): Promise<void> {
+  if (config.metricsListen === null) return;
+  const { startAdminServer } = await import('@harikube/platform/http-admin');
+  const admin = await startAdminServer({ ...config.metricsListen, registry, checks, logger });
+  steps.unshift({ name: 'metrics', close: () => admin.close() });
+  logger.info('serving metrics and health', { port: admin.port });
 }
 
 async function followTopology(config: RouterConfig, { reloader }: RunningParts, logger: Logger, steps: ShutdownStep[]): Promise<void> {
@@ -99,28 +131,4 @@ async function serveAdminApi(
   const api = await startAdminApi({ config: config.admin, admin, logger });
   steps.unshift({ name: 'admin API', close: () => api.close() });
   logger.info('serving the admin API', { port: api.port });
-}
-
-/**
- * Each backend is listed; only the default one decides about readiness, since nothing works without it. What is wrong with the source of the
- * topology is listed, too, and takes no request away: what is in force stays.
- */
-function healthChecks({ manager, reloader }: RunningParts): HealthChecks {
-  const { keyspace } = manager;
-  const check = ({ name }: BackendStatus): HealthCheck => ({
-    name: `backend-${name}`,
-    isCritical: name === MAIN,
-    check: () => {
-      const status = keyspace.backendStatus().find((candidate) => candidate.name === name);
-      if (status?.problem !== '') throw new Error(status?.problem ?? 'it is not registered');
-    },
-  });
-  const topology: HealthCheck = {
-    name: 'topology',
-    isCritical: false,
-    check: () => {
-      if (reloader.failure !== null) throw new Error(reloader.failure.message.replaceAll('\n', '; '));
-    },
-  };
-  return { live: () => [], ready: () => [...keyspace.backendStatus().map(check), topology] };
 }

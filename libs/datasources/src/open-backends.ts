@@ -1,18 +1,17 @@
+import type { Database } from './database.js';
 import { RefusedDatabaseError } from './database-errors.js';
-import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
-import { type SqliteDatabases } from './dialects/sqlite/sqlite-databases.js';
+import type { Databases } from './databases.js';
 import { checkPlacement } from './placement-check.js';
-import type { Endpoint } from './topology/endpoint.js';
-import { MAIN, type Topology } from './topology/topology.js';
+import { MAIN, type Topology, type TopologyOptions } from './topology/topology.js';
 import type { TopologyRecord } from './topology-record.js';
 
 export interface OpenBackendsOptions {
-  readonly databases: SqliteDatabases;
+  readonly databases: Databases;
   /** The default database, open. */
-  readonly main: SqliteBackend;
-  readonly endpoint: Endpoint;
+  readonly main: Database;
   readonly topology: Topology;
   readonly recorded: TopologyRecord | null;
+  readonly topologyOptions: TopologyOptions;
   readonly onProblem: (backend: string, error: Error) => void;
 }
 
@@ -20,27 +19,24 @@ export interface OpenBackendsOptions {
  * Opens the database of each rule and looks whether the topology may be in force. One that cannot be opened is among them: it opens itself
  * when it is claimed. Throws when another router uses one of them, or when the topology would hide keys (PlacementError).
  */
-export async function openBackends(options: OpenBackendsOptions): Promise<ReadonlyMap<string, SqliteBackend>> {
-  const { databases, main, endpoint, topology, recorded, onProblem } = options;
-  const open = new Map<string, SqliteBackend>();
-  const others = new Map<string, SqliteBackend>();
-  for (const { name, endpoint: own, compaction } of topology.rules) {
-    const backend = databases.get(name, own, compaction.batchSize, recorded?.identities[name] ?? null);
-    others.set(name, backend);
-    try {
-      if (!backend.isOpen) await backend.open();
-      open.set(name, backend);
-    } catch (error) {
-      if (error instanceof RefusedDatabaseError) throw error;
-      onProblem(name, error as Error);
-    }
+export async function openBackends(options: OpenBackendsOptions): Promise<ReadonlyMap<string, Database>> {
+  const { databases, main, topology, recorded, topologyOptions, onProblem } = options;
+  const open = new Map<string, Database>();
+  const others = new Map<string, Database>();
+  for (const rule of topology.rules) others.set(rule.name, await databases.get(rule, recorded?.identities[rule.name] ?? null));
+  const opened = await Promise.allSettled(
+    [...others].map(async ([name, database]) => {
+      await database.open();
+      open.set(name, database);
+    }),
+  );
+  for (const [i, name] of [...others.keys()].entries()) {
+    const result = opened[i];
+    if (result?.status !== 'rejected') continue;
+    if (result.reason instanceof RefusedDatabaseError) throw result.reason;
+    onProblem(name, result.reason as Error);
   }
   open.set(MAIN, main);
-  const openFormer = async (name: string, path: string): Promise<SqliteBackend> => {
-    const former = databases.get(name, { ...endpoint, path }, undefined, null);
-    if (!former.isOpen) await former.open();
-    return former;
-  };
-  await checkPlacement({ topology, recorded, open, openFormer });
+  await checkPlacement({ topology, recorded, topologyOptions, open, databases });
   return others;
 }

@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { type KeyRange, keyOf, recordsOf } from '@harikube/keyspace';
-import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
-import { MAIN, type Topology } from './topology/topology.js';
-import type { TopologyRecord } from './topology-record.js';
+import type { Database } from './database.js';
+import type { Databases } from './databases.js';
+import { endpointIdentity, endpointLocation } from './topology/endpoint.js';
+import { MAIN, type Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
+import { recordedTopology, type TopologyRecord } from './topology-record.js';
 
 /** Keys that are read at a time. */
 const PAGE = 10_000;
@@ -25,9 +27,10 @@ export interface PlacementOptions {
   readonly topology: Topology;
   readonly recorded: TopologyRecord | null;
   /** Backends that are open, the default one among them, by name. */
-  readonly open: ReadonlyMap<string, SqliteBackend>;
-  /** Opens a file that the topology no longer names, for counting its keys. */
-  readonly openFormer: (name: string, file: string) => Promise<SqliteBackend>;
+  readonly open: ReadonlyMap<string, Database>;
+  readonly topologyOptions: TopologyOptions;
+  /** For those that the topology no longer names. */
+  readonly databases: Databases;
 }
 
 /**
@@ -54,34 +57,45 @@ function isSettled(recorded: TopologyRecord, topology: Topology, open: Placement
 }
 
 /** Backends that were in the recorded topology and are not in this one: their keys would be out of reach. */
-async function formerBackends({ open, openFormer }: PlacementOptions, recorded: TopologyRecord): Promise<string[]> {
+async function formerBackends({ open, databases, topologyOptions }: PlacementOptions, recorded: TopologyRecord): Promise<string[]> {
   const problems: string[] = [];
-  const present = new Set([...open.values()].map((backend) => backend.identity));
-  const before = recorded.isUnsettled === true ? (recorded.former?.at(-1)?.rules ?? []) : [];
-  const looked = new Set([...open.values()].map((backend) => backend.file));
-  for (const { name, endpoint } of [...recorded.rules, ...before]) {
-    const identity = recorded.identities[name];
-    if (identity === undefined || present.has(identity) || recorded.abandoned?.[name] !== undefined) continue;
-    const file = endpoint.replace(/^sqlite:\/\//, '');
-    if (looked.has(file)) continue;
-    looked.add(file);
-    if (!existsSync(file)) {
-      problems.push(`backend "${name}" is gone from the topology, and its file ${file} is not there to see whether it holds keys`);
-      continue;
-    }
-    const former = await openFormer(name, file);
-    try {
-      const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
-      const count = (await former.range(query)).count ?? 0;
-      if (count > 0) problems.push(`backend "${name}" is gone from the topology, but ${file} holds ${keys(count)}`);
-    } finally {
-      await former.close();
-    }
+  const before = recorded.isUnsettled === true ? recorded.former?.at(-1) : undefined;
+  const rules = [recorded, ...(before === undefined ? [] : [before])].flatMap((each) => recordedTopology(each, topologyOptions).rules);
+  const present = new Set([...open.values()].map(({ identity }) => identity));
+  const looked = new Set<Database | undefined>(open.values());
+  const places = new Set<string>();
+  for (const rule of rules) {
+    const identity = recorded.identities[rule.name];
+    if (identity === undefined || present.has(identity) || recorded.abandoned?.[rule.name] !== undefined) continue;
+    const place = endpointIdentity(rule.endpoint);
+    if (looked.has(databases.find(rule.endpoint)) || places.has(place)) continue;
+    places.add(place);
+    const problem = await keysOfFormer(rule, databases);
+    if (problem !== null) problems.push(problem);
   }
   return problems;
 }
 
-async function misplaced(topology: Topology, name: string, backend: SqliteBackend): Promise<string[]> {
+async function keysOfFormer(rule: TopologyRule, databases: Databases): Promise<string | null> {
+  const { name, endpoint } = rule;
+  const location = endpointLocation(endpoint);
+  if (endpoint.scheme === 'sqlite' && !existsSync(endpoint.path))
+    return `backend "${name}" is gone from the topology, and its file ${location} is not there to see whether it holds keys`;
+  const former = await databases.get(rule, null);
+  try {
+    await former.open();
+    const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
+    const count = (await former.range(query)).count ?? 0;
+    return count > 0 ? `backend "${name}" is gone from the topology, but ${location} holds ${keys(count)}` : null;
+  } catch (error) {
+    if (endpoint.scheme === 'sqlite') throw error;
+    return `backend "${name}" is gone from the topology, and it cannot be seen whether it holds keys: ${error instanceof Error ? error.message : String(error)}`;
+  } finally {
+    await former.close();
+  }
+}
+
+async function misplaced(topology: Topology, name: string, backend: Database): Promise<string[]> {
   const found = new Map<string, { count: number; example: string }>();
   let start = EVERYTHING.start;
   for (;;) {

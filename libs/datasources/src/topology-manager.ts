@@ -9,16 +9,17 @@ import {
   type KeyspaceOptions,
   type Revision,
   type RoutingVerdict,
+  WriterLease,
+  type WriterLeaseOptions,
 } from '@harikube/keyspace';
-import { inspectFile } from './dialects/sqlite/inspect-file.js';
+import type { Database } from './database.js';
 import { RefusedDatabaseError } from './database-errors.js';
-import type { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
-import { SqliteDatabases } from './dialects/sqlite/sqlite-databases.js';
+import { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.js';
 import { openBackends } from './open-backends.js';
 import { PlacementError } from './placement-check.js';
 import { affectedRanges } from './topology/affected-ranges.js';
-import { type Endpoint, endpointIdentity, redactEndpoint } from './topology/endpoint.js';
-import { type AppliedTopology, MAIN, Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
+import { type Endpoint, endpointIdentity, endpointLocation, redactEndpoint } from './topology/endpoint.js';
+import { MAIN, Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
 import { topologyChanges, type TopologyChange } from './topology/topology-changes.js';
 import { topologyVersion } from './topology/topology-version.js';
 import { type FormerTopology, recordedTopology, settingsOf, type TopologyRecord } from './topology-record.js';
@@ -59,14 +60,16 @@ export interface BackendReport {
 }
 
 export interface TopologyManagerOptions {
-  /** The default database. */
-  readonly endpoint: Endpoint;
+  /** The default database, and how it is used. */
+  readonly main: Pick<DatabaseUse, 'endpoint' | 'tls' | 'pool'>;
   /** What the source says; or, as long as that cannot be read, the topology that was in force last: an empty one in a fresh store. */
   readonly startFrom: { readonly topology: Topology; readonly version?: string } | 'recorded';
   readonly topologyOptions: TopologyOptions;
-  /** Rows of the log that one step of a compaction goes through, where a rule does not say. */
-  readonly compactBatchSize: number;
-  readonly keyspace: Omit<KeyspaceOptions, 'main' | 'backends' | 'routing' | 'former'>;
+  /** Where a rule does not say. */
+  readonly defaults: DatabaseDefaults;
+  /** This process, as the other routers of the store see it; while another one is the writer `open` waits for its turn. */
+  readonly writer: Pick<WriterLeaseOptions, 'identity' | 'onWaiting' | 'signal'>;
+  readonly keyspace: Omit<KeyspaceOptions, 'main' | 'lease' | 'backends' | 'routing' | 'former'>;
 }
 
 /** Pause before the record is tried again. */
@@ -93,8 +96,8 @@ export class TopologyManager {
 
   private constructor(
     private readonly options: TopologyManagerOptions,
-    private readonly databases: SqliteDatabases,
-    private readonly main: SqliteBackend,
+    private readonly databases: Databases,
+    private readonly main: Database,
     readonly keyspace: Keyspace,
     start: Start,
   ) {
@@ -111,20 +114,23 @@ export class TopologyManager {
    * told would hide keys (PlacementError); nothing has changed then.
    */
   static async open(options: TopologyManagerOptions): Promise<TopologyManager> {
-    const databases = new SqliteDatabases(options.compactBatchSize);
+    const databases = new Databases(options.defaults);
+    let lease: WriterLease | undefined;
     let keyspace: Keyspace | undefined;
     try {
-      const main = databases.get(MAIN, options.endpoint, undefined, null);
+      const main = await databases.get({ ...options.main, name: MAIN, compaction: {} }, null);
       await main.open();
+      lease = await WriterLease.acquire(main, { ...options.writer, log: options.keyspace.log });
       const start = await findStart(options, databases, main);
       keyspace = await Keyspace.open({
         ...options.keyspace,
         main,
+        lease,
         backends: start.backends,
         routing: start.topology,
-        former: start.former.flatMap((former) => formerRouting(former, options, databases)),
+        former: await formerRoutings(start.former, options, databases),
       });
-      if (start.former.some((former) => isLost(former, keyspace?.status().compactRevision ?? 0n))) {
+      if (start.former.some((former) => isLost(former, options.topologyOptions, keyspace?.status().compactRevision ?? 0n))) {
         options.keyspace.log.warn('a database that has gone from the topology is not there any more: watches of the past begin anew');
         await keyspace.compactAll();
       }
@@ -132,6 +138,8 @@ export class TopologyManager {
       await manager.#record();
       return manager;
     } catch (error) {
+      // What the lease protects has not begun: the next one need not wait for it to run out.
+      if (keyspace === undefined) await lease?.release().catch(() => undefined);
       await keyspace?.close();
       await databases.close();
       throw error;
@@ -152,7 +160,7 @@ export class TopologyManager {
   async plan(topology: Topology): Promise<TopologyPlan> {
     const before = this.#topology;
     const changes = topologyChanges(before, topology);
-    const problems = this.#problemsOf(topology);
+    const problems = await this.#problemsOf(topology);
     const backends = new Map(topology.rules.map(({ name, endpoint }) => [name, this.databases.find(endpoint) ?? null]));
     const verdict = await this.#judged(() =>
       this.keyspace.judgeRouting({
@@ -184,10 +192,12 @@ export class TopologyManager {
         const names = this.#topology.rules.map(({ name }) => `"${name}"`).join(', ');
         throw new UnknownBackendError(`there is no backend "${backend}" to be abandoned; there are ${names === '' ? 'none' : names}`);
       }
-      const keys = (await countOf(this.databases.find(rule.endpoint))) ?? 0;
-      this.#abandoned.set(backend, keys);
+      const database = this.databases.find(rule.endpoint);
+      // A lost one does not tell.
+      const keys = database?.isOpen === true ? await countOf(database).catch(() => null) : null;
+      this.#abandoned.set(backend, keys ?? 0);
       await this.#record();
-      return keys;
+      return keys ?? 0;
     });
   }
 
@@ -196,18 +206,17 @@ export class TopologyManager {
     const topology = this.#topology;
     const statuses = new Map(this.keyspace.backendStatus().map((status) => [status.name, status]));
     const endpoints = new Map(topology.rules.map(({ name, dataSourceName }) => [name, dataSourceName]));
-    endpoints.set(MAIN, this.options.topologyOptions.defaultDataSourceName ?? `sqlite://${this.main.file}`);
+    endpoints.set(MAIN, this.options.topologyOptions.defaultDataSourceName ?? this.main.location);
     const present = topology.registeredNames().map((name) => {
       const rule = topology.rules.find((candidate) => candidate.name === name);
       const backend = rule === undefined ? this.main : this.databases.find(rule.endpoint);
       return report(name, redactEndpoint(endpoints.get(name) ?? ''), statuses.get(name), backend);
     });
     const retired = this.keyspace.retired().map(async ({ name, backend, until }): Promise<BackendReport> => {
-      const file = 'file' in backend ? String(backend.file) : '';
       const size = await backend.size().catch(() => null);
       return {
         name,
-        endpoint: `sqlite://${file}`,
+        endpoint: 'location' in backend ? String(backend.location) : '',
         isReady: size !== null,
         problem: size === null ? 'its database does not answer' : '',
         keys: size === null ? null : 0,
@@ -250,10 +259,12 @@ export class TopologyManager {
       if (version !== this.#version) {
         this.#version = version;
         await this.#record();
+        // The same rules may have come with other certificates.
+        await this.#configure(topology.rules.filter(({ tls }) => tls !== null));
       }
       return { applied: true, plan: { changes, moves: [], problems: [] } };
     }
-    const problems = this.#problemsOf(topology);
+    const problems = await this.#problemsOf(topology);
     if (problems.length > 0) return refused({ moves: [], problems });
     const opened = await this.#open(topology);
     if (opened.problems.length > 0) return refused({ moves: [], problems: opened.problems });
@@ -284,39 +295,39 @@ export class TopologyManager {
     this.#former = former;
     for (const name of this.#abandoned.keys()) if (!topology.rules.some((rule) => rule.name === name)) this.#abandoned.delete(name);
     await this.#recordLater();
-    await this.#configure(before, topology);
+    await this.#configure(topology.rules.filter((rule) => hasOtherSettings(before, rule)));
     return { applied: true, plan: { changes, moves: [], problems: [] } };
   }
 
-  /** What a glance at the files tells. */
-  #problemsOf(topology: Topology): string[] {
-    const mine = endpointIdentity(this.options.endpoint);
+  /** What a glance at the databases tells that are not in use yet. */
+  async #problemsOf(topology: Topology): Promise<string[]> {
     if (topology.etcdPrefix !== this.#topology.etcdPrefix)
       return [`the keys begin with ${this.#topology.etcdPrefix}/, not with ${topology.etcdPrefix}/`];
     const present = new Set(this.#topology.rules.map(({ endpoint }) => endpointIdentity(endpoint)));
     const identities = new Map([...this.#identities].map(([name, identity]) => [identity, name]));
-    return topology.rules.flatMap(({ name, endpoint }) => {
-      const identity = endpointIdentity(endpoint);
-      if (identity === mine) return [`backend "${name}": ${endpoint.path} is the default database; name a file of its own`];
-      if (present.has(identity) || this.databases.find(endpoint)?.isOpen === true) return [];
-      try {
-        const found = inspectFile(endpoint.path);
-        const twin = found.identity === null ? undefined : identities.get(found.identity);
-        if (twin !== undefined && this.#isOpen(twin))
-          return [`backend "${name}": ${endpoint.path} is a copy of the database of backend "${twin}"; name a file of its own`];
-        if (found.storeId !== null && found.storeId !== this.main.owner)
-          return [
-            `backend "${name}": ${endpoint.path} belongs to the store ${found.storeId}, not to this one (${this.main.owner}); name a file of its own`,
-          ];
-        if (found.keys > 0)
-          return [
-            `backend "${name}": ${endpoint.path} already holds ${found.keys} keys, of which nobody has heard; name a file without keys`,
-          ];
-        return [];
-      } catch (error) {
-        return [`backend "${name}" cannot be opened: ${messageOf(error)}`];
-      }
-    });
+    const problems = await Promise.all(
+      topology.rules.map(async (rule): Promise<string | null> => {
+        const { name, endpoint } = rule;
+        const place = `backend "${name}": ${endpointLocation(endpoint)}`;
+        const identity = endpointIdentity(endpoint);
+        if (identity === endpointIdentity(this.options.main.endpoint))
+          return `${place} is the default database; name ${anotherOf(endpoint)}`;
+        if (present.has(identity) || this.databases.find(endpoint)?.isOpen === true) return null;
+        try {
+          const found = await this.databases.glance(rule);
+          const twin = found.identity === null ? undefined : identities.get(found.identity);
+          if (twin !== undefined && this.#isOpen(twin))
+            return `${place} is a copy of the database of backend "${twin}"; name ${anotherOf(endpoint)}`;
+          if (found.storeId !== null && found.storeId !== this.main.owner)
+            return `${place} belongs to the store ${found.storeId}, not to this one (${this.main.owner}); name ${anotherOf(endpoint)}`;
+          if (found.keys > 0) return `${place} already holds ${found.keys} keys, of which nobody has heard; name ${emptyOne(endpoint)}`;
+          return null;
+        } catch (error) {
+          return `backend "${name}" cannot be opened: ${messageOf(error)}`;
+        }
+      }),
+    );
+    return problems.filter((problem) => problem !== null);
   }
 
   #isOpen(name: string): boolean {
@@ -324,19 +335,17 @@ export class TopologyManager {
     return name === MAIN || (rule !== undefined && this.databases.find(rule.endpoint)?.isOpen === true);
   }
 
-  async #open(
-    topology: Topology,
-  ): Promise<{ readonly backends: ReadonlyMap<string, SqliteBackend>; readonly problems: readonly string[] }> {
-    const backends = new Map<string, SqliteBackend>();
-    const added: SqliteBackend[] = [];
+  async #open(topology: Topology): Promise<{ readonly backends: ReadonlyMap<string, Database>; readonly problems: readonly string[] }> {
+    const backends = new Map<string, Database>();
+    const added: Database[] = [];
     const problems: string[] = [];
-    for (const { name, endpoint, compaction } of topology.rules) {
-      const known = this.databases.find(endpoint);
-      const backend = known ?? this.databases.get(name, endpoint, compaction.batchSize, null);
+    for (const rule of topology.rules) {
+      const { name, endpoint } = rule;
+      const backend = await this.databases.get(rule, null);
       backends.set(name, backend);
       if (backend.isOpen || this.#topology.rules.some((rule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint))) continue;
       try {
-        await this.databases.configure(backend, endpoint, compaction.batchSize);
+        await this.databases.configure(rule);
         await backend.open();
         added.push(backend);
       } catch (error) {
@@ -348,8 +357,8 @@ export class TopologyManager {
   }
 
   /** Backends whose keys need not be found again: those that were given up, and those whose database was never there. */
-  #abandonedBackends({ rules }: Topology): Set<SqliteBackend> {
-    const backends = new Set<SqliteBackend>();
+  #abandonedBackends({ rules }: Topology): Set<Database> {
+    const backends = new Set<Database>();
     for (const { name, endpoint } of rules) {
       const backend = this.databases.find(endpoint);
       if (backend === undefined) continue;
@@ -367,17 +376,13 @@ export class TopologyManager {
     }
   }
 
-  async #configure(before: Topology, after: Topology): Promise<void> {
-    for (const { name, endpoint, compaction } of after.rules) {
-      const old = before.rules.find((rule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint));
-      const backend = this.databases.find(endpoint);
-      if (old === undefined || backend === undefined) continue;
-      if (isDeepStrictEqual([old.endpoint, old.compaction], [endpoint, compaction])) continue;
+  async #configure(rules: readonly TopologyRule[]): Promise<void> {
+    for (const rule of rules) {
       try {
-        await this.databases.configure(backend, endpoint, compaction.batchSize);
+        await this.databases.configure(rule);
       } catch (error) {
         this.options.keyspace.log.warn('new settings of a backend have not taken effect; they do when it is opened again', {
-          backend: name,
+          backend: rule.name,
           error: messageOf(error),
         });
       }
@@ -386,7 +391,7 @@ export class TopologyManager {
 
   #recordOf(topology: Topology, version: string, former: readonly FormerTopology[], isUnsettled: boolean): TopologyRecord {
     const identities: Record<string, string> = {};
-    const note = (name: string, backend: SqliteBackend | undefined): void => {
+    const note = (name: string, backend: Database | undefined): void => {
       const identity = backend?.identity === '' || backend === undefined ? this.#identities.get(name) : backend.identity;
       if (identity !== undefined) identities[name] = identity;
     };
@@ -450,22 +455,22 @@ export class UnknownBackendError extends Error {
 interface Start {
   readonly topology: Topology;
   readonly version: string;
-  readonly backends: ReadonlyMap<string, SqliteBackend>;
+  readonly backends: ReadonlyMap<string, Database>;
   readonly former: readonly FormerTopology[];
   readonly recorded: TopologyRecord | null;
 }
 
-async function findStart(options: TopologyManagerOptions, databases: SqliteDatabases, main: SqliteBackend): Promise<Start> {
-  const { startFrom, topologyOptions, endpoint, keyspace } = options;
+async function findStart(options: TopologyManagerOptions, databases: Databases, main: Database): Promise<Start> {
+  const { startFrom, topologyOptions, keyspace } = options;
   const text = await main.appliedTopology();
   const recorded = text === null ? null : (JSON.parse(text) as TopologyRecord);
   const onProblem = (backend: string, err: Error): void =>
     keyspace.log.warn('backend cannot be opened; it is tried again', { backend, err });
   const candidates = startFrom === 'recorded' ? recordedCandidates(recorded, topologyOptions) : [startFrom];
   for (const [i, { topology, version }] of candidates.entries()) {
-    checkDefault(topology, endpoint);
+    checkDefault(topology, options.main.endpoint);
     try {
-      const backends = await openBackends({ databases, main, endpoint, topology, recorded, onProblem });
+      const backends = await openBackends({ databases, main, topology, recorded, topologyOptions, onProblem });
       const former = recorded === null ? [] : formerOf(recorded, topology);
       return { topology, version: version ?? ownVersion(topology), backends, former, recorded };
     } catch (error) {
@@ -497,27 +502,51 @@ function formerOf(recorded: TopologyRecord, topology: Topology): FormerTopology[
   return isSame ? known : [...known, { etcdPrefix, rules, until }];
 }
 
-function formerRouting(former: FormerTopology, { topologyOptions }: TopologyManagerOptions, databases: SqliteDatabases): FormerRouting[] {
-  if (former.rules.some((rule) => !existsSync(fileOf(rule)))) return [];
-  const routing = recordedTopology(former, topologyOptions);
-  const backends = new Map(routing.rules.map(({ name, endpoint }) => [name, databases.get(name, endpoint, undefined, null)]));
-  return [{ routing, backends, until: BigInt(former.until) }];
+async function formerRoutings(
+  former: readonly FormerTopology[],
+  { topologyOptions }: TopologyManagerOptions,
+  databases: Databases,
+): Promise<FormerRouting[]> {
+  const routings: FormerRouting[] = [];
+  for (const each of former) {
+    const routing = recordedTopology(each, topologyOptions);
+    if (routing.rules.some(isFileGone)) continue;
+    const backends = new Map<string, Database>();
+    for (const rule of routing.rules) backends.set(rule.name, await databases.get(rule, null));
+    routings.push({ routing, backends, until: BigInt(each.until) });
+  }
+  return routings;
 }
 
-function isLost({ rules, until }: FormerTopology, compactRevision: Revision): boolean {
-  return BigInt(until) >= compactRevision && rules.some((rule) => !existsSync(fileOf(rule)));
+function isLost(former: FormerTopology, options: TopologyOptions, compactRevision: Revision): boolean {
+  return BigInt(former.until) >= compactRevision && recordedTopology(former, options).rules.some(isFileGone);
 }
 
-function fileOf({ endpoint }: AppliedTopology['rules'][number]): string {
-  return endpoint.replace(/^sqlite:\/\//, '');
+/** A server that is away comes back; a file does not. */
+function isFileGone({ endpoint }: TopologyRule): boolean {
+  return endpoint.scheme === 'sqlite' && !existsSync(endpoint.path);
+}
+
+function anotherOf({ scheme }: Endpoint): string {
+  return scheme === 'sqlite' ? 'a file of its own' : 'a database of its own';
+}
+
+function emptyOne({ scheme }: Endpoint): string {
+  return scheme === 'sqlite' ? 'a file without keys' : 'a database without keys';
 }
 
 function checkDefault(topology: Topology, endpoint: Endpoint): void {
   const rule = topology.rules.find((candidate) => endpointIdentity(candidate.endpoint) === endpointIdentity(endpoint));
   if (rule !== undefined)
     throw new RefusedDatabaseError(
-      `backend "${rule.name}": ${endpoint.path} is the default database; name a file of its own in the topology`,
+      `backend "${rule.name}": ${endpointLocation(endpoint)} is the default database; name ${anotherOf(endpoint)} in the topology`,
     );
+}
+
+/** The database was there before, and is to be used by other settings. */
+function hasOtherSettings(before: Topology, { endpoint, compaction, tls, pool }: TopologyRule): boolean {
+  const old = before.rules.find((rule) => endpointIdentity(rule.endpoint) === endpointIdentity(endpoint));
+  return old !== undefined && !isDeepStrictEqual([old.endpoint, old.compaction, old.tls, old.pool], [endpoint, compaction, tls, pool]);
 }
 
 function hasDatabase({ rules }: Topology, endpoint: Endpoint): boolean {
@@ -534,23 +563,23 @@ async function report(
   name: string,
   endpoint: string,
   status: BackendStatus | undefined,
-  backend: SqliteBackend | undefined,
+  backend: Database | undefined,
 ): Promise<BackendReport> {
   const { isReady = false, problem = 'not opened yet' } = status ?? {};
-  const isAsked = isReady && backend !== undefined;
-  const [keys, size] = isAsked ? await Promise.all([countOf(backend), backend.size().catch(() => null)]) : [null, null];
-  return { name, endpoint, isReady, problem, keys, bytes: size?.inUse ?? null };
+  const away = { name, endpoint, isReady: false, keys: null, bytes: null };
+  if (!isReady || backend === undefined) return { ...away, problem };
+  try {
+    const [keys, { inUse }] = await Promise.all([countOf(backend), backend.size()]);
+    return { name, endpoint, isReady, problem, keys, bytes: inUse };
+  } catch (error) {
+    return { ...away, problem: messageOf(error) };
+  }
 }
 
-/** Live keys; null when the database does not tell. */
-async function countOf(backend: SqliteBackend | undefined): Promise<number | null> {
-  if (backend?.isOpen !== true) return null;
-  try {
-    const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
-    return (await backend.range(query)).count;
-  } catch {
-    return null;
-  }
+/** Live keys. Rejects when the database does not tell. */
+async function countOf(backend: Database): Promise<number | null> {
+  const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
+  return (await backend.range(query)).count;
 }
 
 function messageOf(error: unknown): string {

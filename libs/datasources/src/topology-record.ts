@@ -43,9 +43,11 @@ export function recordedTopology(record: AppliedTopology & Pick<TopologyRecord, 
       compaction: {},
       disableStorageLevelFiltering: false,
     };
+    const parsed = parseEndpoint(settings.dataSourceName);
+    if (parsed.scheme !== 'sqlite') return { name, matcher, ...settings, endpoint: parsed, line: 0 };
     // A path in the data source name is relative to where the topology was read; the recorded one is absolute.
     const path = endpoint.replace(/^sqlite:\/\//, '');
-    return { name, matcher, ...settings, endpoint: { ...parseEndpoint(settings.dataSourceName), path }, line: 0 };
+    return { name, matcher, ...settings, endpoint: { ...parsed, path }, line: 0 };
   });
   return new Topology(rules, { ...options, etcdPrefix: record.etcdPrefix });
 }

@@ -14,11 +14,15 @@ import { MaintenanceService } from './services/maintenance-service.js';
 import { WatchService } from './services/watch-service.js';
 import type { CallObserver } from './transport/grpc-server.js';
 import { Http2GrpcServer, type TlsMaterial } from './transport/http2-grpc-server.js';
+import type { SocketListener } from './transport/socket-listener.js';
 import type { GrpcError } from './wire/grpc-status.js';
 
 export interface EtcdServerOptions {
-  /** `host:port`, `tcp://`, `http://` or `https://host:port`, `unix://path`, `unixs://path`. */
-  readonly addresses: readonly string[];
+  /**
+   * `host:port`, `tcp://`, `http://` or `https://host:port`, `unix://path`, `unixs://path`; or a listener on such addresses, of which the
+   * server takes charge at its start.
+   */
+  readonly addresses: readonly string[] | SocketListener;
   /** Addresses without a scheme, and `tcp://`, use it when it is there. */
   readonly tls?: TlsMaterial | undefined;
   /** What MemberList tells clients to dial; default: the addresses listened on. */

@@ -53,6 +53,8 @@ export interface CommitBatch {
   readonly rows: readonly RowWrite[];
   readonly firstRevision: Revision;
   readonly lastRevision: Revision;
+  /** The last revision that this database is known to hold. The commit takes place only if it still does. */
+  readonly previousRevision: Revision;
 }
 
 export interface RangeQuery {
@@ -104,6 +106,8 @@ export interface ChangesQuery {
 }
 
 export interface ChangesAnswer {
+  /** The newest revision of this backend in the snapshot that was read. */
+  readonly lastRevision: Revision;
   /** In the order of their ids; a revision is never cut. */
   readonly changes: readonly Change[];
   /** Everything of the range in (after, through] is in `changes`. */
@@ -119,19 +123,52 @@ export interface WriterClaim {
 }
 
 export interface BackendState {
+  /** UUID of the database, made with it. */
+  readonly identity: string;
   /** Newest revision in this database; 0 when it is empty. */
   readonly lastRevision: Revision;
 }
 
 /** A commit that certainly did not take place; nothing of it is there. */
 export class CommitFailedError extends Error {
-  override readonly name = 'CommitFailedError';
+  override readonly name: string = 'CommitFailedError';
   constructor(
     message: string,
     /** A row that replaces nothing names a key that is live. */
     readonly isConflict = false,
   ) {
     super(message);
+  }
+}
+
+/** The database has a writer of another epoch. Nothing was written. */
+export class FencedError extends CommitFailedError {
+  override readonly name = 'FencedError';
+  constructor(
+    backend: string,
+    /** Of this writer. */
+    readonly epoch: bigint,
+    /** In the database. */
+    readonly foundEpoch: bigint,
+  ) {
+    super(`backend "${backend}" has a writer of epoch ${foundEpoch}; this one is of epoch ${epoch}`);
+  }
+}
+
+/** The database does not stand at the revision that it is known to have held: it was restored from another copy. Nothing was written. */
+export class RolledBackError extends CommitFailedError {
+  override readonly name = 'RolledBackError';
+  constructor(
+    backend: string,
+    /** The last revision that it is known to have held. */
+    readonly knownRevision: Revision,
+    /** The last revision that it holds. */
+    readonly foundRevision: Revision,
+  ) {
+    super(
+      `the database of backend "${backend}" holds revision ${foundRevision}, but it had revision ${knownRevision}: ` +
+        'it was restored from another copy; restore the right copy',
+    );
   }
 }
 
@@ -146,14 +183,18 @@ export class CommitUnknownError extends Error {
  */
 export interface Backend {
   readonly name: string;
-  /** Takes the database over for this writer and tells where it stands. */
+  /** Takes the database over for this writer and tells where it stands. Rejects with FencedError when it has a newer one. */
   claim(claim: WriterClaim): Promise<BackendState>;
   /**
-   * Writes all rows durably, or none. Calls never overlap. Rejects with CommitFailedError or CommitUnknownError. A row without `prevId` whose key is
-   * live is a conflict, which fails the batch: a creation is committed on trust, without a load before it.
+   * Writes all rows durably, or none. Calls never overlap. Rejects with CommitFailedError (FencedError for another epoch,
+   * RolledBackError for another `previousRevision`) or CommitUnknownError. A row without `prevId` whose key is live is a
+   * conflict, which fails the batch: a creation is committed on trust, without a load before it.
    */
   commit(batch: CommitBatch): Promise<void>;
-  /** After CommitUnknownError: whether the batch that ends in `lastRevision` took place. Rejects while that cannot be told. */
+  /**
+   * After CommitUnknownError: whether the batch that ends in `lastRevision` took place. It takes the lock that every commit
+   * takes, so that the commit in question cannot take place behind it. Rejects while that cannot be told.
+   */
   resolve(lastRevision: Revision): Promise<boolean>;
   /**
    * The heads of these keys. Sees every commit that resolved before the call. `commit`: they are wanted for judging the
@@ -196,12 +237,44 @@ export interface ControlState {
   readonly compactRevision: Revision;
   readonly epoch: bigint;
   readonly leases: readonly LeaseRow[];
+  /** The last revision of each database at the last renewal, by identity. */
+  readonly marks: ReadonlyMap<string, Revision>;
 }
 
-/** The default backend's further duties. Every write is durable when it resolves, and fails for an older epoch. */
+/** A process that writes, or wants to. */
+export interface WriterIdentity {
+  /** UUID of the process. */
+  readonly holder: string;
+  /** HOST:PORT at which others reach its etcd API; empty: none. */
+  readonly address: string;
+  /** How long its lease lasts without a renewal. */
+  readonly leaseMs: number;
+}
+
+/** Who wrote last. */
+export interface WriterRecord extends WriterIdentity {
+  readonly epoch: bigint;
+  /** Grows with each renewal. */
+  readonly renewals: bigint;
+  /** Given back: nobody writes. */
+  readonly isReleased: boolean;
+}
+
+/** The default backend's further duties. Every write is durable when it resolves, and rejects with FencedError for an older epoch. */
 export interface ControlStore {
-  /** Begins a new epoch and tells what was recorded. Called once, before `claim`. */
-  begin(): Promise<ControlState>;
+  /** No other process can have the database open: a writer found in it is of the past. */
+  readonly isExclusive: boolean;
+  /** Who wrote last, as the database has it at this moment; null: nobody yet. */
+  writer(): Promise<WriterRecord | null>;
+  /**
+   * Begins a new epoch if the record still is the one that was seen (epoch, renewals, isReleased), and tells what was
+   * recorded; comes before `claim`. Null: the record is another one, nothing has changed.
+   */
+  begin(self: WriterIdentity, seen: WriterRecord | null): Promise<ControlState | null>;
+  /** Renews the lease; `marks` takes the place of the marks that were recorded. */
+  renew(marks: ReadonlyMap<string, Revision>): Promise<void>;
+  /** Ends the lease: whoever waits may begin at once. */
+  release(): Promise<void>;
   /** Revisions up to this one may be handed out. */
   reserve(revision: Revision): Promise<void>;
   setCompactRevision(revision: Revision): Promise<void>;

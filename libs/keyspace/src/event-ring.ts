@@ -65,6 +65,14 @@ export class EventRing {
     this.#trim();
   }
 
+  /** Holds nothing up to `floor` any more. */
+  clear(floor: Revision): void {
+    this.#events = [];
+    this.#head = 0;
+    this.#bytes = 0;
+    this.#floor = floor;
+  }
+
   /** Another bound: what is too much goes at once. */
   resize(maxBytes: number): void {
     this.maxBytes = maxBytes;

@@ -1,7 +1,8 @@
-import { type Backend, CommitFailedError, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
+import { CommitFailedError, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
 import type { Clock } from './clock.js';
 import { KeyspaceError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
+import type { GuardedBackend } from './guarded-backend.js';
 import type { HeadCache } from './head-cache.js';
 import { contains } from './key-range.js';
 import { keyOf, recordsOf } from './key-value.js';
@@ -10,6 +11,7 @@ import type { RecordArena } from './record-arena.js';
 import { type Judgement, TxnJudge } from './txn-judge.js';
 import { collect, MAX_RANGE_KEYS, valueBytes } from './txn-scope.js';
 import { keyText, textKey } from './key-text.js';
+import { LateAnswerError } from './within.js';
 
 /** Most txns in one commit: bounds the time that the others wait for it. */
 const MAX_BATCH_TXNS = 1024;
@@ -17,8 +19,10 @@ const MAX_BATCH_TXNS = 1024;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Creations that load the head of their key first, after one whose key turned out to be there. */
 const CAUTIOUS_CREATIONS = 64;
-/** Pause before a database is asked again for the outcome of a commit. */
-const RESOLVE_PAUSE_MS = 200;
+/** Pauses before a database is asked again for the outcome of a commit: each is twice the one before. */
+const RESOLVE_PAUSE_MS = { first: 100, most: 2_000 };
+/** So long everybody waits for the outcome of a commit that is not known; then requests are refused at once until it is. */
+const DOUBT_AFTER_MS = 500;
 
 interface Submission {
   readonly txn: TxnRequest;
@@ -30,6 +34,8 @@ interface Submission {
   readonly resolve: (result: TxnResult) => void;
   readonly reject: (error: Error) => void;
   readonly cohort: Cohort;
+  /** On the monotonic clock. */
+  readonly since: number;
   /** Heads still being loaded, or being committed on trust. */
   missing: number;
   isDone: boolean;
@@ -62,6 +68,14 @@ export interface CommitterStats {
   readonly lastBatchRows: number;
   readonly failedCommits: number;
   readonly queued: number;
+  /** Nobody knows what became of the last commit: everything is refused until the database tells. */
+  readonly isInDoubt: boolean;
+}
+
+/** A batch that is with the database. */
+interface BatchUnderWay {
+  readonly submissions: readonly Submission[];
+  readonly since: number;
 }
 
 export interface CommitterOptions {
@@ -69,7 +83,7 @@ export interface CommitterOptions {
   readonly id: string;
   /** As people know it now. */
   readonly label: () => string;
-  readonly backend: Backend;
+  readonly backend: GuardedBackend;
   readonly clock: Clock;
   readonly cache: HeadCache;
   readonly arena: RecordArena;
@@ -85,6 +99,12 @@ export interface CommitterOptions {
   readonly onBurned: () => void;
   readonly onCommit: (seconds: number, rows: number) => void;
   readonly onCommitFailed: (seconds: number) => void;
+  /** No request waits longer. */
+  readonly requestTimeoutMs: number;
+  /** Why nothing may be answered that no commit vouches for; null: it may. */
+  readonly refusal: () => KeyspaceError | null;
+  /** It has begun or ended that nobody knows what became of the last commit. */
+  readonly onDoubt: (isInDoubt: boolean) => void;
 }
 
 /**
@@ -107,6 +127,16 @@ export class GroupCommitter {
   /** Creations that are not to be trusted, after one that was wrong. */
   #cautious = 0;
   #closed: Error | null = null;
+  /** Why everything is refused at the moment; empty: it is not. */
+  #refusedFor = '';
+  /** Why nobody knows what became of the last commit; empty when it is known. */
+  #doubtReason = '';
+  /** Taken from the queue, and not given to the database yet. */
+  #preparing: readonly Submission[] = [];
+  #underWay: BatchUnderWay | null = null;
+  #sweeper: NodeJS.Timeout | undefined;
+  /** Ends the pause before the database is asked again. */
+  #askAgain: () => void = () => undefined;
   #cohort: Cohort = { open: 0, onDone: null };
   #done: Promise<void> = Promise.resolve();
   readonly #idle: (() => void)[] = [];
@@ -124,12 +154,31 @@ export class GroupCommitter {
       lastBatchRows: this.#lastBatchRows,
       failedCommits: this.#failedCommits,
       queued: this.#queue.length,
+      isInDoubt: this.#doubtReason !== '',
     };
+  }
+
+  /** Why nobody knows what became of the last commit; empty when it is known. */
+  get doubt(): string {
+    return this.#doubtReason;
+  }
+
+  /** Refuses what waits and what comes, until `resume`. */
+  suspend(reason: string): void {
+    this.#refusedFor = reason;
+    this.#refuseQueued(reason);
+  }
+
+  resume(): void {
+    this.#refusedFor = '';
   }
 
   /** Resolves after the commit is durable. Nothing that depends on an uncommitted write is told earlier. */
   submit(txn: TxnRequest): Promise<TxnResult> {
     if (this.#closed !== null) return Promise.reject(this.#closed);
+    const reason = this.#refusedFor || this.#doubtReason;
+    if (reason !== '') return Promise.reject(this.#unavailable(reason));
+    this.#sweeper ??= setInterval(() => this.#sweep(), this.options.requestTimeoutMs / 10);
     return new Promise((resolve, reject) => {
       const keys: string[] = [];
       const ranges: KeyRange[] = [];
@@ -137,7 +186,18 @@ export class GroupCommitter {
       collect(txn, { keys, ranges, pasts });
       const cohort = this.#cohort;
       cohort.open++;
-      const submission: Submission = { txn, keys, ranges, pasts, resolve, reject, cohort, missing: 0, isDone: false };
+      const submission: Submission = {
+        txn,
+        keys,
+        ranges,
+        pasts,
+        resolve,
+        reject,
+        cohort,
+        since: performance.now(),
+        missing: 0,
+        isDone: false,
+      };
       for (const text of keys) this.#use(text, submission);
       this.#queue.push(submission);
       this.#schedule();
@@ -155,10 +215,61 @@ export class GroupCommitter {
     return this.#done;
   }
 
-  /** Refuses what comes from now on and resolves when what came before is settled. */
+  /** Refuses what comes from now on and resolves when what came before is settled, or a commit is not answered in time. */
   async close(reason: Error): Promise<void> {
     this.#closed = reason;
-    while (this.#queue.length > 0 || this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    this.#askAgain();
+    while ((this.#queue.length > 0 || this.#isBusy) && !this.#isStuck()) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    clearInterval(this.#sweeper);
+  }
+
+  #isStuck(): boolean {
+    return this.#underWay !== null && performance.now() - this.#underWay.since >= this.options.requestTimeoutMs;
+  }
+
+  /** Tells those who have waited too long. What has not been given to the database never will be. */
+  #sweep(): void {
+    const due = performance.now() - this.options.requestTimeoutMs;
+    const overdue = [...this.#queue, ...this.#preparing].filter(({ since, isDone }) => since <= due && !isDone);
+    if (overdue.length > 0) this.#failAll(overdue, this.#unavailable(new LateAnswerError(this.options.requestTimeoutMs)));
+    for (const { since, reject } of this.#underWay?.submissions ?? []) if (since <= due) reject(this.#unknown());
+    if (this.#isStuck() && this.#doubtReason === '') this.#beInDoubt(new LateAnswerError(this.options.requestTimeoutMs));
+    if (this.#isStuck() || this.#queue.length === 0) this.#tellIdle();
+    if (this.#queue.length > 0 || this.#isBusy) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  #tellIdle(): void {
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  #refuseQueued(reason: string): void {
+    this.#failAll(
+      [...this.#queue, ...this.#preparing].filter(({ isDone }) => !isDone),
+      this.#unavailable(reason),
+    );
+  }
+
+  /** None of these is with the database. */
+  #failAll(submissions: readonly Submission[], error: Error): void {
+    for (const submission of submissions) this.#fail(submission, error);
+    this.#doubtAll(submissions);
+    const left = this.#queue.filter(({ isDone }) => !isDone);
+    this.#queue.splice(0, this.#queue.length, ...left);
+  }
+
+  #beInDoubt(error: unknown): void {
+    if (this.#doubtReason !== '') return;
+    this.#doubtReason = `nobody knows yet what became of its last commit: ${error instanceof Error ? error.message : String(error)}`;
+    this.#refuseQueued(this.#doubtReason);
+    this.options.onDoubt(true);
+  }
+
+  #endDoubt(): void {
+    if (this.#doubtReason === '') return;
+    this.#doubtReason = '';
+    this.options.onDoubt(false);
   }
 
   #schedule(): void {
@@ -291,7 +402,7 @@ export class GroupCommitter {
       this.#isBusy = false;
       this.#answer();
       this.#load();
-      if (this.#queue.length === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      if (this.#queue.length === 0) this.#tellIdle();
     }
   }
 
@@ -317,10 +428,12 @@ export class GroupCommitter {
     return taken;
   }
 
-  async #process(batch: Submission[]): Promise<void> {
+  async #process(taken: Submission[]): Promise<void> {
     const { id, clock } = this.options;
     const rangeHeads = new Map<string, Head>();
     const pasts = new Map<RangeRequest, TxnRangeResult | Error>();
+    let batch = taken;
+    this.#preparing = taken;
     try {
       for (const submission of batch) {
         for (const range of submission.ranges) {
@@ -339,10 +452,18 @@ export class GroupCommitter {
         await reserved;
       }
     } catch (error) {
-      for (const submission of batch) this.#fail(submission, error instanceof UnsupportedError ? error : this.#unavailable(error));
-      this.#doubtAll(batch);
+      const told = error instanceof UnsupportedError ? error : this.#unavailable(error);
+      this.#failAll(
+        batch.filter(({ isDone }) => !isDone),
+        told,
+      );
       return;
+    } finally {
+      this.#preparing = NO_SUBMISSIONS;
     }
+    // Some may have been told meanwhile that they take too long.
+    if (batch.some(({ isDone }) => isDone)) batch = batch.filter(({ isDone }) => !isDone);
+    if (batch.length === 0) return;
     const judge = this.#judgeOf(rangeHeads, pasts);
     const waiting: Answer[] = [];
     for (const submission of batch) this.#judge(submission, judge, waiting);
@@ -350,7 +471,7 @@ export class GroupCommitter {
     const lastRevision = judge.lastRevision as Revision;
     const firstRevision = clock.current + 1n;
     clock.handOut(id, Number(lastRevision - firstRevision) + 1);
-    await this.#commit({ rows: judge.rows, firstRevision, lastRevision }, judge, waiting);
+    await this.#commit({ rows: judge.rows, firstRevision, lastRevision, previousRevision: this.options.backend.held }, judge, waiting);
   }
 
   #judgeOf(rangeHeads: Map<string, Head>, pasts: ReadonlyMap<RangeRequest, TxnRangeResult | Error>): TxnJudge {
@@ -373,13 +494,18 @@ export class GroupCommitter {
     } catch (error) {
       if (this.#isTrusting(submission)) this.#retry([submission]);
       else if (judge.isDerived) waiting.push({ submission, judgement: error as Error });
-      else this.#fail(submission, error as Error);
+      else this.#fail(submission, this.options.refusal() ?? (error as Error));
       return;
     }
     if (judgement.revision !== null || judgement.isDerived) {
       waiting.push({ submission, judgement });
     } else {
       this.#release(submission);
+      const refusal = this.options.refusal();
+      if (refusal !== null) {
+        submission.reject(refusal);
+        return;
+      }
       const { succeeded, responses } = judgement;
       submission.resolve({ type: 'txn', revision: this.options.clock.observed, succeeded, responses });
     }
@@ -398,27 +524,34 @@ export class GroupCommitter {
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
     const { id, backend, clock, onCommit, onCommitFailed } = this.options;
     const started = performance.now();
+    const submissions = waiting.map(({ submission }) => submission);
+    this.#underWay = { submissions, since: started };
     const committed = backend.commit(batch);
     // The database works on while answers are made: their clients' next requests come for the commit after.
     this.#answer();
     try {
       await committed;
     } catch (error) {
-      const submissions = waiting.map(({ submission }) => submission);
       if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#isTrusting(each))) {
         this.#cautious = CAUTIOUS_CREATIONS;
         clock.takeBack(id);
         this.options.onBurned();
+        this.#underWay = null;
+        this.#endDoubt();
         this.#retry(submissions);
+        if (this.#refusedFor !== '') this.#refuseQueued(this.#refusedFor);
         return;
       }
       this.#failedCommits++;
       onCommitFailed((performance.now() - started) / 1000);
       const isUnknown = error instanceof CommitUnknownError;
-      const told = isUnknown ? new UnknownOutcomeError(this.options.label(), { cause: error }) : this.#unavailable(error);
-      for (const { submission } of waiting) submission.reject(told);
+      const told = isUnknown ? this.#unknown(error) : this.#unavailable(error);
+      for (const submission of submissions) submission.reject(told);
       const tookPlace = isUnknown && (await this.#resolve(batch.lastRevision));
+      this.#underWay = null;
+      this.#endDoubt();
       if (tookPlace) {
+        backend.settle(batch.lastRevision);
         this.#settle(batch, judge);
       } else {
         clock.settle(id);
@@ -428,6 +561,8 @@ export class GroupCommitter {
       this.#doubtAll(submissions);
       return;
     }
+    this.#underWay = null;
+    this.#endDoubt();
     onCommit((performance.now() - started) / 1000, batch.rows.length);
     this.#settle(batch, judge);
     for (const { submission, judgement } of waiting) {
@@ -450,14 +585,26 @@ export class GroupCommitter {
 
   /** The batch stays pending until the database tells what became of it. */
   async #resolve(lastRevision: Revision): Promise<boolean> {
-    for (;;) {
-      try {
-        return await this.options.backend.resolve(lastRevision);
-      } catch {
-        // The database is still away: it is asked again.
-        if (this.#closed !== null) return false;
+    const doubting = setTimeout(() => this.#beInDoubt('its database has not told yet'), DOUBT_AFTER_MS);
+    try {
+      for (let pause = RESOLVE_PAUSE_MS.first; ; pause = Math.min(pause * 2, RESOLVE_PAUSE_MS.most)) {
+        try {
+          return await this.options.backend.resolve(lastRevision);
+        } catch (error) {
+          // The database is still away: it is asked again.
+          if (this.#closed !== null) return false;
+          this.#beInDoubt(error);
+        }
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, pause);
+          this.#askAgain = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
       }
-      await new Promise((resolve) => setTimeout(resolve, RESOLVE_PAUSE_MS));
+    } finally {
+      clearTimeout(doubting);
     }
   }
 
@@ -489,6 +636,10 @@ export class GroupCommitter {
     return error instanceof KeyspaceError ? error : this.#unavailable(error);
   }
 
+  #unknown(cause?: unknown): UnknownOutcomeError {
+    return new UnknownOutcomeError(this.options.label(), { cause });
+  }
+
   #fail(submission: Submission, error: Error): void {
     this.#release(submission);
     submission.reject(error);
@@ -509,6 +660,8 @@ export class GroupCommitter {
     });
   }
 }
+
+const NO_SUBMISSIONS: readonly Submission[] = [];
 
 /** A put of a key that is to be absent, and nothing whose answer or effect would depend on more than that. */
 function isCreation({ compares, success }: TxnRequest): boolean {

@@ -141,6 +141,10 @@ export class HeadCache {
     if (entry !== undefined) this.#drop(entry);
   }
 
+  clear(): void {
+    for (const entry of [...this.#entries.values()]) this.#drop(entry);
+  }
+
   #evict(): void {
     // A second chance for at most as many entries as there are, so that a cache of used ones still shrinks.
     let chances = this.#entries.size;

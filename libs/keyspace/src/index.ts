@@ -7,17 +7,10 @@ export * from './key-value.js';
 export * from './model.js';
 export { freeBlock, ownedBlock } from './owned-block.js';
 export type { KeyMove } from './key-moves.js';
-export {
-  Keyspace,
-  type BackendStatus,
-  type FormerRouting,
-  type KeyspaceLog,
-  type KeyspaceObserver,
-  type KeyspaceOptions,
-  type PlannedRouting,
-  type RetiredBackend,
-  type RoutingChange,
-  type RoutingVerdict,
-} from './keyspace.js';
+export { Keyspace, type BackendStatus, type FormerRouting, type KeyspaceObserver, type KeyspaceOptions } from './keyspace.js';
+export type { KeyspaceLog } from './keyspace-log.js';
 export type { Routing } from './placement.js';
+export type { PlannedRouting, RoutingChange, RoutingVerdict } from './rerouter.js';
+export type { RetiredBackend } from './routing-history.js';
+export { WriterLease, type WriterLeaseOptions, type WriterStatus } from './writer-lease.js';
 export { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';

@@ -32,7 +32,7 @@ interface Found {
 export async function findMoves(slot: Slot, ranges: readonly KeyRange[], destination: Destination): Promise<KeyMove[]> {
   const found = new Map<string, Found>();
   for (const range of ranges) {
-    for await (const key of keysIn(slot.backend, range)) note(found, destination(key, slot), key);
+    for await (const key of keysIn(slot.guarded, range)) note(found, destination(key, slot), key);
   }
   return measure(slot, found);
 }
@@ -48,7 +48,7 @@ export async function findMovesSince(
   const written = new Map<string, Buffer>();
   for (const range of ranges) {
     for (let from = after; from < through;) {
-      const answer = await slot.backend.changes({ range, after: from, through, maxBytes: PAGE_BYTES });
+      const answer = await slot.guarded.changes({ range, after: from, through, maxBytes: PAGE_BYTES });
       for (const { key, isDelete } of answer.changes) {
         if (!isDelete && destination(key, slot) !== null) written.set(key.toString('latin1'), Buffer.from(key));
       }
@@ -59,7 +59,7 @@ export async function findMovesSince(
   const keys = [...written.values()];
   for (let i = 0; i < keys.length; i += PAGE_KEYS) {
     const page = keys.slice(i, i + PAGE_KEYS);
-    const { heads } = await slot.backend.load(page);
+    const { heads } = await slot.guarded.load(page);
     page.forEach((key, at) => {
       if (heads[at] !== null) note(found, destination(key, slot), key);
     });
@@ -78,7 +78,7 @@ function note(found: Map<string, Found>, to: string | null, key: Buffer): void {
 async function measure(slot: Slot, found: ReadonlyMap<string, Found>): Promise<KeyMove[]> {
   const moves: KeyMove[] = [];
   for (const [to, { keys, first }] of found) {
-    const { heads } = await slot.backend.load(first);
+    const { heads } = await slot.guarded.load(first);
     const measured = heads.reduce((sum, head) => sum + (head?.record.length ?? 0), 0);
     const bytes = keys === first.length ? measured : Math.round((measured / first.length) * keys);
     moves.push({ from: slot.label, to, keys, bytes, example: first[0]?.toString() ?? '' });
@@ -87,7 +87,7 @@ async function measure(slot: Slot, found: ReadonlyMap<string, Found>): Promise<K
 }
 
 /** Live keys of a range, page by page. */
-async function* keysIn(backend: Backend, range: KeyRange): AsyncGenerator<Buffer, void, void> {
+async function* keysIn(backend: Pick<Backend, 'range'>, range: KeyRange): AsyncGenerator<Buffer, void, void> {
   let start = range.start;
   for (;;) {
     const page = { start, end: range.end, single: range.single };

@@ -215,3 +215,8 @@ function readInt64(source: Buffer, cursor: Cursor): bigint {
   }
   return BigInt.asIntN(64, value);
 }
+
+/** A copy of the last key of a block that is not empty. */
+export function lastKeyOf(block: Buffer): Buffer {
+  return Buffer.from(keyOf(lastRecordOf(block)));
+}

@@ -1,11 +1,11 @@
 import { crc32 } from 'node:zlib';
 import type { Backend, ChangesAnswer } from './backend.js';
-import type { KeyRange, RangeResult, Revision } from './model.js';
+import { EVERY_KEY } from './key-range.js';
+import type { RangeResult, Revision } from './model.js';
 import { recordsOf } from './key-value.js';
 
 /** Bytes of changes that are looked at together. */
 const PAGE_BYTES = 1024 * 1024;
-const EVERYTHING: KeyRange = { start: Buffer.alloc(0), end: null, single: false };
 
 /**
  * A hash that is equal for equal content, however many databases it lies in and in whatever order they tell it: the sum of
@@ -26,7 +26,7 @@ export class KeyspaceHasher {
   /** Every change of a backend in (after, through]. */
   async addChanges(backend: Pick<Backend, 'changes'>, after: Revision, through: Revision): Promise<void> {
     for (let from = after; from < through;) {
-      const answer: ChangesAnswer = await backend.changes({ range: EVERYTHING, after: from, through, maxBytes: PAGE_BYTES });
+      const answer: ChangesAnswer = await backend.changes({ range: EVERY_KEY, after: from, through, maxBytes: PAGE_BYTES });
       for (const { record, isDelete } of answer.changes) this.#add(crc32(record, isDelete ? 2 : 1));
       from = answer.through;
     }

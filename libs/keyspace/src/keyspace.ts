@@ -1,4 +1,14 @@
-import { type Backend, type ControlState, type ControlStore, type RangeAnswer, type RangeQuery, revisionOf } from './backend.js';
+import {
+  type Backend,
+  type BackendState,
+  type ControlState,
+  type ControlStore,
+  FencedError,
+  type RangeAnswer,
+  type RangeQuery,
+  revisionOf,
+  RolledBackError,
+} from './backend.js';
 import { BlockStream } from './block-stream.js';
 import { Clock } from './clock.js';
 import { CountHints } from './count-hints.js';
@@ -12,11 +22,11 @@ import {
   UnsupportedError,
 } from './errors.js';
 import { EventRing, type StoreEvent } from './event-ring.js';
+import { GuardedBackend } from './guarded-backend.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
-import { type Destination, findMoves, findMovesSince, type KeyMove } from './key-moves.js';
-import { isEmptyRange, singleKey } from './key-range.js';
-import { frameRecord, keyOf, lastRecordOf, withoutValue } from './key-value.js';
+import { EVERY_KEY, isEmptyRange, singleKey } from './key-range.js';
+import { frameRecord, lastKeyOf, withoutValue } from './key-value.js';
 import { KeyspaceHasher } from './keyspace-hash.js';
 import { Lessor } from './lessor.js';
 import { mergeAnswers } from './merge-answers.js';
@@ -40,31 +50,35 @@ import type {
   WatchSink,
   WatchStream,
 } from './model.js';
-import { Patience } from './patience.js';
-import { type FormerPlacement, Placement, type Routing, slotsBefore } from './placement.js';
+import { Placement, type Routing } from './placement.js';
 import { PointReader } from './point-reader.js';
 import { readPast, readTxn } from './read-txn.js';
 import { RecordArena } from './record-arena.js';
+import { type PlannedRouting, Rerouter, type RoutingChange, type RoutingVerdict } from './rerouter.js';
+import { type RetiredBackend, RoutingHistory } from './routing-history.js';
 import { keyText } from './key-text.js';
 import { selectRange } from './selected-range.js';
-import type { Slot } from './slot.js';
+import type { KeyspaceLog } from './keyspace-log.js';
+import { messageOf } from './message-of.js';
+import { ready, type Slot } from './slot.js';
 import { isPast, isReadOnly, MAX_RANGE_KEYS } from './txn-scope.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
-import { WriteGate } from './write-gate.js';
+import { LateAnswerError, within } from './within.js';
+import type { WriteGate } from './write-gate.js';
+import type { WriterLease, WriterStatus } from './writer-lease.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
 const REVISION_BLOCK = 100_000n;
-/** Pause before a backend that could not be opened is tried again. */
-const CLAIM_RETRY_MS = 2_000;
+/** Pauses before a backend that could not be opened is tried again: each is twice the one before. */
+const CLAIM_PAUSE_MS = { first: 250, most: 2_000 };
 /** How often the size of the databases is measured. */
 const SIZE_INTERVAL_MS = 10_000;
 /** How often keys of leases that no longer exist are looked for. */
 const ORPHAN_INTERVAL_MS = 5 * 60_000;
 /** Keys of a lease that are deleted in one txn. */
 const LEASE_KEYS_PER_TXN = 1000;
-
-/** How long writes are held back at most while a change of the routing is decided. */
-const REROUTE_PATIENCE_MS = 10_000;
+/** How long a request waits for a backend at most, unless the options say. */
+const REQUEST_TIMEOUT_MS = 5_000;
 
 /** A routing that was in force, for reads of what was before. */
 export interface FormerRouting {
@@ -75,47 +89,10 @@ export interface FormerRouting {
   readonly until: Revision;
 }
 
-export interface RoutingChange {
-  /** Where keys live from the change on. */
-  readonly routing: Routing;
-  /** By the routing's names; the default one aside. One that is in force keeps what it holds, under whatever name; one that is not comes in. */
-  readonly backends: ReadonlyMap<string, Backend>;
-  /** Ranges outside which no key changes its backend; they do not overlap. */
-  readonly affected: readonly KeyRange[];
-  /** Backends of the present routing whose keys may be lost. */
-  readonly abandoned?: ReadonlySet<Backend>;
-  /** Makes the change durable; then it takes place. `until` is the last revision of the present routing. When it rejects, nobody knows what is durable. */
-  readonly record: (until: Revision) => Promise<void>;
-  /** How long writes are held back at most. */
-  readonly patienceMs?: number;
-}
-
-/** A routing that is not in force. */
-export interface PlannedRouting {
-  readonly routing: Routing;
-  /** By the routing's names; the default one aside. Null: one that is not there yet. */
-  readonly backends: ReadonlyMap<string, Backend | null>;
-  readonly affected: readonly KeyRange[];
-  readonly abandoned?: ReadonlySet<Backend>;
-}
-
-/** Without a move and a problem it took place; with one, nothing has changed. */
-export interface RoutingVerdict {
-  /** Keys that would be hidden. */
-  readonly moves: readonly KeyMove[];
-  /** Sentences. */
-  readonly problems: readonly string[];
-}
-
-/** A backend that holds nothing of the present, and is still asked about the past. */
-export interface RetiredBackend {
-  readonly name: string;
-  readonly backend: Backend;
-  readonly until: Revision;
-}
-
 export interface KeyspaceOptions {
   readonly main: Backend & ControlStore;
+  /** Acquired on `main`. It is the keyspace's from `open` on, unless that rejects. */
+  readonly lease: WriterLease;
   /** The other backends, by the routing's names. */
   readonly backends: ReadonlyMap<string, Backend>;
   readonly routing: Routing;
@@ -124,10 +101,20 @@ export interface KeyspaceOptions {
   /** Bytes of recent events, shared evenly by the backends. */
   readonly eventBytes: number;
   readonly progressIntervalMs: number;
+  /** No request waits longer for a backend. */
+  readonly requestTimeoutMs?: number;
+  /** Names of backends of which a copy that is older than what was there is accepted, once: clients read everything anew. */
+  readonly acceptRestored?: ReadonlySet<string>;
   /** Routings that were in force before, the oldest first. */
   readonly former?: readonly FormerRouting[];
   readonly log: KeyspaceLog;
   readonly observer?: KeyspaceObserver;
+}
+
+/** Reads that wait until backends have settled what was handed out. */
+interface Waiter {
+  readonly slots: readonly Slot[];
+  readonly reject: (error: Error) => void;
 }
 
 /** Is told what the backends do, for metrics. */
@@ -137,11 +124,6 @@ export interface KeyspaceObserver {
   compacted(backend: string, isDone: boolean): void;
 }
 
-export interface KeyspaceLog {
-  info(message: string, fields?: Record<string, unknown>): void;
-  warn(message: string, fields?: Record<string, unknown>): void;
-}
-
 export interface BackendStatus extends CommitterStats {
   readonly name: string;
   readonly isReady: boolean;
@@ -149,6 +131,8 @@ export interface BackendStatus extends CommitterStats {
   readonly problem: string;
   readonly horizonLag: bigint;
   readonly hasPending: boolean;
+  /** The last revision that the database is known to hold. */
+  readonly lastRevision: Revision;
   readonly watches: number;
   readonly syncedWatches: number;
   /** Revisions that the ring of recent events reaches back. */
@@ -168,13 +152,8 @@ export class Keyspace implements Store {
   /** Every slot that anything is asked of, by id: those of the present and those of the past. */
   readonly #slots = new Map<string, Slot>();
   readonly #main: Slot;
-  #placement: Placement;
-  /** The oldest first; empty nearly always. */
-  #former: readonly FormerPlacement[] = [];
-  #gate: WriteGate | null = null;
-  /** Judged at this moment: its slots stay, whether anything else needs them or not. */
-  #next: Placement | null = null;
-  #rerouting: Promise<void> = Promise.resolve();
+  readonly #history: RoutingHistory;
+  readonly #rerouter: Rerouter;
   /** Backends that are being closed. */
   readonly #closing = new Set<Promise<void>>();
   #lastId = 0;
@@ -186,6 +165,9 @@ export class Keyspace implements Store {
   readonly #timers: NodeJS.Timeout[] = [];
   /** Work that nobody waits for, until the end: a database must not be asked after it was closed. */
   readonly #background = new Set<Promise<void>>();
+  readonly #requestTimeoutMs: number;
+  readonly #acceptRestored: Set<string>;
+  readonly #waiting = new Set<Waiter>();
   #compactRevision: Revision;
   #compacting: Promise<void> = Promise.resolve();
   #reserving: Promise<void> | undefined;
@@ -195,24 +177,43 @@ export class Keyspace implements Store {
     private readonly clock: Clock,
     private readonly control: ControlState,
   ) {
+    this.#requestTimeoutMs = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
+    this.#acceptRestored = new Set(options.acceptRestored);
     this.#compactRevision = control.compactRevision;
     this.#hub = new WatchHub({
       clock,
       sources: this.#slots,
       place: (range, after) => this.#placeOf(range, after),
       compactRevision: () => this.#compactRevision,
+      isHeld: () => options.lease.isHeld,
       progressIntervalMs: options.progressIntervalMs,
     });
     const { main, backends, former = [] } = options;
     this.#main = this.#slotFor(main, main.name);
-    this.#placement = this.#placementOf(options.routing, backends);
+    const present = this.#placementOf(options.routing, backends);
     // Compaction may have passed one of them since it was recorded.
-    this.#former = former
+    const before = former
       .filter(({ until }) => until >= control.compactRevision)
       .map(({ routing, backends: named, until }) => ({
         placement: this.#placementOf(routing, named),
         until: until < clock.current ? until : clock.current,
       }));
+    this.#history = new RoutingHistory(present, before);
+    this.#rerouter = new Rerouter({
+      clock,
+      history: this.#history,
+      slots: this.#slots,
+      main: this.#main,
+      signal: this.#stopped.signal,
+      slotOf: (backend) => this.#slotOf(backend),
+      placementOf: (routing, named) => this.#placementOf(routing, named),
+      claim: (slot) => this.#claim(slot),
+      compactAll: () => this.compactAll(),
+      switchTo: (placement, until, isPlacedOtherwise) => this.#switchTo(placement, until, isPlacedOtherwise),
+      drop: (slot) => this.#drop(slot),
+      lose: (slot) => this.#lose(slot),
+      whenClosed: () => this.#whenClosed(),
+    });
     this.#shareMemory();
     this.#lessor = new Lessor(
       {
@@ -220,6 +221,7 @@ export class Keyspace implements Store {
         removeKeys: (id) => this.#removeKeysOf(id),
         now: () => Date.now(),
         monotonicNow: () => performance.now(),
+        isHeld: () => options.lease.isHeld,
         onError: (message, error) => options.log.warn(message, { error: String(error) }),
       },
       control.leases,
@@ -228,7 +230,7 @@ export class Keyspace implements Store {
 
   /** Takes over all databases. Rejects when the default one cannot be; another one that cannot is tried again and again. */
   static async open(options: KeyspaceOptions): Promise<Keyspace> {
-    const control = await options.main.begin();
+    const { control } = options.lease;
     const clock = new Clock(control.reservedRevision, control.reservedRevision);
     const keyspace = new Keyspace(options, clock, control);
     try {
@@ -259,6 +261,16 @@ export class Keyspace implements Store {
     };
   }
 
+  /** Whether this process may write. */
+  get writer(): WriterStatus {
+    return this.options.lease.status;
+  }
+
+  /** Resolves when another process has taken over: this keyspace answers nothing any more. */
+  get deposed(): Promise<Error> {
+    return this.options.lease.lost;
+  }
+
   get leaseCount(): number {
     return this.#lessor.size;
   }
@@ -271,9 +283,10 @@ export class Keyspace implements Store {
         ...slot.committer.stats,
         name,
         isReady: slot.isReady,
-        problem: slot.problem,
+        problem: slot.isReady ? slot.committer.doubt || slot.problem : slot.problem,
         horizonLag: lag,
         hasPending: lag > 0n,
+        lastRevision: slot.guarded.held,
         watches,
         syncedWatches: synced,
         ringCoverage: this.clock.current - slot.ring.floor,
@@ -286,10 +299,20 @@ export class Keyspace implements Store {
     });
   }
 
+  get #placement(): Placement {
+    return this.#history.present;
+  }
+
   async range(request: RangeRequest): Promise<RangeResult> {
     if (request.selection !== undefined) return selectRange(request, request.selection, (fetched) => this.range(fetched));
-    const known = this.#cachedGet(request);
-    if (known !== undefined) return known;
+    const result = this.#cachedGet(request) ?? (await this.#range(request));
+    // Whoever else writes has begun after this: what was read is what there was.
+    if (this.options.lease.isHeld) return result;
+    await result.rest?.return();
+    throw this.#notHeld();
+  }
+
+  async #range(request: RangeRequest): Promise<RangeResult> {
     this.#checkRevision(request.revision);
     const placement = this.#placement;
     try {
@@ -297,19 +320,27 @@ export class Keyspace implements Store {
     } catch (error) {
       // A backend that has gone from the rules meanwhile need not answer any more.
       if (this.#placement === placement || !(error instanceof UnavailableError)) throw error;
-      return this.range(request);
+      return this.#range(request);
     }
+  }
+
+  #notHeld(): UnavailableError {
+    return new UnavailableError(this.#main.label, this.options.lease.problem);
+  }
+
+  #checkHeld(): void {
+    if (!this.options.lease.isHeld) throw this.#notHeld();
   }
 
   async #rangeIn(placement: Placement, request: RangeRequest): Promise<RangeResult> {
     const present = readyOf(placement.slotsFor(request.range));
-    const past = this.#former.length > 0 && request.revision > 0n ? this.#slotsBefore(request, present) : NO_SLOTS;
+    const past = request.revision > 0n ? readyOf(this.#history.before(request.range, request.revision, present).slots) : NO_SLOTS;
     // What anybody was told of by now has to be in the answer, and so has everything up to the revision asked for.
     const arrival = this.clock.observed;
-    const wait = this.clock.whenWhole(idsOf(present), arrival);
+    const wait = this.#whenWhole(present, arrival);
     if (wait !== undefined) await wait;
     if (past.length > 0) {
-      await this.clock.whenWhole(idsOf(past), request.revision);
+      await this.#whenWhole(past, request.revision);
       return this.#rangeOfMany([...present, ...past], request, arrival);
     }
     const [slot] = present;
@@ -318,16 +349,48 @@ export class Keyspace implements Store {
     return present.length === 1 ? this.#rangeOfOne(placement, slot, request, arrival) : this.#rangeOfMany(present, request, arrival);
   }
 
-  /** Slots that held keys of the range at the revision that is asked for, and do so no more. */
-  #slotsBefore({ range, revision }: RangeRequest, present: readonly Slot[]): readonly Slot[] {
-    return readyOf(slotsBefore(this.#former, range, revision, present).slots);
+  /** Undefined when everything up to `revision` is settled in these. Waits for what is being committed, but not for what nobody knows of. */
+  #whenWhole(slots: readonly Slot[], revision: Revision): Promise<void> | undefined {
+    if (this.clock.horizonOf(idsOf(slots)) >= revision) return undefined;
+    const lagging = slots.filter(({ id }) => this.clock.horizon(id) < revision);
+    const doubtful = lagging.find(({ committer }) => committer.doubt !== '');
+    if (doubtful !== undefined) return Promise.reject(new UnavailableError(doubtful.label, doubtful.committer.doubt));
+    return this.#waitFor(lagging, revision);
+  }
+
+  async #waitFor(lagging: readonly Slot[], revision: Revision): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { slots: lagging, reject };
+    this.#waiting.add(waiter);
+    void this.clock.whenWhole(idsOf(lagging), revision)?.then(resolve);
+    const late = (): Error => {
+      const last = lagging.find(({ id }) => this.clock.horizon(id) < revision) ?? this.#main;
+      return new UnavailableError(last.label, new LateAnswerError(this.#requestTimeoutMs).message);
+    };
+    try {
+      await within(this.#requestTimeoutMs, promise, late);
+    } finally {
+      this.#waiting.delete(waiter);
+    }
+  }
+
+  /** Those that wait for this slot need not wait any longer. */
+  #turnAway(slot: Slot, reason: string): void {
+    for (const { slots, reject } of this.#waiting) if (slots.includes(slot)) reject(new UnavailableError(slot.label, reason));
+  }
+
+  /** Until a change of the routing is decided. */
+  #whenOpened(gate: WriteGate): Promise<void> {
+    const late = (): Error => new UnavailableError(this.#main.label, 'a change of the topology takes too long');
+    return within(this.#requestTimeoutMs, gate.opened, late);
   }
 
   async txn(request: TxnRequest): Promise<TxnResult> {
     for (;;) {
-      const gate = this.#gate;
+      this.#checkHeld();
+      const gate = this.#rerouter.gate;
       if (gate?.holdsBack(request) === true) {
-        await gate.opened;
+        await this.#whenOpened(gate);
         continue;
       }
       const placement = this.#placement;
@@ -339,7 +402,7 @@ export class Keyspace implements Store {
       if (isReadOnly(request)) return this.#readTxn(request);
       const slot = await this.#slotOfLoneDelete(request, slots);
       // The rules may have changed while the databases were asked, or may be about to.
-      if (this.#placement === placement && this.#gate?.holdsBack(request) !== true) return slot.committer.submit(request);
+      if (this.#placement === placement && this.#rerouter.gate?.holdsBack(request) !== true) return slot.committer.submit(request);
     }
   }
 
@@ -361,7 +424,8 @@ export class Keyspace implements Store {
     if ((request.ignoreValue || request.ignoreLease) && request.lease !== 0n && !this.#lessor.isAlive(request.lease)) {
       throw new LeaseNotFoundError();
     }
-    while (this.#gate?.holdsBackKey(request.key) === true) await this.#gate.opened;
+    while (this.#rerouter.gate?.holdsBackKey(request.key) === true) await this.#whenOpened(this.#rerouter.gate);
+    this.#checkHeld();
     const slot = ready(this.#placement.slotOf(request.key));
     const { revision, responses } = await slot.committer.submit({ type: 'txn', compares: [], success: [request], failure: [] });
     return { ...(responses[0] as PutResult), revision };
@@ -379,15 +443,17 @@ export class Keyspace implements Store {
       () => undefined,
       () => undefined,
     );
-    const current = await compacting;
+    const current = await this.#inTime(this.#main, compacting);
     if (isPhysical) await Promise.all([...this.#slots.values()].map((slot) => slot.compaction));
     return current;
   }
 
   async #compactTo(revision: Revision): Promise<Revision> {
+    this.#checkHeld();
     if (revision > this.clock.observed) throw new FutureRevisionError(revision, this.clock.observed);
     if (revision <= this.#compactRevision) throw new CompactedError(this.#compactRevision);
-    await this.#onMain(this.options.main.setCompactRevision(revision));
+    // However long it takes: of two that cross, the lower one must not be the last to be recorded.
+    await this.#reading(ready(this.#main), this.options.main.setCompactRevision(revision));
     this.#compactRevision = revision;
     this.#forget();
     for (const slot of this.#slots.values()) this.#compactLater(slot);
@@ -410,192 +476,24 @@ export class Keyspace implements Store {
     return revision;
   }
 
-  /**
-   * Puts another routing in force, in one turn of the event loop, if no live key is hidden by it. Writes to keys that change their backend
-   * wait meanwhile; nothing fails, no watch ends, and what was before stays readable. One change at a time.
-   */
+  /** See `Rerouter.reroute`. */
   reroute(change: RoutingChange): Promise<RoutingVerdict> {
-    const rerouting = this.#rerouting.then(() => this.#reroute(change));
-    this.#rerouting = rerouting.then(
-      () => undefined,
-      () => undefined,
-    );
-    return rerouting;
+    return this.#rerouter.reroute(change);
   }
 
   /** What would stand against a routing at this moment; nothing is changed. */
-  async judgeRouting({ routing, backends, affected, abandoned = NO_BACKENDS }: PlannedRouting): Promise<RoutingVerdict> {
-    const named = new Map([...backends].map(([name, backend]) => [name, backend === null ? undefined : this.#slotOf(backend)]));
-    named.set(this.#main.label, this.#main);
-    const before = this.#placement;
-    const slots = this.#slotsToJudge(before, new Set(named.values()), affected, abandoned);
-    const destination = destinationOf(before, routing, named);
-    const verdict = await this.#look(slots, (slot) => findMoves(slot, affected, destination));
-    return verdict ?? ACCEPTED;
+  judgeRouting(planned: PlannedRouting): Promise<RoutingVerdict> {
+    return this.#rerouter.judge(planned);
   }
 
   /** Backends that hold nothing of the present. */
   retired(): RetiredBackend[] {
-    const present = new Set(this.#placement.slots.values());
-    return [...this.#slots.values()]
-      .filter((slot) => !present.has(slot))
-      .flatMap((slot) => {
-        const last = this.#former.findLast(({ placement }) => [...placement.slots.values()].includes(slot));
-        return last === undefined ? [] : [{ name: slot.label, backend: slot.backend, until: last.until }];
-      });
+    return this.#history.retired();
   }
 
-  async #reroute(change: RoutingChange): Promise<RoutingVerdict> {
-    while (this.#closing.size > 0) {
-      const refusal = await this.#whenClosed(change);
-      if (refusal !== null) return refusal;
-    }
-    const known = new Set(this.#slots.values());
-    const placement = this.#placementOf(change.routing, change.backends);
-    const added = [...placement.slots.values()].filter((slot) => !known.has(slot));
-    // One of the past that comes back.
-    const away = [...placement.slots.values()].filter((slot) => known.has(slot) && !slot.isReady && !this.#isPresent(slot));
-    if (away.length > 0)
-      return { moves: [], problems: away.map(({ label, problem }) => `backend "${label}" cannot be opened: ${problem}`) };
-    let isDone = false;
-    this.#next = placement;
-    try {
-      const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
-      try {
-        const problems = await Promise.all(added.map((slot) => this.#takeIn(slot, patience)));
-        const verdict = { moves: [], problems: problems.filter((problem) => problem !== null) };
-        if (verdict.problems.length > 0) return verdict;
-      } finally {
-        patience.end();
-      }
-      const verdict = await this.#cross(placement, change);
-      isDone = verdict === null;
-      return verdict ?? ACCEPTED;
-    } finally {
-      this.#next = null;
-      if (!isDone) for (const slot of added) void this.#drop(slot);
-    }
-  }
-
-  /** A database that is being closed can be opened again only after that. */
-  async #whenClosed({ patienceMs = REROUTE_PATIENCE_MS }: RoutingChange): Promise<RoutingVerdict | null> {
-    const patience = new Patience(patienceMs, this.#stopped.signal);
-    try {
-      await patience.await(Promise.all(this.#closing));
-      return null;
-    } catch (error) {
-      return { moves: [], problems: [`a backend of an earlier change cannot be closed: ${messageOf(error)}`] };
-    } finally {
-      patience.end();
-    }
-  }
-
-  #isPresent(slot: Slot): boolean {
-    return this.#placement.slots.get(slot.label) === slot;
-  }
-
-  /** Opens a backend that comes in; why it must not, if so. */
-  async #takeIn(slot: Slot, patience: Patience): Promise<string | null> {
-    try {
-      await patience.await(this.#claim(slot));
-      const query = { range: EVERYTHING, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: true };
-      const { count, blocks } = await patience.await(slot.backend.range(query));
-      const [block] = blocks;
-      if (block === undefined) return null;
-      const example = lastKeyOf(block).toString();
-      return (
-        `backend "${slot.label}" already holds ${count === 1 ? '1 key' : `${count ?? 'some'} keys`}, for example ${example}, of which nobody has heard: ` +
-        'name a database without keys'
-      );
-    } catch (error) {
-      return `backend "${slot.label}" cannot be opened: ${messageOf(error)}`;
-    }
-  }
-
-  /** Judges and switches; what stands against it, or null when it is done. */
-  async #cross(placement: Placement, change: RoutingChange): Promise<RoutingVerdict | null> {
-    const { affected, abandoned = NO_BACKENDS, record } = change;
-    const before = this.#placement;
-    const destination = destinationOf(before, placement.routing, placement.slots);
-    const staying = new Set(placement.slots.values());
-    const slots = this.#slotsToJudge(before, staying, affected, abandoned);
-    const looked = new Map(slots.map((slot) => [slot, this.clock.horizon(slot.id)]));
-    const lookAgain = async (slot: Slot): Promise<KeyMove[]> => {
-      const horizon = this.clock.horizon(slot.id);
-      const moves = await findMovesSince(slot, affected, destination, looked.get(slot) ?? 0n, horizon);
-      looked.set(slot, horizon);
-      return moves;
-    };
-    const found = await this.#untilStopped(async () => {
-      return (await this.#look(slots, (slot) => findMoves(slot, affected, destination))) ?? (await this.#look(slots, lookAgain));
-    });
-    if (found !== null) return found;
-    const lost = [...before.slots.values()].filter((slot) => abandoned.has(slot.backend) && !staying.has(slot));
-    // Nobody can be told what becomes of their keys: who has read them reads anew.
-    if (lost.length > 0) await this.#untilStopped(() => this.compactAll());
-    const gate = new WriteGate(before, placement, affected);
-    const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.#stopped.signal);
-    this.#gate = gate;
-    try {
-      for (const slot of slots) await patience.await(slot.committer.whenDone());
-      const late = await patience.await(this.#look(slots, lookAgain));
-      if (late !== null) return late;
-      const until = this.clock.current;
-      await patience.await(record(until));
-      // Nothing is awaited from here to the end of the switch.
-      this.#switch(placement, until, affected);
-      for (const slot of lost) this.#lose(slot);
-      return null;
-    } catch (error) {
-      return { moves: [], problems: [`the change was given up, and nothing has changed: ${messageOf(error)}`] };
-    } finally {
-      patience.end();
-      this.#gate = null;
-      gate.open();
-    }
-  }
-
-  async #untilStopped<T>(work: () => Promise<T>): Promise<T> {
-    const patience = new Patience(null, this.#stopped.signal);
-    try {
-      return await patience.await(work());
-    } finally {
-      patience.end();
-    }
-  }
-
-  /** Slots in which a key may be that another routing would look for elsewhere. */
-  #slotsToJudge(
-    before: Placement,
-    staying: ReadonlySet<Slot | undefined>,
-    affected: readonly KeyRange[],
-    abandoned: ReadonlySet<Backend>,
-  ): Slot[] {
-    const slots = new Set(affected.flatMap((range) => before.slotsFor(range)));
-    for (const slot of before.slots.values()) if (!staying.has(slot)) slots.add(slot);
-    return [...slots].filter((slot) => !abandoned.has(slot.backend));
-  }
-
-  async #look(slots: readonly Slot[], find: (slot: Slot) => Promise<KeyMove[]>): Promise<RoutingVerdict | null> {
-    const moves: KeyMove[] = [];
-    const problems: string[] = [];
-    for (const slot of slots) {
-      try {
-        moves.push(...(await find(ready(slot))));
-      } catch (error) {
-        problems.push(`backend "${slot.label}" cannot be asked whether it holds keys that would be hidden: ${messageOf(error)}`);
-      }
-    }
-    return moves.length > 0 || problems.length > 0 ? { moves, problems } : null;
-  }
-
-  #switch(placement: Placement, until: Revision, affected: readonly KeyRange[]): void {
-    const before = this.#placement;
-    const staying = new Set(placement.slots.values());
-    const isRetiring = [...before.slots.values()].some((slot) => !staying.has(slot));
+  #switchTo(placement: Placement, until: Revision, isPlacedOtherwise: boolean): void {
     for (const [name, slot] of placement.slots) slot.label = name;
-    this.#placement = placement;
-    if (affected.length > 0 || isRetiring) this.#former = [...this.#former, { placement: before, until }];
+    this.#history.add(placement, until, isPlacedOtherwise);
     this.#shareMemory();
     this.#hub.replaced();
   }
@@ -603,27 +501,26 @@ export class Keyspace implements Store {
   /** Keys are given up with the slot. */
   #lose(slot: Slot): void {
     this.#hub.lost(slot.id, this.#compactRevision);
-    void this.#drop(slot);
+    this.#drop(slot);
   }
 
   #placeOf(range: KeyRange, after: Revision | null): WatchPlacement {
     const present = this.#placement.slotsFor(range);
-    if (after === null || this.#former.length === 0) return { backends: idsOf(present), until: null };
-    const { slots, until } = slotsBefore(this.#former, range, after, present);
-    return { backends: idsOf([...present, ...slots]), until };
+    if (after === null) return { backends: idsOf(present), until: null };
+    const { slots, until } = this.#history.before(range, after, present);
+    return { backends: idsOf(slots.length === 0 ? present : [...present, ...slots]), until };
   }
 
   /** Gives up what nobody can ask for any more, now that compaction has passed it. */
   #forget(): void {
-    this.#former = this.#former.filter(({ until }) => until >= this.#compactRevision);
-    const needed = new Set(this.#placement.slots.values());
-    for (const { placement } of this.#former) for (const slot of placement.slots.values()) needed.add(slot);
-    for (const slot of this.#next?.slots.values() ?? []) needed.add(slot);
-    for (const slot of this.#slots.values()) if (!needed.has(slot) && slot.reading === 0) void this.#drop(slot);
+    this.#history.forget(this.#compactRevision);
+    const needed = this.#history.needed();
+    for (const slot of this.#rerouter.next?.slots.values() ?? []) needed.add(slot);
+    for (const slot of this.#slots.values()) if (!needed.has(slot) && slot.reading === 0) this.#drop(slot);
   }
 
   /** The slot is the keyspace's no more, and its backend is closed. */
-  #drop(slot: Slot): Promise<void> {
+  #drop(slot: Slot): void {
     slot.isGone = true;
     slot.isReady = false;
     slot.problem = 'it has gone from the topology';
@@ -632,7 +529,10 @@ export class Keyspace implements Store {
     this.#hub.forget(slot.id);
     const closing = this.#close(slot).finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
-    return closing;
+  }
+
+  async #whenClosed(): Promise<void> {
+    while (this.#closing.size > 0) await Promise.all(this.#closing);
   }
 
   async #close(slot: Slot): Promise<void> {
@@ -649,25 +549,31 @@ export class Keyspace implements Store {
   }
 
   async grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted> {
+    this.#checkHeld();
     const granted = await this.#onMain(this.#lessor.grant(ttl, id));
     return { ...granted, revision: this.clock.observed };
   }
 
   async revokeLease(id: bigint): Promise<Revision> {
+    this.#checkHeld();
     await this.#onMain(this.#lessor.revoke(id));
     return this.clock.observed;
   }
 
-  keepAliveLease(id: bigint): Promise<bigint> {
-    return this.#onMain(this.#lessor.keepAlive(id));
+  async keepAliveLease(id: bigint): Promise<bigint> {
+    this.#checkHeld();
+    const ttl = await this.#onMain(this.#lessor.keepAlive(id));
+    this.#checkHeld();
+    return ttl;
   }
 
   async leaseLife(id: bigint, withKeys: boolean): Promise<LeaseLife | null> {
+    this.#checkHeld();
     const life = this.#lessor.life(id);
     if (life === null || !withKeys) return life === null ? null : { ...life, keys: [] };
     const slots = readyOf([...this.#placement.slots.values()]);
-    await Promise.all(slots.map((slot) => this.clock.whenSettled(slot.id)));
-    const keys = await Promise.all(slots.map((slot) => this.#reading(slot, slot.backend.keysOfLease(id, MAX_RANGE_KEYS))));
+    await Promise.all(slots.map((slot) => this.#inTime(slot, this.clock.whenSettled(slot.id))));
+    const keys = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.keysOfLease(id, MAX_RANGE_KEYS))));
     return { ...life, keys: keys.flat().sort((a, b) => Buffer.compare(a, b)) };
   }
 
@@ -680,32 +586,43 @@ export class Keyspace implements Store {
     const current = this.clock.observed;
     const compactRevision = this.#compactRevision;
     const hashRevision = revision > 0n ? revision : current;
-    const request = { type: 'range', range: EVERYTHING, revision: hashRevision, limit: 0, keysOnly: false, countOnly: false } as const;
+    const request = { type: 'range', range: EVERY_KEY, revision: hashRevision, limit: 0, keysOnly: false, countOnly: false } as const;
     await hasher.addLive(await this.range(request));
-    const placed = this.#placement.slotsFor(EVERYTHING);
-    const slots = [...placed, ...this.#slotsBefore({ ...request, revision: compactRevision }, placed)];
-    for (const slot of slots) await this.#reading(slot, hasher.addChanges(slot.backend, compactRevision, hashRevision));
+    const placed = this.#placement.slotsFor(EVERY_KEY);
+    const slots = readyOf([...placed, ...this.#history.before(EVERY_KEY, compactRevision, placed).slots]);
+    for (const slot of slots) await this.#reading(slot, hasher.addChanges(slot.guarded, compactRevision, hashRevision));
     // What a compaction has passed may be missing from what was read.
     if (this.#compactRevision !== compactRevision) return this.hash(revision);
     return { hash: hasher.value, hashRevision, compactRevision: compactRevision === 0n ? -1n : compactRevision, revision: current };
   }
 
-  /** Ends watches, finishes commits, and writes the exact clock. */
+  /** Ends watches, finishes commits, writes the exact clock, and then lets others write. */
   async close(): Promise<void> {
     this.#stopped.abort();
     for (const timer of this.#timers) clearInterval(timer);
     this.#hub.close();
-    await this.#rerouting;
+    await this.#rerouter.whenDone;
     const slots = [...this.#slots.values()];
     // A lease that is ending may wait for a commit, and that for a database that is away: both are ended together.
     await Promise.all([this.#lessor.close(), ...slots.map((slot) => slot.committer.close(new StoppedError()))]);
-    await Promise.all(slots.map((slot) => slot.compaction));
-    await Promise.all([...this.#background, ...this.#closing]);
-    await this.#reserving?.catch(() => undefined);
+    // A database that does not answer is closed all the same.
+    const under = [...slots.map((slot) => slot.compaction), ...this.#background, ...this.#closing, this.#reserving];
+    await within(this.#requestTimeoutMs, Promise.allSettled(under), () => new LateAnswerError(this.#requestTimeoutMs)).catch(
+      () => undefined,
+    );
+    await this.#handOver();
+    await Promise.all(slots.map((slot) => slot.backend.close()));
+  }
+
+  async #handOver(): Promise<void> {
+    const { lease, main, log } = this.options;
     try {
-      await this.options.main.reserve(this.clock.current);
-    } finally {
-      await Promise.all(slots.map((slot) => slot.backend.close()));
+      if (lease.isHeld) await this.#inTime(this.#main, main.reserve(this.clock.current));
+      await lease.release();
+    } catch (error) {
+      log.warn('the default database has not taken the exact clock and the end of the writer lease; the next start skips revisions', {
+        error: messageOf(error),
+      });
     }
   }
 
@@ -715,10 +632,15 @@ export class Keyspace implements Store {
     const cache = new HeadCache(this.options.cacheBytes);
     const ring = new EventRing(this.options.eventBytes, this.clock.current);
     this.clock.register(id);
+    const guarded = new GuardedBackend(backend, {
+      label: () => slot.label,
+      requestTimeoutMs: this.#requestTimeoutMs,
+      onForeign: (error) => this.#suspend(slot, error),
+    });
     const committer = new GroupCommitter({
       id,
       label: () => slot.label,
-      backend,
+      backend: guarded,
       clock: this.clock,
       cache,
       arena: this.#arena,
@@ -730,15 +652,21 @@ export class Keyspace implements Store {
       onBurned: () => this.#hub.moved(id),
       onCommit: (seconds, rows) => this.options.observer?.committed(slot.label, seconds, rows),
       onCommitFailed: (seconds) => this.options.observer?.commitFailed(slot.label, seconds),
+      requestTimeoutMs: this.#requestTimeoutMs,
+      refusal: () => (this.options.lease.isHeld ? null : this.#notHeld()),
+      onDoubt: (isInDoubt) => this.#doubted(slot, isInDoubt),
     });
     const slot: Slot = {
       id,
       label,
       backend,
+      guarded,
       cache,
       ring,
       committer,
-      points: new PointReader(backend),
+      points: new PointReader(guarded),
+      identity: '',
+      claimPauseMs: CLAIM_PAUSE_MS.first,
       isReady: false,
       problem: 'not opened yet',
       isGone: false,
@@ -777,16 +705,24 @@ export class Keyspace implements Store {
     const [reserved, claimed] = await Promise.allSettled([
       this.#extend(),
       this.#claim(this.#main),
-      ...others.map((slot) => this.#claimOrRetry(slot)),
+      ...others.map((slot) => this.#claimInTime(slot)),
     ]);
     if (reserved.status === 'rejected') throw reserved.reason;
     if (claimed.status === 'rejected') throw claimed.reason;
+    this.options.lease.markWith(() => this.#marks());
     this.#hub.start();
     this.#lessor.start();
     this.#every(SIZE_INTERVAL_MS, () => this.#measure());
     this.#every(ORPHAN_INTERVAL_MS, () => this.#removeOrphans());
     this.#inBackground(this.#measure());
     this.#inBackground(this.#removeOrphans());
+  }
+
+  /** How far each database is, by identity. */
+  #marks(): Map<string, Revision> {
+    const marks = new Map<string, Revision>();
+    for (const { identity, guarded } of this.#slots.values()) if (identity !== '') marks.set(identity, guarded.held);
+    return marks;
   }
 
   #every(milliseconds: number, run: () => Promise<void>): void {
@@ -802,16 +738,27 @@ export class Keyspace implements Store {
   }
 
   async #claim(slot: Slot): Promise<void> {
-    const { storeId, epoch } = this.control;
     const { current } = this.clock;
-    const { lastRevision } = await slot.backend.claim({ storeId, epoch });
+    const state = await this.#takeOver(slot);
     if (slot.isGone) return;
+    const { identity, lastRevision } = state;
     if (lastRevision > current) {
       throw new Error(
         `backend "${slot.label}" holds revision ${lastRevision}, but the default store never handed out more than ` +
           `${current}: the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
       );
     }
+    if (slot.identity !== '' && identity !== slot.identity) {
+      throw new Error(
+        `backend "${slot.label}" had the database ${slot.identity}, and this is the database ${identity}; put the right one back`,
+      );
+    }
+    await this.#judgeCopy(slot, state);
+    if (slot.isGone) return;
+    slot.identity = identity;
+    slot.guarded.takeUp(lastRevision);
+    slot.committer.resume();
+    slot.claimPauseMs = CLAIM_PAUSE_MS.first;
     slot.isReady = true;
     slot.problem = '';
     this.clock.resume(slot.id);
@@ -820,16 +767,99 @@ export class Keyspace implements Store {
     if (this.#compactRevision > 0n) this.#compactLater(slot);
   }
 
+  async #takeOver(slot: Slot): Promise<BackendState> {
+    const { storeId, epoch } = this.control;
+    try {
+      return await slot.guarded.claim({ storeId, epoch });
+    } catch (error) {
+      if (!(error instanceof FencedError) || error.foundEpoch < epoch) throw error;
+      this.options.lease.check();
+      const writer = await this.options.main.writer();
+      if (writer?.epoch !== epoch) throw error;
+      throw new Error(
+        `backend "${slot.label}" had a writer of epoch ${error.foundEpoch}, but the default store knows of none above ${epoch}: ` +
+          `the default store was restored from an older copy; restore the copy of "${slot.label}" that belongs to it`,
+        { cause: error },
+      );
+    }
+  }
+
+  /** Whether the database holds what it held. Rejects when it does not, unless that is accepted. */
+  async #judgeCopy(slot: Slot, { identity, lastRevision }: BackendState): Promise<void> {
+    const { held } = slot.guarded;
+    const mark = this.control.marks.get(identity) ?? 0n;
+    const known = held > mark || slot.identity !== '' ? held : mark;
+    const isUnsettled = this.clock.horizon(slot.id) < this.clock.current && slot.identity !== '';
+    if (lastRevision === known || (lastRevision > known && (slot.identity === '' || isUnsettled))) return;
+    // The default store holds more than keys: what it has lost of that, nobody can make up for while it runs.
+    const isAccepted = slot !== this.#main && this.#acceptRestored.has(slot.label);
+    if (lastRevision < known && !isAccepted) throw new RolledBackError(slot.label, known, lastRevision);
+    // What became of its keys cannot be told as changes: whoever has read them reads anew.
+    await this.compactAll();
+    if (lastRevision < known) this.#acceptRestored.delete(slot.label);
+    this.options.log.warn('another copy of a database is accepted; clients read everything anew', {
+      backend: slot.label,
+      revision: `${lastRevision}`,
+      revisionBefore: `${known}`,
+    });
+    slot.settled++;
+    slot.cache.clear();
+    slot.ring.clear(this.clock.current);
+    this.#hub.lost(slot.id, this.#compactRevision);
+  }
+
   async #claimOrRetry(slot: Slot): Promise<void> {
     try {
       if (!slot.isGone) await this.#claim(slot);
     } catch (error) {
-      slot.problem = messageOf(error);
-      this.options.log.warn('backend cannot be opened; it is tried again', { backend: slot.label, error: slot.problem });
-      const timer = setTimeout(() => {
-        if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
-      }, CLAIM_RETRY_MS);
-      timer.unref();
+      const problem = messageOf(error);
+      if (problem !== slot.problem) {
+        this.options.log.warn('backend cannot be opened; it is tried again', { backend: slot.label, error: problem });
+      }
+      slot.problem = problem;
+      this.#claimLater(slot);
+    }
+  }
+
+  #claimLater(slot: Slot): void {
+    const pause = slot.claimPauseMs;
+    slot.claimPauseMs = Math.min(pause * 2, CLAIM_PAUSE_MS.most);
+    const timer = setTimeout(() => {
+      if (!this.#stopped.signal.aborted) this.#inBackground(this.#claimOrRetry(slot));
+    }, pause);
+    timer.unref();
+  }
+
+  /** The start waits for a database only so long; it is taken up whenever it answers. */
+  async #claimInTime(slot: Slot): Promise<void> {
+    const claiming = this.#claimOrRetry(slot);
+    this.#inBackground(claiming);
+    await within(this.#requestTimeoutMs, claiming, () => new LateAnswerError(this.#requestTimeoutMs)).catch((error: unknown) => {
+      if (!slot.isReady) slot.problem = messageOf(error);
+    });
+  }
+
+  /** The database is not the one that was taken over. It is asked again and again whether the right one is back. */
+  #suspend(slot: Slot, error: RolledBackError | FencedError): void {
+    const isNewer = error instanceof FencedError && error.foundEpoch > error.epoch;
+    if (isNewer) this.options.lease.check();
+    // The writer of the default store is the writer: the lease tells what is wrong.
+    if (!slot.isReady || (isNewer && slot === this.#main)) return;
+    slot.isReady = false;
+    slot.problem = messageOf(error);
+    this.options.log.warn('backend is refused until its right copy is back', { backend: slot.label, error: slot.problem });
+    slot.committer.suspend(slot.problem);
+    this.#turnAway(slot, slot.problem);
+    this.#inBackground(this.#claimOrRetry(slot));
+  }
+
+  #doubted(slot: Slot, isInDoubt: boolean): void {
+    const { doubt } = slot.committer;
+    if (isInDoubt) {
+      this.#turnAway(slot, doubt);
+      this.options.log.warn('the outcome of a commit is not known; the database is asked again', { backend: slot.label, error: doubt });
+    } else {
+      this.options.log.info('the outcome of a commit is known', { backend: slot.label });
     }
   }
 
@@ -845,7 +875,7 @@ export class Keyspace implements Store {
     const { available } = this.clock;
     if (available < REVISION_BLOCK / 2n) {
       const extending = this.#extend();
-      if (available < BigInt(count)) return extending;
+      if (available < BigInt(count)) return this.#inTime(this.#main, extending);
       extending.catch(() => undefined); // tried again with the next write; who must wait for it is told
     }
     return undefined;
@@ -863,7 +893,10 @@ export class Keyspace implements Store {
   }
 
   #checkRevision(revision: Revision): void {
-    if (revision > this.clock.observed) throw new FutureRevisionError(revision, this.clock.observed);
+    if (revision > this.clock.observed) {
+      this.#checkHeld();
+      throw new FutureRevisionError(revision, this.clock.observed);
+    }
     if (revision > 0n && revision < this.#compactRevision) throw new CompactedError(this.#compactRevision);
   }
 
@@ -891,7 +924,7 @@ export class Keyspace implements Store {
   async #load(placement: Placement, slot: Slot, request: RangeRequest, arrival: Revision): Promise<RangeResult> {
     const { settled } = slot;
     const { head, lastRevision } = await this.#reading(slot, slot.points.read(request.range.start));
-    if (this.#placement !== placement) return this.range(request);
+    if (this.#placement !== placement) return this.#range(request);
     if (slot.settled === settled) {
       const kept = head === null ? null : { id: head.id, record: this.#arena.copy(head.record) };
       slot.cache.set(keyText(request.range.start), kept);
@@ -906,7 +939,7 @@ export class Keyspace implements Store {
     if (this.#placement !== placement && revision === 0n) {
       // The snapshot may be one of after the change, and so lack what was written elsewhere since.
       await answer.rest?.return();
-      return this.range(request);
+      return this.#range(request);
     }
     await this.#checkStillReadable(request, [answer]);
     const told = revision > 0n ? this.clock.observed : this.#told(arrival, answer.lastRevision);
@@ -935,7 +968,7 @@ export class Keyspace implements Store {
     if (request.revision === 0n && revision < this.#compactRevision) {
       // A compaction passed the revision, maybe before the snapshots were taken: they may lack what it removed.
       await Promise.all(answers.map((answer) => answer.rest?.return()));
-      return this.range(request);
+      return this.#range(request);
     }
     await this.#checkStillReadable(request, answers);
     const merged = await mergeAnswers(answers, request.countOnly ? 0 : request.limit);
@@ -961,7 +994,7 @@ export class Keyspace implements Store {
 
   /** The slot is not closed before the answer is over, its `rest` included. */
   async #readingRange(slot: Slot, query: RangeQuery): Promise<RangeAnswer> {
-    const answer = await this.#reading(slot, slot.backend.range(query));
+    const answer = await this.#reading(slot, slot.guarded.range(query));
     const { rest } = answer;
     if (rest === undefined) return answer;
     slot.reading++;
@@ -981,15 +1014,21 @@ export class Keyspace implements Store {
       return answer;
     } catch (error) {
       if (error instanceof KeyspaceError) throw error;
-      slot.problem = messageOf(error);
-      throw new UnavailableError(slot.label, slot.problem, { cause: error });
+      const problem = messageOf(error);
+      if (slot.isReady) slot.problem = problem;
+      throw new UnavailableError(slot.label, problem, { cause: error });
     } finally {
       slot.reading--;
     }
   }
 
   async #onMain<T>(work: Promise<T>): Promise<T> {
-    return this.#reading(ready(this.#main), work);
+    return this.#inTime(this.#main, this.#reading(ready(this.#main), work));
+  }
+
+  #inTime<T>(slot: Slot, work: Promise<T>): Promise<T> {
+    const late = (): Error => new UnavailableError(slot.label, new LateAnswerError(this.#requestTimeoutMs).message);
+    return within(this.#requestTimeoutMs, work, late);
   }
 
   /** At least one. */
@@ -1020,7 +1059,7 @@ export class Keyspace implements Store {
       request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
     if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', slots);
     const query: RangeQuery = { range: op.range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
-    const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.backend.range(query))));
+    const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.range(query))));
     const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
     if (holding.length > 1) {
       throw acrossBackends('a DeleteRange that holds keys', holding);
@@ -1037,9 +1076,10 @@ export class Keyspace implements Store {
   async #removeKeysFrom(slot: Slot, lease: bigint): Promise<void> {
     ready(slot);
     // A put that was let in before the lease began to end may still be on its way to the database.
-    await this.clock.whenSettled(slot.id);
+    await this.#inTime(slot, this.clock.whenSettled(slot.id));
     for (;;) {
-      const keys = await slot.backend.keysOfLease(lease, LEASE_KEYS_PER_TXN);
+      this.#checkHeld();
+      const keys = await slot.guarded.keysOfLease(lease, LEASE_KEYS_PER_TXN);
       if (keys.length === 0) break;
       // A key that was put again with another lease meanwhile makes the compare fail: the keys are read again then.
       await slot.committer.submit({
@@ -1056,7 +1096,7 @@ export class Keyspace implements Store {
     try {
       for (const slot of this.#placement.slots.values()) {
         if (!slot.isReady) continue;
-        for (const lease of await slot.backend.leasesInUse()) if (!this.#lessor.has(lease)) await this.#removeKeysOf(lease);
+        for (const lease of await slot.guarded.leasesInUse()) if (!this.#lessor.has(lease)) await this.#removeKeysOf(lease);
       }
     } catch (error) {
       if (!this.#stopped.signal.aborted) this.options.log.warn('keys of ended leases could not be looked for', { error: messageOf(error) });
@@ -1071,7 +1111,7 @@ export class Keyspace implements Store {
         if (!slot.isReady || slot.isGone || signal.aborted) return;
         // A batch that is pending below the compaction has to be in the log before the log is gone through.
         await this.clock.whenWhole([slot.id], revision);
-        await slot.backend.compact(revision, signal);
+        await slot.guarded.compact(revision, signal);
         this.options.observer?.compacted(slot.label, true);
       } catch (error) {
         if (!signal.aborted) {
@@ -1090,33 +1130,17 @@ export class Keyspace implements Store {
     for (const slot of this.#placement.slots.values()) {
       if (!slot.isReady || this.#stopped.signal.aborted) continue;
       // The last size stands while a database does not tell; its reads and writes report what is wrong with it.
-      slot.size = await slot.backend.size().catch(() => slot.size);
+      slot.size = await slot.guarded.size().catch(() => slot.size);
     }
   }
 }
 
 const NO_BYTES: Buffer = Buffer.alloc(0);
 const NO_SLOTS: readonly Slot[] = [];
-const EVERYTHING: KeyRange = { start: NO_BYTES, end: null, single: false };
-
-function ready(slot: Slot): Slot {
-  if (!slot.isReady) throw new UnavailableError(slot.label, slot.problem);
-  return slot;
-}
 
 function readyOf<S extends readonly Slot[]>(slots: S): S {
   for (const slot of slots) ready(slot);
   return slots;
-}
-
-const NO_BACKENDS: ReadonlySet<Backend> = new Set();
-const ACCEPTED: RoutingVerdict = { moves: [], problems: [] };
-
-function destinationOf(before: Placement, after: Routing, slots: ReadonlyMap<string, Slot | undefined>): Destination {
-  return (key, slot) => {
-    const name = after.route(key);
-    return before.slotOf(key) === slot && slots.get(name) !== slot ? name : null;
-  };
 }
 
 /** The slot of a txn over single keys that all lie in one; undefined: it takes a closer look. Nearly all txns are of this kind, so nothing is allocated. */
@@ -1166,16 +1190,8 @@ function notingLastKey(blocks: BlockStream, done: (last: Buffer) => void): Block
   return new BlockStream(read, async () => void (await blocks.return()));
 }
 
-function lastKeyOf(block: Buffer): Buffer {
-  return Buffer.from(keyOf(lastRecordOf(block)));
-}
-
 function acrossBackends(what: string, slots: readonly Slot[]): UnsupportedError {
   return new UnsupportedError(
     `${what} over the backends ${slots.map(({ label }) => `"${label}"`).join(', ')}, which cannot be changed as one,`,
   );
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -7,6 +7,7 @@ const BOOT = 1_700_000_000_000;
 let monotonic: number;
 let rows: Map<bigint, LeaseRow>;
 let removed: bigint[];
+let isHeld: boolean;
 let errors: string[];
 /** What the removal of keys does. */
 let removing: (id: bigint) => Promise<void>;
@@ -15,6 +16,7 @@ beforeEach(() => {
   monotonic = 1000;
   rows = new Map();
   removed = [];
+  isHeld = true;
   errors = [];
   removing = async () => undefined;
 });
@@ -36,6 +38,7 @@ function start(later = 0): Lessor {
       removeKeys,
       now: () => BOOT + later + (monotonic - began),
       monotonicNow: () => monotonic,
+      isHeld: () => isHeld,
       onError: (message) => errors.push(message),
     },
     [...rows.values()],
@@ -103,6 +106,22 @@ describe('Lessor', () => {
     expect(removed).toEqual([id, id]);
   });
 
+  it('ends no lease while the process may not write, and gives those that are kept alive their whole time then', async () => {
+    const lessor = start();
+    const { id: kept } = await lessor.grant(10n, 0n);
+    const { id: left } = await lessor.grant(10n, 0n);
+    await lessor.keepAlive(kept);
+    isHeld = false;
+    await pass(lessor, 60_000);
+    expect(removed).toEqual([]);
+    isHeld = true;
+    expect(await lessor.keepAlive(kept)).toBe(10n);
+    await pass(lessor, 9_999);
+    expect([lessor.isAlive(kept), removed]).toEqual([true, [left]]);
+    await pass(lessor, 1);
+    expect(removed).toEqual([left, kept]);
+  });
+
   it('lets no put use a lease that is ending, and tells it as there until its keys are gone', async () => {
     const lessor = start();
     const { id } = await lessor.grant(10n, 0n);
@@ -136,7 +155,14 @@ describe('Lessor', () => {
       saveLease: () => Promise.reject(new Error('disk full')),
       removeLease: async () => undefined,
     };
-    const options = { store, removeKeys: async () => undefined, now: () => BOOT, monotonicNow: () => monotonic, onError: () => undefined };
+    const options = {
+      store,
+      removeKeys: async () => undefined,
+      now: () => BOOT,
+      monotonicNow: () => monotonic,
+      isHeld: () => true,
+      onError: () => undefined,
+    };
     const lessor = new Lessor(options, []);
     const granting = lessor.grant(10n, 7n);
     // The id is taken while the lease is being recorded, but nobody can use it.

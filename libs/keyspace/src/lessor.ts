@@ -31,6 +31,8 @@ export interface LessorOptions {
   readonly now: () => number;
   /** Milliseconds, never set back. */
   readonly monotonicNow: () => number;
+  /** Whether this process may write; while it may not, no lease ends. */
+  readonly isHeld: () => boolean;
   readonly onError: (message: string, error: unknown) => void;
 }
 
@@ -42,6 +44,8 @@ export class Lessor {
   readonly #leases = new Map<bigint, Lease>();
   readonly #ending = new Map<bigint, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
+  /** Nobody could keep a lease alive for a while. */
+  #wasAway = false;
 
   constructor(
     private readonly options: LessorOptions,
@@ -102,6 +106,7 @@ export class Lessor {
   }
 
   async keepAlive(id: bigint): Promise<bigint> {
+    if (this.#wasAway && this.options.isHeld()) this.#extend(this.options.monotonicNow());
     const lease = this.#leases.get(id);
     if (lease === undefined || lease.isEnding || lease.deadline <= this.options.monotonicNow()) return 0n;
     lease.deadline = this.options.monotonicNow() + Number(lease.ttl) * 1000;
@@ -135,12 +140,25 @@ export class Lessor {
 
   /** Ends every lease whose time is up. */
   expire(): void {
+    if (!this.options.isHeld()) {
+      this.#wasAway = true;
+      return;
+    }
     const now = this.options.monotonicNow();
+    if (this.#wasAway) this.#extend(now);
     for (const lease of this.#leases.values()) {
       if (lease.deadline > now || this.#ending.has(lease.id)) continue;
       this.#end(lease).catch((error: unknown) => {
         this.options.onError(`lease ${lease.id} has expired but its keys could not be removed; it is tried again`, error);
       });
+    }
+  }
+
+  /** Those that are kept alive get their whole time again, as with a new leader of etcd (server/lease/lessor.go, v3.6). */
+  #extend(now: number): void {
+    this.#wasAway = false;
+    for (const lease of this.#leases.values()) {
+      if (lease.renewed && !lease.isEnding) lease.deadline = Math.max(lease.deadline, now + Number(lease.ttl) * 1000);
     }
   }
 

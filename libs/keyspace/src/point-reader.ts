@@ -16,7 +16,7 @@ export interface PointAnswer {
 export class PointReader {
   #pending: Read[] = [];
 
-  constructor(private readonly backend: Backend) {}
+  constructor(private readonly backend: Pick<Backend, 'load'>) {}
 
   read(key: Buffer): Promise<PointAnswer> {
     return new Promise((resolve, reject) => {

@@ -1,5 +1,7 @@
 import type { Backend } from './backend.js';
+import { UnavailableError } from './errors.js';
 import type { EventRing } from './event-ring.js';
+import type { GuardedBackend } from './guarded-backend.js';
 import type { GroupCommitter } from './group-committer.js';
 import type { HeadCache } from './head-cache.js';
 import type { PointReader } from './point-reader.js';
@@ -11,10 +13,16 @@ export interface Slot {
   /** The name that the rules have for it. */
   label: string;
   readonly backend: Backend;
+  /** What everybody asks. */
+  readonly guarded: GuardedBackend;
   readonly cache: HeadCache;
   readonly ring: EventRing;
   readonly committer: GroupCommitter;
   readonly points: PointReader;
+  /** UUID of the database; empty: not known yet. */
+  identity: string;
+  /** Before the next attempt to take it over. */
+  claimPauseMs: number;
   isReady: boolean;
   problem: string;
   /** It is not the keyspace's any more. */
@@ -25,4 +33,9 @@ export interface Slot {
   reading: number;
   size: { bytes: number; inUse: number };
   compaction: Promise<void>;
+}
+
+export function ready(slot: Slot): Slot {
+  if (!slot.isReady) throw new UnavailableError(slot.label, slot.problem);
+  return slot;
 }

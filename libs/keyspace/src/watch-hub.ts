@@ -36,7 +36,7 @@ const RETRY_PAUSE_MS = 500;
 
 /** One backend as watches see it. */
 export interface WatchSource {
-  readonly backend: Backend;
+  readonly guarded: Pick<Backend, 'changes'>;
   readonly ring: EventRing;
 }
 
@@ -55,6 +55,8 @@ export interface WatchHubOptions {
   /** Where events of the range after a revision are; null: those to come. */
   readonly place: (range: KeyRange, after: Revision | null) => WatchPlacement;
   readonly compactRevision: () => Revision;
+  /** Nobody else can have compacted anything by now. */
+  readonly isHeld: () => boolean;
   /** How often watches that asked for it get their progress. */
   readonly progressIntervalMs: number;
 }
@@ -536,10 +538,11 @@ class Watch {
   }
 
   async #readLog(horizon: Revision): Promise<void> {
-    const { sources } = this.hub.options;
+    const { sources, isHeld } = this.hub.options;
     const query = { range: this.range, after: this.#cursor, through: horizon, maxBytes: MESSAGE_BYTES };
-    const answers = await Promise.all(this.backends.map((name) => (sources.get(name) as WatchSource).backend.changes(query)));
-    // What the log told is only complete if no compaction has passed it meanwhile.
+    const answers = await Promise.all(this.backends.map((name) => (sources.get(name) as WatchSource).guarded.changes(query)));
+    // What the log told is only complete if no compaction has passed it meanwhile, another writer's included.
+    if (!isHeld()) throw new Error('the writer lease is not held');
     if (this.#isClosed || this.#isCompacted()) return;
     this.#deliver(
       answers.map(({ changes, through }) => ({

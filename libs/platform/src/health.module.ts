@@ -8,8 +8,8 @@ export interface HealthCheck {
   readonly name: string;
   /** False: it is listed, but does not make the process unready. */
   readonly isCritical: boolean;
-  /** Throws the reason when it is not healthy. */
-  check(signal: AbortSignal): Promise<void> | void;
+  /** Throws the reason when it is not healthy. A text is a note about what is. */
+  check(signal: AbortSignal): Promise<string | void> | string | void;
 }
 
 /** The checks of the moment: databases come and go with the topology. */
@@ -40,8 +40,8 @@ class CheckIndicator {
     try {
       // Started inside a promise: a check that throws at once must not leave `late` unawaited.
       const answer = (async () => health.check(deadline))();
-      await Promise.race([late, answer]);
-      return session.up();
+      const note = await Promise.race([late, answer]);
+      return typeof note === 'string' ? session.up(note) : session.up();
     } catch (error) {
       const reason = isNativeError(error) ? error.message : String(error);
       return health.isCritical ? session.down(reason) : session.degraded(reason);
@@ -84,8 +84,8 @@ class HealthController {
     }
     const lines = checks.map(({ name, isCritical }) => {
       const { status, message } = details[name] ?? { status: 'down', message: 'not checked' };
-      const note = `${isCritical ? '' : ' (not critical)'}${message === undefined ? '' : `: ${String(message)}`}`;
-      return status === 'up' ? `[+]${name} ok` : `[-]${name} failed${note}`;
+      const note = message === undefined ? '' : `: ${String(message)}`;
+      return status === 'up' ? `[+]${name} ok${note}` : `[-]${name} failed${isCritical ? '' : ' (not critical)'}${note}`;
     });
     if (!isHealthy) {
       reply.status(503);

@@ -58,6 +58,16 @@ describe('startAdminServer', () => {
     });
   });
 
+  it('shows what a check notes that passes', async () => {
+    const noting: HealthCheck = { name: 'writer', isCritical: true, check: () => 'standby, active is 192.0.2.1:2379' };
+    await served({ ready: () => [noting] }, async (url) => {
+      expect(await (await fetch(`${url}/readyz`)).text()).toBe('ok');
+      expect(await (await fetch(`${url}/readyz?verbose`)).text()).toBe(
+        '[+]writer ok: standby, active is 192.0.2.1:2379\nreadyz check passed\n',
+      );
+    });
+  });
+
   it('is not ready when a critical check fails, and says which', async () => {
     await served({ ready: () => [check('main', true, 'disk is full'), check('user', false)] }, async (url) => {
       const response = await fetch(`${url}/readyz`);

@@ -19,6 +19,11 @@ interface Row {
   readonly kv: KeyValue;
 }
 
+export interface PreparedBatch {
+  readonly batch: CommitBatch;
+  readonly states: readonly { readonly revision: Revision; readonly live: ReadonlyMap<string, Row> }[];
+}
+
 const NO_BYTES = Buffer.alloc(0);
 
 /** Keys and values as tests spell them. */
@@ -34,6 +39,8 @@ export class BatchWriter {
   /** Live keys after each revision, oldest first. */
   readonly #states: { readonly revision: Revision; readonly live: ReadonlyMap<string, Row> }[] = [];
   #last: Revision;
+  /** The last revision that the database holds. */
+  #held: Revision = 0n;
 
   constructor(
     private backend: Backend,
@@ -60,10 +67,16 @@ export class BatchWriter {
 
   /** Commits txns in one batch, each with a revision of its own; the last of these revisions. */
   async commit(...txns: readonly (readonly Write[])[]): Promise<Revision> {
-    const { batch, states } = this.prepare(...txns);
-    await this.backend.commit(batch);
-    this.#states.push(...states);
+    const prepared = this.prepare(...txns);
+    await this.backend.commit(prepared.batch);
+    this.tookPlace(prepared);
     return this.#last;
+  }
+
+  /** A batch that was prepared, and committed by somebody else. */
+  tookPlace({ batch, states }: PreparedBatch): void {
+    this.#held = batch.lastRevision;
+    this.#states.push(...states);
   }
 
   async put(key: string | Buffer, value: string | Buffer = NO_BYTES, lease = 0n): Promise<Revision> {
@@ -75,10 +88,7 @@ export class BatchWriter {
   }
 
   /** A batch whose revisions are used up, and the states that it leads to. */
-  prepare(...txns: readonly (readonly Write[])[]): {
-    batch: CommitBatch;
-    states: { revision: Revision; live: ReadonlyMap<string, Row> }[];
-  } {
+  prepare(...txns: readonly (readonly Write[])[]): PreparedBatch {
     const firstRevision = this.#last + 1n;
     const rows: RowWrite[] = [];
     const states: { revision: Revision; live: ReadonlyMap<string, Row> }[] = [];
@@ -90,7 +100,7 @@ export class BatchWriter {
       states.push({ revision, live: next });
       live = next;
     }
-    return { batch: { rows, firstRevision, lastRevision: this.#last }, states };
+    return { batch: { rows, firstRevision, lastRevision: this.#last, previousRevision: this.#held }, states };
   }
 
   /** Leaves out numbers, as other backends use them. */

@@ -21,6 +21,7 @@ import {
 } from '@harikube/keyspace';
 import { BatchWriter, bytesOf, type Write } from './batch-writer.js';
 import { Random } from './random.js';
+import { someWriter, takeOver } from './take-over.js';
 
 /** One database for one test: empty at first, found again by every further `open`. */
 export interface TestDatabase {
@@ -48,7 +49,7 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
     beforeEach(async () => {
       database = await create();
       backend = await database.open();
-      control = await backend.begin();
+      control = await takeOver(backend);
       await backend.claim({ storeId: control.storeId, epoch: control.epoch });
       writer = new BatchWriter(backend, 1n);
       compacted = 0n;
@@ -70,10 +71,17 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
       isOpen = false;
       backend = await database.open();
       isOpen = true;
-      control = await backend.begin();
+      control = await takeOver(backend);
       const { lastRevision } = await backend.claim({ storeId: control.storeId, epoch: control.epoch });
       writer.moveTo(backend);
       return lastRevision;
+    }
+
+    /** Another writer takes over, on the backend that is open. */
+    async function takeAnew(): Promise<void> {
+      control = await takeOver(backend);
+      await backend.claim(control);
+      writer.moveTo(backend);
     }
 
     async function compact(revision: Revision): Promise<void> {
@@ -83,8 +91,9 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
 
     describe('claim', () => {
       it('finds an empty database at revision 0', async () => {
-        const { lastRevision } = await backend.claim({ storeId: control.storeId, epoch: control.epoch });
+        const { lastRevision, identity } = await backend.claim({ storeId: control.storeId, epoch: control.epoch });
         expect(lastRevision).toBe(0n);
+        expect(identity).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
         expect((await backend.load([bytesOf('/a')])).lastRevision).toBe(0n);
       });
 
@@ -93,6 +102,20 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         writer.skip(10);
         await writer.put('/a', 'two');
         expect(await reopen()).toBe(13n);
+      });
+
+      it('knows the database by the same identity after a reopen', async () => {
+        const { identity } = await backend.claim({ storeId: control.storeId, epoch: control.epoch });
+        await reopen();
+        expect((await backend.claim({ storeId: control.storeId, epoch: control.epoch })).identity).toBe(identity);
+      });
+
+      it('refuses a writer of an older epoch and leaves the newer one alone', async () => {
+        const { storeId, epoch } = control;
+        await reopen();
+        const late = backend.claim({ storeId, epoch });
+        await expect(late).rejects.toMatchObject({ name: 'FencedError', epoch, foundEpoch: control.epoch });
+        await writer.put('/a', 'one');
       });
 
       it('refuses the database of another store and leaves it usable', async () => {
@@ -120,21 +143,38 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
           return;
         }
         const newer = await database.open();
-        const state = await newer.begin();
+        const state = await takeOver(newer);
         expect(state.epoch).toBeGreaterThan(control.epoch);
         await newer.claim({ storeId: state.storeId, epoch: state.epoch });
-        await expect(writer.put('/b', 'late')).rejects.toBeInstanceOf(CommitFailedError);
-        await expect(backend.reserve(1_000_000n)).rejects.toThrow();
-        await expect(backend.setCompactRevision(2n)).rejects.toThrow();
-        await expect(backend.saveLease({ id: 7n, ttl: 5n, expiresAt: 1, renewed: false })).rejects.toThrow();
-        await expect(backend.claim({ storeId: control.storeId, epoch: control.epoch })).rejects.toThrow();
+        const { lastRevision } = writer;
+        const late: readonly (() => Promise<unknown>)[] = [
+          () => writer.put('/b', 'late'),
+          () => backend.reserve(1_000_000n),
+          () => backend.setCompactRevision(2n),
+          () => backend.saveLease({ id: 7n, ttl: 5n, expiresAt: 1, renewed: false }),
+          () => backend.removeLease(7n),
+          () => backend.renew(new Map([['late', 7n]])),
+          () => backend.release(),
+          () => backend.resolve(lastRevision),
+          () => backend.compact(lastRevision, new AbortController().signal),
+          () => backend.claim({ storeId: control.storeId, epoch: control.epoch }),
+        ];
+        for (const write of late) {
+          const error = await write().then(
+            () => `${write.toString()} was let in`,
+            (reason: unknown) => reason,
+          );
+          expect(error).toBeInstanceOf(CommitFailedError);
+          expect(error).toMatchObject({ name: 'FencedError', epoch: control.epoch, foundEpoch: state.epoch });
+        }
         expect((await newer.load([bytesOf('/b')])).heads).toEqual([null]);
+        expect(await newer.writer()).toMatchObject({ epoch: state.epoch, renewals: 0n, isReleased: false });
         await backend.close();
         backend = newer;
         writer.moveTo(newer);
         await writer.put('/c', 'of the newer one');
-        control = await newer.begin();
-        expect(control).toMatchObject({ reservedRevision: 1n, compactRevision: 0n, leases: [] });
+        control = await takeOver(newer);
+        expect(control).toMatchObject({ reservedRevision: 1n, compactRevision: 0n, leases: [], marks: new Map() });
         await newer.claim({ storeId: control.storeId, epoch: control.epoch });
       });
     });
@@ -221,6 +261,25 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         await writer.commit([{ delete: '/a' }], [{ put: '/a', value: 'anew' }]);
       });
 
+      it.each([1n, -1n])('refuses a batch for a database that does not stand where it is known to (%s)', async (difference) => {
+        await writer.put('/a', 'one');
+        const { batch } = writer.prepare([{ put: '/b', value: 'two' }]);
+        const knownRevision = batch.previousRevision + difference;
+        const error = await backend.commit({ ...batch, previousRevision: knownRevision }).catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(CommitFailedError);
+        expect(error).toMatchObject({ name: 'RolledBackError', knownRevision, foundRevision: 2n, isConflict: false });
+        expect(await backend.load([bytesOf('/b')])).toEqual({ lastRevision: 2n, heads: [null] });
+        await writer.put('/b', 'again');
+      });
+
+      it('takes a batch once', async () => {
+        const prepared = writer.prepare([{ put: '/a', value: 'one' }]);
+        await backend.commit(prepared.batch);
+        writer.tookPlace(prepared);
+        await expect(backend.commit(prepared.batch)).rejects.toMatchObject({ name: 'RolledBackError', foundRevision: 2n });
+        expect(await texts(backend, query(EVERYTHING))).toEqual(['/a=one 2/2 v1']);
+      });
+
       it('is whole and durable when it resolves', async () => {
         await writer.commit([{ put: '/a', value: 'one' }], [{ put: '/b', value: 'two' }]);
         await reopen();
@@ -241,6 +300,20 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         const { batch } = writer.prepare([{ put: '/b' }], [{ put: '/c' }]);
         expect(await backend.resolve(batch.lastRevision)).toBe(false);
         await writer.put('/c', 'later');
+      });
+
+      it('does not overtake a batch that it says took place', async () => {
+        for (let round = 0; round < 10; round++) {
+          const keys = Array.from({ length: 50 }, (_, i) => `/${round}/${i}`);
+          const prepared = writer.prepare(keys.map((put) => ({ put })));
+          const committing = backend.commit(prepared.batch);
+          const tookPlace = await backend.resolve(prepared.batch.lastRevision);
+          const { heads } = await backend.load(keys.map(bytesOf));
+          if (tookPlace) expect(heads.filter((head) => head === null)).toEqual([]);
+          await committing;
+          writer.tookPlace(prepared);
+          expect(await backend.resolve(prepared.batch.lastRevision)).toBe(true);
+        }
       });
 
       it('tells it after a reopen, too', async () => {
@@ -819,6 +892,65 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         await reopen();
         expect(control).toMatchObject({ clusterId, storeId, reservedRevision: 1n });
         expect(control.epoch).toBeGreaterThan(epoch);
+      });
+
+      it('begins one epoch for those who have seen the same writer', async () => {
+        const seen = await backend.writer();
+        expect(seen).toMatchObject({ epoch: control.epoch, renewals: 0n, isReleased: false });
+        const [one, other] = [someWriter(15_000), { ...someWriter(700), address: '10.0.0.7:2379' }];
+        const begun = await Promise.all([backend.begin(one, seen), backend.begin(other, seen)]);
+        const states = begun.filter((state) => state !== null);
+        expect(states).toHaveLength(1);
+        const winner = begun[0] === null ? other : one;
+        expect(await backend.writer()).toEqual({ ...winner, epoch: states[0]?.epoch, renewals: 0n, isReleased: false });
+        expect(await backend.begin(other, null)).toBeNull();
+        await takeAnew();
+      });
+
+      it('begins nothing for somebody who has not seen a renewal, or the end of the lease', async () => {
+        const begun = await backend.writer();
+        await backend.renew(new Map());
+        const renewed = await backend.writer();
+        expect(renewed).toEqual({ ...begun, renewals: 1n });
+        expect(await backend.begin(someWriter(), begun)).toBeNull();
+        await backend.release();
+        expect(await backend.writer()).toEqual({ ...renewed, isReleased: true });
+        expect(await backend.begin(someWriter(), renewed)).toBeNull();
+        await takeAnew();
+        expect(await backend.writer()).toMatchObject({ epoch: control.epoch, renewals: 0n, isReleased: false });
+      });
+
+      it('knows who wrote last after a reopen', async () => {
+        const self = { ...someWriter(4_321), address: 'router-1.example.com:2379' };
+        control = await takeOver(backend, self);
+        await backend.claim(control);
+        await backend.renew(new Map());
+        await backend.renew(new Map());
+        await backend.close();
+        isOpen = false;
+        backend = await database.open();
+        isOpen = true;
+        expect(await backend.writer()).toEqual({ ...self, epoch: control.epoch, renewals: 2n, isReleased: false });
+        await takeAnew();
+      });
+
+      it('keeps the marks of the last renewal, all of them', async () => {
+        expect(control.marks).toEqual(new Map());
+        await backend.renew(new Map([['5f0c3c1e-0000-4000-8000-000000000001', 7n]]));
+        const marks = new Map(
+          Array.from({ length: 300 }, (_, i): [string, bigint] => [
+            `5f0c3c1e-0000-4000-8000-${String(i).padStart(12, '0')}`,
+            2n ** 43n - 1n - BigInt(i),
+          ]),
+        );
+        await backend.renew(marks);
+        await backend.reserve(100n);
+        await backend.release();
+        await reopen();
+        expect(control.marks).toEqual(marks);
+        await backend.renew(new Map([['other', 3n]]));
+        await reopen();
+        expect(control.marks).toEqual(new Map([['other', 3n]]));
       });
 
       it('keeps what it was told over a reopen', async () => {

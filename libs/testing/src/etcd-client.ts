@@ -25,6 +25,19 @@ export interface EtcdList {
   readonly kvs: readonly KeyValue[];
 }
 
+/** What became of a guarded write, and the revision at which that holds. */
+export interface EtcdAttempt {
+  readonly succeeded: boolean;
+  readonly revision: Revision;
+}
+
+export interface EtcdListOptions {
+  readonly revision?: Revision;
+  readonly limit?: number;
+  /** The first key of the page; absent: the prefix itself. */
+  readonly from?: string;
+}
+
 export interface EtcdWatch {
   readonly messages: readonly WatchedMessage[];
   /** The revision of the header under which the watch was created. */
@@ -67,18 +80,28 @@ export class EtcdClient {
 
   /** Writes if the key's mod revision is still the expected one; null when it is not. 0 expects no key. */
   async putIf(key: string, value: string, expected: Revision): Promise<Revision | null> {
-    return this.#txn(key, expected, bytesField(2, putRequest(key, value)));
+    const { succeeded, revision } = await this.attempt(key, value, expected);
+    return succeeded ? revision : null;
   }
 
   async deleteIf(key: string, expected: Revision): Promise<Revision | null> {
-    return this.#txn(key, expected, bytesField(3, bytesField(1, Buffer.from(key))));
+    const { succeeded, revision } = await this.attempt(key, null, expected);
+    return succeeded ? revision : null;
   }
 
-  async list(prefix: string, options: { readonly revision?: Revision; readonly limit?: number } = {}): Promise<EtcdList> {
-    const start = Buffer.from(prefix);
-    const end = prefixEnd(start) ?? Buffer.from([0]);
-    const { limit = 0, revision = 0n } = options;
-    const request = [bytesField(1, start), bytesField(2, end), numberField(3, BigInt(limit)), numberField(4, revision)];
+  /** A guarded put, or a guarded deletion (`value` null). */
+  async attempt(key: string, value: string | null, expected: Revision): Promise<EtcdAttempt> {
+    const op = value === null ? bytesField(3, bytesField(1, Buffer.from(key))) : bytesField(2, putRequest(key, value));
+    // Result EQUAL is 0 and so absent; target MOD is 2; a number of a oneof is there even when it is 0.
+    const compare = Buffer.concat([numberField(2, 2n), bytesField(3, Buffer.from(key)), numberField(6, expected, true)]);
+    const answer = await this.#call('/etcdserverpb.KV/Txn', Buffer.concat([bytesField(1, compare), bytesField(2, op)]));
+    const succeeded = fieldsOf(answer).some(({ field, number }) => field === 2 && number === 1n);
+    return { succeeded, revision: headerRevision(answer) };
+  }
+
+  async list(prefix: string, { revision = 0n, limit = 0, from = prefix }: EtcdListOptions = {}): Promise<EtcdList> {
+    const end = prefixEnd(Buffer.from(prefix)) ?? Buffer.from([0]);
+    const request = [bytesField(1, Buffer.from(from)), bytesField(2, end), numberField(3, BigInt(limit)), numberField(4, revision)];
     return listOf(await this.#call('/etcdserverpb.KV/Range', Buffer.concat(request)));
   }
 
@@ -97,14 +120,6 @@ export class EtcdClient {
     const stream = this.#open('/etcdserverpb.Watch/Watch');
     stream.write(framed(bytesField(1, Buffer.concat(create))));
     return watchOn(stream);
-  }
-
-  async #txn(key: string, expected: Revision, op: Buffer): Promise<Revision | null> {
-    // Result EQUAL is 0 and so absent; target MOD is 2; a number of a oneof is there even when it is 0.
-    const compare = Buffer.concat([numberField(2, 2n), bytesField(3, Buffer.from(key)), numberField(6, expected, true)]);
-    const answer = await this.#call('/etcdserverpb.KV/Txn', Buffer.concat([bytesField(1, compare), bytesField(2, op)]));
-    const succeeded = fieldsOf(answer).some(({ field, number }) => field === 2 && number === 1n);
-    return succeeded ? headerRevision(answer) : null;
   }
 
   #open(path: string): ClientHttp2Stream {

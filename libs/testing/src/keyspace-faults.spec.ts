@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { CommitFailedError, CommitUnknownError } from '@harikube/keyspace';
+import { type BackendStatus, CommitFailedError, CommitUnknownError } from '@harikube/keyspace';
 import { Gate } from './gate.js';
 import { type HarnessOptions, KeyspaceHarness, kvsOf, putOp, responsesOf, watchOf } from './keyspace-harness.js';
 import { WatchRecorder } from './watch-recorder.js';
@@ -25,6 +25,12 @@ function holdCommits(harness: KeyspaceHarness, backend = 'main'): Gate {
   const gate = new Gate();
   harness.hook(backend).beforeCommit = () => gate.pass();
   return gate;
+}
+
+/** Resolves when the database has told what became of its last commit. */
+async function untilKnown(harness: KeyspaceHarness, name: string): Promise<void> {
+  const status = (): BackendStatus | undefined => harness.keyspace.backendStatus().find((each) => each.name === name);
+  while (status()?.isInDoubt !== false || status()?.hasPending !== false) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** Turns of the event loop in which everything that can go on does. */
@@ -406,8 +412,12 @@ describe('a commit of unknown outcome', () => {
     };
     await expect(harness.put('/a', 'one')).rejects.toMatchObject({ name: 'UnknownOutcomeError' });
     harness.hook('main').beforeCommit = () => undefined;
+    const recorder = harness.watch('/a', { progressNotify: true });
+    await untilKnown(harness, 'main');
     expect(await harness.put('/a', 'two')).toBe(3n);
     expect(asked).toBe(3);
+    await recorder.until(() => recorder.events().length > 0);
+    expect(recorder.texts().slice(1)).toEqual(['events 0: /a=two@3']);
   });
 
   it('does not keep a stop from ending, expiring leases included', async () => {

@@ -22,10 +22,12 @@ import {
   type TxnOpResult,
   type TxnResult,
   type WatchRequest,
+  WriterLease,
 } from '@harikube/keyspace';
 import { bytesOf } from './batch-writer.js';
 import type { WatchedEvent } from './history-checker.js';
 import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backend.js';
+import { someWriter } from './take-over.js';
 import { watchedEvent, WatchRecorder } from './watch-recorder.js';
 
 type AnyBackend = Backend & ControlStore;
@@ -34,7 +36,7 @@ type AnyBackend = Backend & ControlStore;
  * Routes `/user/…` to the backend `user` and so on, everything else to `main`: the names are those of the backends beside
  * the main one.
  */
-function routingByFirstSegment(others: readonly string[]): Routing {
+export function routingByFirstSegment(others: readonly string[]): Routing {
   const prefixes = others.map((name) => ({ name, range: prefixRange(bytesOf(`/${name}/`)) }));
   return {
     route: (key) => prefixes.find(({ name }) => key.toString('latin1').startsWith(`/${name}/`))?.name ?? 'main',
@@ -64,6 +66,10 @@ export interface HarnessOptions {
   readonly eventBytes?: number;
   readonly cacheBytes?: number;
   readonly progressIntervalMs?: number;
+  /** Of the writer. */
+  readonly leaseMs?: number;
+  readonly requestTimeoutMs?: number;
+  readonly acceptRestored?: ReadonlySet<string>;
   /** Opens the backend of a name, again after a restart: on the same database. Absent: in memory. */
   readonly open?: (name: string) => Promise<AnyBackend>;
 }
@@ -102,6 +108,11 @@ export class KeyspaceHarness {
     return this.keyspace.status().revision;
   }
 
+  /** One process at a time can have the databases open. */
+  get isExclusive(): boolean {
+    return this.#backends.some(({ isExclusive }) => isExclusive);
+  }
+
   /** Answers of the backends in memory that hold a snapshot. */
   get openSnapshots(): number {
     return this.#backends.reduce((sum, backend) => sum + (backend instanceof MemoryBackend ? backend.openSnapshots : 0), 0);
@@ -112,18 +123,26 @@ export class KeyspaceHarness {
   }
 
   async start(): Promise<void> {
-    const { others = [], open } = this.options;
-    this.#backends = await Promise.all(this.names.map((name) => (open === undefined ? this.#memory(name) : open(name))));
+    const { others = [] } = this.options;
+    this.#backends = await Promise.all(this.names.map((name) => this.openBackend(name)));
     const [main, ...rest] = this.#backends;
     if (main === undefined) throw new Error('there is no main backend');
+    const log = {
+      info: () => undefined,
+      warn: (message: string, fields?: Record<string, unknown>) => void this.warnings.push(`${message} ${JSON.stringify(fields)}`),
+    };
+    const lease = await WriterLease.acquire(main, { identity: someWriter(this.options.leaseMs), log });
     const options: KeyspaceOptions = {
       main,
+      lease,
       backends: new Map(rest.map((backend) => [backend.name, backend])),
       routing: routingByFirstSegment(others),
       cacheBytes: this.options.cacheBytes ?? 16 << 20,
       eventBytes: this.options.eventBytes ?? 16 << 20,
       progressIntervalMs: this.options.progressIntervalMs ?? 3_600_000,
-      log: { info: () => undefined, warn: (message, fields) => this.warnings.push(`${message} ${JSON.stringify(fields)}`) },
+      requestTimeoutMs: this.options.requestTimeoutMs ?? 5_000,
+      acceptRestored: this.options.acceptRestored ?? new Set(),
+      log,
     };
     this.#keyspace = await Keyspace.open(options);
   }
@@ -138,16 +157,6 @@ export class KeyspaceHarness {
   async restart(): Promise<void> {
     await this.close();
     await this.start();
-  }
-
-  /**
-   * What kill -9 leaves, for backends in memory: the databases as they are. The old keyspace is fenced off by the epoch
-   * of the next one.
-   */
-  async crash(): Promise<() => Promise<void>> {
-    const old = this.keyspace;
-    await this.start();
-    return () => old.close().catch(() => undefined);
   }
 
   async put(key: string, value = '', options: Partial<PutRequest> = {}): Promise<Revision> {
@@ -216,8 +225,9 @@ export class KeyspaceHarness {
     return database;
   }
 
-  async #memory(name: string): Promise<AnyBackend> {
-    return new MemoryBackend(name, this.database(name), this.hook(name));
+  /** Another one on the same database. */
+  async openBackend(name: string): Promise<AnyBackend> {
+    return this.options.open?.(name) ?? new MemoryBackend(name, this.database(name), this.hook(name));
   }
 }
 

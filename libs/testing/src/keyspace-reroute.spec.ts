@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { affectedRanges, MAIN, parseTopology, Topology } from '@harikube/datasources';
+import { affectedRanges, endpointLocation, MAIN, parseTopology, Topology } from '@harikube/datasources';
 import {
   CommitFailedError,
   Keyspace,
@@ -8,6 +8,7 @@ import {
   type RoutingChange,
   type RoutingVerdict,
   singleKey,
+  WriterLease,
 } from '@harikube/keyspace';
 import { bytesOf } from './batch-writer.js';
 import { Gate } from './gate.js';
@@ -17,6 +18,7 @@ import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backen
 import { Random } from './random.js';
 import { RandomTopology } from './random-topology.js';
 import { type ReroutedStore, tellRerouteStory } from './reroute-story.js';
+import { someWriter } from './take-over.js';
 import { watchedEvent, WatchRecorder } from './watch-recorder.js';
 
 const BASE = '/registry/shop.example.com/';
@@ -39,14 +41,17 @@ class MemoryStore implements ReroutedStore {
   static async open(hooks: MemoryHooks = {}): Promise<MemoryStore> {
     const main = new MemoryDatabase();
     const mainBackend = new MemoryBackend(MAIN, main, { ...hooks });
+    const log = { info: () => undefined, warn: () => undefined };
+    const lease = await WriterLease.acquire(mainBackend, { identity: someWriter(), log });
     const keyspace = await Keyspace.open({
       main: mainBackend,
+      lease,
       backends: new Map(),
       routing: new Topology([]),
       cacheBytes: 40_000,
       eventBytes: 120_000,
       progressIntervalMs: 50,
-      log: { info: () => undefined, warn: () => undefined },
+      log,
     });
     return new MemoryStore(keyspace, mainBackend, main, hooks);
   }
@@ -58,7 +63,7 @@ class MemoryStore implements ReroutedStore {
   }
 
   async reroute(topology: Topology, change: Partial<RoutingChange> = {}): Promise<RoutingVerdict> {
-    const backends = new Map(topology.rules.map(({ name, endpoint }) => [name, this.backend(endpoint.path)]));
+    const backends = new Map(topology.rules.map(({ name, endpoint }) => [name, this.backend(endpointLocation(endpoint))]));
     const affected = affectedRanges(this.topology, topology);
     const verdict = await this.keyspace.reroute({ routing: topology, backends, affected, record: () => this.#record(), ...change });
     if (verdict.moves.length === 0 && verdict.problems.length === 0) this.topology = topology;

@@ -10,6 +10,7 @@ import {
   type ControlStore,
   contains,
   encodeKeyValue,
+  FencedError,
   frameRecord,
   type Head,
   type KeyRange,
@@ -20,8 +21,11 @@ import {
   type RangeQuery,
   type Revision,
   revisionOf,
+  RolledBackError,
   type RowWrite,
   type WriterClaim,
+  type WriterIdentity,
+  type WriterRecord,
   BlockStream,
 } from '@harikube/keyspace';
 
@@ -36,10 +40,15 @@ interface Control {
   reservedRevision: Revision;
   compactRevision: Revision;
   readonly leases: Map<bigint, LeaseRow>;
+  writer: Omit<WriterRecord, 'epoch'>;
+  marks: ReadonlyMap<string, Revision>;
 }
+
+type ControlMethod = 'begin' | 'claim' | 'reserve' | 'setCompactRevision' | 'saveLease' | 'removeLease' | 'writer' | 'renew' | 'release';
 
 /** What a closed `MemoryBackend` leaves behind, and the next one on it finds. */
 export class MemoryDatabase {
+  readonly identity: string = crypto.randomUUID();
   /** Every row that was committed and not compacted away, in the order of ids. */
   log: RowWrite[] = [];
   /** Whom the database belongs to; null before the first claim. */
@@ -48,6 +57,19 @@ export class MemoryDatabase {
   epoch = 0n;
   lastRevision: Revision = 0n;
   control: Control | null = null;
+
+  /** What a copy of its files would be at this moment. */
+  copy(): MemoryDatabase {
+    const copy = Object.assign(new MemoryDatabase(), this);
+    copy.log = [...this.log];
+    copy.control = this.control === null ? null : { ...this.control, leases: new Map(this.control.leases) };
+    return copy;
+  }
+
+  /** The database becomes what the copy is, under whoever has it open. */
+  restore(copy: MemoryDatabase): void {
+    Object.assign(this, copy.copy());
+  }
 }
 
 /**
@@ -63,9 +85,11 @@ export interface MemoryHooks {
   beforeRead?: (method: 'load' | 'range' | 'changes' | 'keysOfLease' | 'leasesInUse') => void | Promise<void>;
   /** The snapshot is taken, but its answer was not given yet. */
   afterRead?: (method: 'load' | 'range' | 'changes') => void | Promise<void>;
+  /** Before each block of a large answer but the first. */
+  beforeBlock?: () => void | Promise<void>;
   beforeResolve?: () => void | Promise<void>;
-  /** Before a write of the control store or a claim. */
-  beforeControl?: (method: 'begin' | 'claim' | 'reserve' | 'setCompactRevision' | 'saveLease' | 'removeLease') => void | Promise<void>;
+  /** Before a call of the control store or a claim. */
+  beforeControl?: (method: ControlMethod) => void | Promise<void>;
   beforeCompact?: (revision: Revision) => void | Promise<void>;
 }
 
@@ -76,6 +100,7 @@ export interface MemoryHooks {
 export class MemoryBackend implements Backend, ControlStore {
   /** Answers whose `rest` was neither read to its end nor returned. */
   openSnapshots = 0;
+  readonly isExclusive = false;
   #epoch = 0n;
   #isClosed = false;
   #isCommitting = false;
@@ -92,12 +117,12 @@ export class MemoryBackend implements Backend, ControlStore {
     if (database.storeId !== null && database.storeId !== storeId) {
       throw new Error(`backend "${this.name}" belongs to the store ${database.storeId}, not to ${storeId}`);
     }
-    if (epoch < database.epoch) throw new Error(`backend "${this.name}" has a writer of epoch ${database.epoch}; this one is ${epoch}`);
+    if (epoch < database.epoch) throw new FencedError(this.name, epoch, database.epoch);
     this.#isClosed = false;
     database.storeId = storeId;
     database.epoch = epoch;
     this.#epoch = epoch;
-    return { lastRevision: database.lastRevision };
+    return { identity: database.identity, lastRevision: database.lastRevision };
   }
 
   async commit(batch: CommitBatch): Promise<void> {
@@ -152,6 +177,7 @@ export class MemoryBackend implements Backend, ControlStore {
 
   async changes({ range, after, through, maxBytes }: ChangesQuery): Promise<ChangesAnswer> {
     await this.#beforeRead('changes');
+    const { lastRevision } = this.database;
     const changes: Change[] = [];
     let bytes = 0;
     let reached = through;
@@ -168,7 +194,7 @@ export class MemoryBackend implements Backend, ControlStore {
       bytes += change.key.length + change.record.length + (change.prevRecord?.length ?? 0);
     }
     await this.hooks.afterRead?.('changes');
-    return { changes, through: reached };
+    return { lastRevision, changes, through: reached };
   }
 
   async keysOfLease(lease: bigint, limit: number): Promise<readonly Buffer[]> {
@@ -209,19 +235,49 @@ export class MemoryBackend implements Backend, ControlStore {
     this.#isClosed = true;
   }
 
-  async begin(): Promise<ControlState> {
+  async writer(): Promise<WriterRecord | null> {
+    await this.hooks.beforeControl?.('writer');
+    this.#checkOpen();
+    return this.#record();
+  }
+
+  async begin(self: WriterIdentity, seen: WriterRecord | null): Promise<ControlState | null> {
     await this.hooks.beforeControl?.('begin');
+    this.#checkOpen();
     const { database } = this;
+    const record = this.#record();
+    if (record?.epoch !== seen?.epoch || record?.renewals !== seen?.renewals || record?.isReleased !== seen?.isReleased) return null;
+    const writer = { ...self, renewals: 0n, isReleased: false };
     database.control ??= {
       clusterId: crypto.getRandomValues(new BigUint64Array(1))[0] || 1n,
       storeId: crypto.randomUUID(),
       reservedRevision: 1n,
       compactRevision: 0n,
       leases: new Map(),
+      writer,
+      marks: new Map(),
     };
+    database.control.writer = writer;
     database.epoch++;
     this.#epoch = database.epoch;
-    return { ...database.control, epoch: database.epoch, leases: [...database.control.leases.values()] };
+    const { clusterId, storeId, reservedRevision, compactRevision, leases, marks } = database.control;
+    return { clusterId, storeId, reservedRevision, compactRevision, epoch: database.epoch, leases: [...leases.values()], marks };
+  }
+
+  async renew(marks: ReadonlyMap<string, Revision>): Promise<void> {
+    const control = await this.#control('renew');
+    control.writer = { ...control.writer, renewals: control.writer.renewals + 1n };
+    control.marks = new Map(marks);
+  }
+
+  async release(): Promise<void> {
+    const control = await this.#control('release');
+    control.writer = { ...control.writer, isReleased: true };
+  }
+
+  #record(): WriterRecord | null {
+    const { control, epoch } = this.database;
+    return control === null ? null : { ...control.writer, epoch };
   }
 
   async reserve(revision: Revision): Promise<void> {
@@ -240,7 +296,7 @@ export class MemoryBackend implements Backend, ControlStore {
     (await this.#control('removeLease')).leases.delete(id);
   }
 
-  async #control(method: 'reserve' | 'setCompactRevision' | 'saveLease' | 'removeLease'): Promise<Control> {
+  async #control(method: ControlMethod): Promise<Control> {
     await this.hooks.beforeControl?.(method);
     this.#checkWriter();
     const { control } = this.database;
@@ -260,12 +316,14 @@ export class MemoryBackend implements Backend, ControlStore {
   #checkWriter(): void {
     this.#checkOpen();
     if (this.#epoch === this.database.epoch) return;
-    throw new CommitFailedError(`backend "${this.name}" has a writer of epoch ${this.database.epoch}; this one is ${this.#epoch}`);
+    throw new FencedError(this.name, this.#epoch, this.database.epoch);
   }
 
   #write(batch: CommitBatch): void {
     this.#checkWriter();
     const { database } = this;
+    if (batch.previousRevision !== database.lastRevision)
+      throw new RolledBackError(this.name, batch.previousRevision, database.lastRevision);
     let last = database.log.at(-1)?.id ?? 0n;
     for (const row of batch.rows) {
       const revision = revisionOf(row.id);
@@ -320,6 +378,7 @@ export class MemoryBackend implements Backend, ControlStore {
     let next = 0;
     this.openSnapshots++;
     const read = async (): Promise<Buffer | null> => {
+      await this.hooks.beforeBlock?.();
       await new Promise((resolve) => setImmediate(resolve)); // so that writes get in between
       return blocks[next++] ?? null;
     };

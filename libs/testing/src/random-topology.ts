@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { MAIN, parseTopology, type Topology, TopologyError } from '@harikube/datasources';
+import { endpointLocation, MAIN, parseTopology, type Topology, TopologyError } from '@harikube/datasources';
 import type { Random } from './random.js';
 
 const GROUP = 'shop.example.com';
@@ -110,5 +110,6 @@ export class RandomTopology {
 /** The database of a key, whatever its name. */
 export function databaseOf(topology: Topology, key: Buffer): string {
   const name = topology.route(key);
-  return topology.rules.find((rule) => rule.name === name)?.endpoint.path ?? MAIN;
+  const rule = topology.rules.find((candidate) => candidate.name === name);
+  return rule === undefined ? MAIN : endpointLocation(rule.endpoint);
 }

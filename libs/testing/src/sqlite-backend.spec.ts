@@ -7,6 +7,7 @@ import { CommitUnknownError, keyRange } from '@harikube/keyspace';
 import { BatchWriter } from './batch-writer.js';
 import { SqliteFiles } from './sqlite-files.js';
 import { describeBackend } from './describe-backend.js';
+import { takeOver } from './take-over.js';
 
 const files = new SqliteFiles();
 
@@ -41,15 +42,15 @@ describe('SqliteBackend', () => {
     inFolder(async (file) => {
       const backend = await files.open('a', file);
       await backend.claim({ storeId: 'store', epoch: 1n });
-      await expect(backend.begin()).rejects.toThrow(/cannot be the default database: .* of the store store/);
-      expect(await backend.claim({ storeId: 'store', epoch: 2n })).toEqual({ lastRevision: 0n });
+      await expect(takeOver(backend)).rejects.toThrow(/cannot be the default database: .* of the store store/);
+      expect(await backend.claim({ storeId: 'store', epoch: 2n })).toEqual({ identity: backend.identity, lastRevision: 0n });
       await backend.close();
     }));
 
   it('tells what an older file held at an older revision, whose index was another one', () =>
     inFolder(async (file) => {
       const backend = await files.open('main', file);
-      const { storeId, epoch } = await backend.begin();
+      const { storeId, epoch } = await takeOver(backend);
       await backend.claim({ storeId, epoch });
       const writer = new BatchWriter(backend);
       for (const key of ['/changed', '/removed', '/same']) await writer.put(key, 'first');
@@ -78,7 +79,7 @@ describe('SqliteBackend', () => {
     inFolder(async (file) => {
       const lossy = new SqliteFiles();
       const backend = await lossy.open('main', file);
-      const { storeId, epoch } = await backend.begin();
+      const { storeId, epoch } = await takeOver(backend);
       await backend.claim({ storeId, epoch });
       const writer = new BatchWriter(backend);
       for (let i = 0; i < 20; i++) await writer.put(`/big/${i}`, Buffer.alloc(600_000, i));
@@ -90,6 +91,7 @@ describe('SqliteBackend', () => {
       await committing.catch((error: unknown) => expect(error).toBeInstanceOf(CommitUnknownError));
       const tookPlace = await backend.resolve(lost.batch.lastRevision);
       expect((await backend.load([Buffer.from('/a')])).heads[0] !== null).toBe(tookPlace);
+      if (tookPlace) writer.tookPlace(lost);
       await writer.put('/b', 'x');
       const after = await backend.range(everything);
       // The answer from before has no snapshot any more, and gets nothing of another one's.

@@ -21,10 +21,11 @@ function tell(line: ChangerLine): void {
 
 async function run(folder: string, random: Random): Promise<void> {
   const manager = await TopologyManager.open({
-    endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`),
+    main: { endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`), tls: null, pool: {} },
     startFrom: 'recorded',
     topologyOptions: {},
-    compactBatchSize: 1000,
+    defaults: { compactBatchSize: 1000, requestTimeoutMs: 5000 },
+    writer: { identity: { holder: 'test', address: '', leaseMs: 5000 } },
     keyspace: {
       cacheBytes: 1 << 20,
       eventBytes: 1 << 20,

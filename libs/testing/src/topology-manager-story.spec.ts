@@ -26,10 +26,11 @@ class FileStore implements ReroutedStore {
 
   static #openManager(folder: string): Promise<TopologyManager> {
     return TopologyManager.open({
-      endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`),
+      main: { endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`), tls: null, pool: {} },
       startFrom: 'recorded',
       topologyOptions: {},
-      compactBatchSize: 100,
+      defaults: { compactBatchSize: 100, requestTimeoutMs: 5000 },
+      writer: { identity: { holder: 'test', address: '', leaseMs: 5000 } },
       keyspace: {
         cacheBytes: 40_000,
         eventBytes: 120_000,

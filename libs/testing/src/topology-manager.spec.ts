@@ -42,10 +42,11 @@ function topologyOf(...rules: readonly (string | Rule)[]): Topology {
 
 async function start(startFrom: TopologyManagerOptions['startFrom'] = { topology: topologyOf() }): Promise<TopologyManager> {
   const manager = await TopologyManager.open({
-    endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`),
+    main: { endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`), tls: null, pool: {} },
     startFrom,
     topologyOptions: {},
-    compactBatchSize: 1000,
+    defaults: { compactBatchSize: 1000, requestTimeoutMs: 5000 },
+    writer: { identity: { holder: 'test', address: '', leaseMs: 5000 } },
     keyspace: {
       cacheBytes: 1 << 20,
       eventBytes: 1 << 20,

@@ -56,7 +56,7 @@ async function bench(options: BenchOptions, folder: string, env: NodeJS.ProcessE
 
 async function findKubernetes(options: BenchOptions, env: NodeJS.ProcessEnv, note: (text: string) => void) {
   const wanted: Program[] = [
-    ...(options.stores.includes('etcd') ? (['etcd'] as const) : []),
+    ...(options.stores.some((store) => store.endsWith('etcd')) ? (['etcd'] as const) : []),
     ...(options.what === 'apiserver' ? (['kube-apiserver', 'kube-controller-manager'] as const) : []),
   ];
   const found = await new Binaries({ env, progress: { note, update: () => undefined } }).find(wanted);
@@ -70,7 +70,7 @@ async function findKubernetes(options: BenchOptions, env: NodeJS.ProcessEnv, not
 
 async function describeRun(options: BenchOptions, folder: string, args: readonly string[]): Promise<string> {
   const versions: string[] = [];
-  if (options.stores.includes('etcd')) versions.push(`etcd ${ETCD_VERSION}`);
+  if (options.stores.some((store) => store.endsWith('etcd'))) versions.push(`etcd ${ETCD_VERSION}`);
   if (options.stores.some((store) => store.startsWith('kine')))
     versions.push(`kine ${await pinnedVersion(KINE, 'github.com/k3s-io/kine')}`);
   if (options.what === 'apiserver' || options.what === 'registrations' || options.what === 'events')

@@ -3,14 +3,26 @@ import { ROUTER_ENV, ROUTER_NODE_FLAGS } from '@harikube/cli/router-memory';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@harikube/local-cluster';
+import { startMariadb, startPostgres } from '@harikube/testing';
 
-export const STORE_NAMES = ['router', 'router-normal', 'etcd', 'kine', 'kine-full'] as const;
+export const STORE_NAMES = [
+  'router',
+  'router-normal',
+  'router-postgres',
+  'router-mariadb',
+  'router-etcd',
+  'etcd',
+  'kine',
+  'kine-full',
+  'kine-postgres',
+  'kine-mariadb',
+] as const;
 export type StoreName = (typeof STORE_NAMES)[number];
 
 export interface StorePrograms {
@@ -28,6 +40,11 @@ interface Command {
 export const DURABILITY: Readonly<Record<StoreName, string>> = {
   router: 'SQLite, WAL, synchronous=FULL: each acknowledged write is synced',
   'router-normal': 'SQLite, WAL, synchronous=NORMAL: acknowledged writes may be lost by a power failure',
+  'router-postgres': 'PostgreSQL with its defaults: each acknowledged write is synced',
+  'router-mariadb': 'MariaDB with its defaults, no binary log: each acknowledged write is synced',
+  'router-etcd': 'on an etcd with its defaults: each acknowledged write is synced',
+  'kine-postgres': 'PostgreSQL with its defaults: each acknowledged write is synced',
+  'kine-mariadb': 'MariaDB with its defaults, no binary log: each acknowledged write is synced',
   etcd: 'its defaults: each acknowledged write is synced',
   kine: 'SQLite, WAL, synchronous=NORMAL, its default: acknowledged writes may be lost by a power failure',
   'kine-full': 'SQLite, WAL, synchronous=FULL: each acknowledged write is synced',
@@ -49,7 +66,22 @@ export class RunningStore {
   /** Resolves when the server accepts connections. */
   static async start(name: StoreName, programs: StorePrograms, folder: string): Promise<RunningStore> {
     const port = await freePort();
-    const { program, args, env } = await commandOf(name, programs, folder, port);
+    const database = await databaseOf(name, programs, folder);
+    try {
+      return await RunningStore.#start(name, await commandOf(name, programs, folder, port, database.url), folder, port, database);
+    } catch (error) {
+      await database.stop();
+      throw error;
+    }
+  }
+
+  static async #start(
+    name: StoreName,
+    { program, args, env }: Command,
+    folder: string,
+    port: number,
+    database: Database,
+  ): Promise<RunningStore> {
     const logFile = join(folder, 'server.log');
     const log = createWriteStream(logFile);
     const child = spawn(program, args, { cwd: folder, env: { ...readEnv(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -68,6 +100,7 @@ export class RunningStore {
       clearTimeout(timer);
       process.removeListener('exit', kill);
       log.end();
+      await database.stop();
     };
     const deadline = performance.now() + START_LIMIT_SECONDS * 1000;
     while (!(await accepts(port))) {
@@ -87,27 +120,65 @@ export class RunningStore {
   }
 }
 
-async function commandOf(name: StoreName, programs: StorePrograms, folder: string, port: number): Promise<Command> {
+/** What a store keeps its data in. */
+interface Database {
+  /** As its `--endpoint` names it; empty: the store is a database itself. */
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+/** kine's own default parameters, spelled out because a path of one's own drops them. */
+const KINE_SQLITE = '_journal_mode=WAL&_busy_timeout=30000&_txlock=immediate&_stmt_cache_size=20&cache=shared';
+
+async function databaseOf(name: StoreName, programs: StorePrograms, folder: string): Promise<Database> {
+  const file = join(folder, 'state.db');
   switch (name) {
     case 'router':
-    case 'router-normal': {
-      const parameters = name === 'router' ? '' : '?_synchronous=NORMAL';
+      return { url: `sqlite://${file}`, stop: nothing };
+    case 'router-normal':
+      return { url: `sqlite://${file}?_synchronous=NORMAL`, stop: nothing };
+    case 'kine':
+      return { url: `sqlite://${file}?${KINE_SQLITE}&_synchronous=NORMAL`, stop: nothing };
+    case 'kine-full':
+      return { url: `sqlite://${file}?${KINE_SQLITE}&_synchronous=FULL`, stop: nothing };
+    case 'etcd':
+      return { url: '', stop: nothing };
+    case 'router-etcd': {
+      // Each writes a log of its own.
+      const own = join(folder, 'etcd-below');
+      await mkdir(own);
+      const etcd = await RunningStore.start('etcd', programs, own);
+      return { url: `http://${etcd.endpoint}`, stop: () => etcd.stop() };
+    }
+    case 'router-postgres':
+    case 'kine-postgres': {
+      const server = await startPostgres();
+      const url = await server.createDatabase();
+      // kine would ask for TLS, which this server has not.
+      return { url: name === 'kine-postgres' ? `${url}?sslmode=disable` : url, stop: () => server.stop() };
+    }
+    case 'router-mariadb':
+    case 'kine-mariadb': {
+      const server = await startMariadb();
+      return { url: await server.createDatabase(), stop: () => server.stop() };
+    }
+  }
+}
+
+async function commandOf(name: StoreName, programs: StorePrograms, folder: string, port: number, database: string): Promise<Command> {
+  switch (name) {
+    case 'router':
+    case 'router-normal':
+    case 'router-postgres':
+    case 'router-mariadb':
+    case 'router-etcd':
       return {
         program: process.execPath,
-        env: ROUTER_ENV,
-        args: [
-          ...ROUTER_NODE_FLAGS,
-          LAUNCHER,
-          'router',
-          '--listen-address',
-          `http://127.0.0.1:${port}`,
-          '--endpoint',
-          `multi://sqlite://${join(folder, 'main.db')}${parameters}`,
-          '--metrics-bind-address',
-          '0',
-        ],
+        env: { ...ROUTER_ENV, KINE_ENDPOINT: `multi://${database}` },
+        args: [...ROUTER_NODE_FLAGS, LAUNCHER, 'router', '--listen-address', `http://127.0.0.1:${port}`, '--metrics-bind-address', '0'],
       };
-    }
     case 'etcd': {
       const client = `http://127.0.0.1:${port}`;
       const peer = `http://127.0.0.1:${await freePort()}`;
@@ -125,22 +196,13 @@ async function commandOf(name: StoreName, programs: StorePrograms, folder: strin
       };
     }
     case 'kine':
-    case 'kine-full': {
-      const synchronous = name === 'kine' ? 'NORMAL' : 'FULL';
-      // kine's own default parameters, spelled out because a path of one's own drops them.
-      const parameters = `_journal_mode=WAL&_busy_timeout=30000&_synchronous=${synchronous}&_txlock=immediate&_stmt_cache_size=20&cache=shared`;
+    case 'kine-full':
+    case 'kine-postgres':
+    case 'kine-mariadb':
       return {
         program: programs.kine,
-        args: [
-          '--endpoint',
-          `sqlite://${join(folder, 'state.db')}?${parameters}`,
-          '--listen-address',
-          `tcp://127.0.0.1:${port}`,
-          '--metrics-bind-address',
-          '0',
-        ],
+        args: ['--endpoint', database, '--listen-address', `tcp://127.0.0.1:${port}`, '--metrics-bind-address', '0'],
       };
-    }
   }
 }
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { cacheRoot } from '@harikube/local-cluster';
 import type { ConformanceOptions } from './options.js';
-import { routerCommand } from './setups.js';
+import { prepareSetup } from './setups.js';
 import { buildStorageTests, type Suite } from './storage-tests.js';
 import { runTestProgram, type TestReport } from './test-program.js';
 
@@ -13,13 +13,18 @@ export async function runConformance(
   note: (text: string) => void,
 ): Promise<TestReport[]> {
   const programs = await buildStorageTests(options.kubernetes, cacheRoot(env), note);
-  const command = options.server === undefined ? routerCommand(options.setup) : `exec ${options.server}`;
+  const setup = options.server === undefined ? await prepareSetup(options.setup, env) : null;
+  const command = setup === null ? `exec ${options.server}` : setup.command;
   const environment = { ...env, SERVER_CMD: command, CONFORMANCE_TLS: options.setup === 'tls' ? '1' : '' };
   const selected: { name: Suite; pattern: string }[] = options.suites.map((suite) => ({ name: suite, pattern: options.pattern }));
   if (options.setup === 'tls') selected.push({ name: 'factory', pattern: '^TestTLSConnection$' });
   const reports: TestReport[] = [];
-  for (const { name, pattern } of selected) {
-    reports.push(await runTestProgram({ name, path: join(programs, `${name}.test`), pattern, env: environment, folder }, note));
+  try {
+    for (const { name, pattern } of selected) {
+      reports.push(await runTestProgram({ name, path: join(programs, `${name}.test`), pattern, env: environment, folder }, note));
+    }
+  } finally {
+    await setup?.stop();
   }
   return reports;
 }

@@ -19,11 +19,13 @@ export class UsageError extends Error {
 
 export const USAGE = `Kubernetes' own storage tests against the router, or against another server.
 
-  npm run test:conformance -- [--kubernetes ${DEFAULT_KUBERNETES}] [--suite etcd3|cacher] [--setup one|split|tls] [--run PATTERN] [--server COMMAND]
+  npm run test:conformance -- [--kubernetes ${DEFAULT_KUBERNETES}] [--suite etcd3|cacher] [--setup ${SETUPS.join('|')}] [--run PATTERN] [--server COMMAND]
 
 --setup one    one SQLite file (the default)
         split  a topology that sends the tests' /pods/ keys to a second file
         tls    client certificates everywhere, and the connection test of storagebackend/factory
+        postgres, mariadb, etcd   everything in one database of that kind; it is brought along
+        mix    everything in etcd but /pods/, which lies in PostgreSQL, and /abc, which lies in MariaDB
 --server       a shell command that serves the etcd API at $SCHEME://localhost:$PORT from the empty folder $DIR, with $CERT, $KEY and $CA
                when they are set, and sends watch progress every $PROGRESS; plain etcd for comparison:
                'etcd --data-dir $DIR --listen-client-urls $SCHEME://localhost:$PORT --advertise-client-urls $SCHEME://localhost:$PORT

@@ -18,7 +18,7 @@ export class RouterRefusedError extends Error {
 }
 
 export interface RouterProcessOptions {
-  /** File of the default database. */
+  /** File of the default database, or its data source name. */
   readonly database: string;
   /** File of the topology; absent: none. */
   readonly topology?: string;
@@ -72,7 +72,7 @@ export class RouterProcess {
   /** Resolves when it serves. */
   static async start({ database, topology, flags = [] }: RouterProcessOptions): Promise<RouterProcess> {
     const args = ['router', '--listen-address', '127.0.0.1:0', '--metrics-bind-address', '0', '--log-format', 'json'];
-    args.push('--endpoint', `sqlite://${database}`);
+    args.push('--endpoint', /^[a-z]+:\/\//.test(database) ? database : `sqlite://${database}`);
     if (topology !== undefined) args.push('--topology-config', `file://${topology}`);
     args.push(...flags);
     // This Node itself, so that the process started is the router and not its launcher.

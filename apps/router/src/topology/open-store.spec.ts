@@ -39,8 +39,9 @@ async function open(source: TopologySource | null): Promise<OpenedStore> {
     source,
     parse: {},
     manager: {
-      endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`),
-      compactBatchSize: 1000,
+      main: { endpoint: parseEndpoint(`sqlite://${join(folder, 'main.db')}`), tls: null, pool: {} },
+      defaults: { compactBatchSize: 1000, requestTimeoutMs: 5000 },
+      writer: { identity: { holder: 'test', address: '', leaseMs: 5000 } },
       keyspace: {
         cacheBytes: 1 << 20,
         eventBytes: 1 << 20,

@@ -28,11 +28,28 @@ export interface OpenedStore {
 /**
  * Opens the store with what the source of the topology holds. What was in force last stays in force when the source cannot be read, and when
  * what it holds cannot be used; then the loop that follows the source says what is wrong. Throws when nothing was in force: a store
- * without rules would take keys that belong elsewhere.
+ * without rules would take keys that belong elsewhere. A router that has waited for another one starts with what was in force there: the
+ * source may have changed since it was read.
  */
 export async function openStore({ source, parse, manager }: OpenStoreOptions): Promise<OpenedStore> {
+  let hasWaited = false;
+  const writer: TopologyManagerOptions['writer'] = {
+    ...manager.writer,
+    onWaiting: (record) => {
+      hasWaited = true;
+      manager.writer.onWaiting?.(record);
+    },
+  };
   const open = (startFrom: TopologyManagerOptions['startFrom']): Promise<TopologyManager> =>
-    TopologyManager.open({ ...manager, topologyOptions: parse, startFrom });
+    TopologyManager.open({
+      ...manager,
+      writer,
+      topologyOptions: parse,
+      // It is asked for when the turn has come.
+      get startFrom() {
+        return hasWaited && source !== null ? 'recorded' : startFrom;
+      },
+    });
   // It is read through an API server whose data is in this store.
   if (source?.type === 'secret') return { manager: await open('recorded'), sourceVersion: null };
   if (source === null) {
@@ -42,7 +59,8 @@ export async function openStore({ source, parse, manager }: OpenStoreOptions): P
     const text = await readTopologyText(source);
     const topology = parseTopologyDocuments([{ name: topologySourceName(source), text }], parse);
     const version = topologyVersion([{ name: '', text }]);
-    return { manager: await open({ topology, version }), sourceVersion: version };
+    const opened = await open({ topology, version });
+    return { manager: opened, sourceVersion: hasWaited ? null : version };
   } catch (error) {
     if (error instanceof PlacementError) return { manager: await open('recorded'), sourceVersion: null };
     if (!(error instanceof TopologyError || error instanceof TopologySourceError)) throw error;

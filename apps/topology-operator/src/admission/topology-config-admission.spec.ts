@@ -175,11 +175,16 @@ describe('TopologyConfigAdmission', () => {
       const more = topologyConfig('a', [{ ...SHIRTS, endpoint: 'redis://x' }, PODS]);
       expect(await update(bad, more)).toEqual({
         denial: null,
-        warnings: ['spec.backends[0].endpoint: endpoint "redis://x": unknown scheme "redis"; use sqlite://PATH'],
+        warnings: [
+          'spec.backends[0].endpoint: endpoint "redis://x": unknown scheme "redis"; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
+        ],
       });
       const worse = topologyConfig('a', [{ ...SHIRTS, endpoint: 'redis://y' }]);
       expect(causesOf(await update(bad, worse))).toEqual([
-        ['spec.backends[0].endpoint', 'endpoint "redis://y": unknown scheme "redis"; use sqlite://PATH'],
+        [
+          'spec.backends[0].endpoint',
+          'endpoint "redis://y": unknown scheme "redis"; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
+        ],
       ]);
     });
 

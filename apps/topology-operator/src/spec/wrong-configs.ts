@@ -115,19 +115,28 @@ export const WRONG_CONFIGS: readonly WrongConfig[] = [
   wrong(
     'a reference that is none',
     endpoint('secret://shop/databases'),
-    [[`${AT}.endpoint`, 'endpoint "secret://shop/databases": unknown scheme "secret"; use sqlite://PATH']],
+    [
+      [
+        `${AT}.endpoint`,
+        'endpoint "secret://shop/databases": unknown scheme "secret"; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
+      ],
+    ],
     { bySchema: [`${AT}.endpoint`, 'a reference is written secret://NAMESPACE/NAME/KEY'] },
   ),
-  wrongEndpoint('a scheme that nobody knows', 'redis://db/0', 'endpoint "redis://db/0": unknown scheme "redis"; use sqlite://PATH'),
+  wrongEndpoint(
+    'a scheme that nobody knows',
+    'redis://db/0',
+    'endpoint "redis://db/0": unknown scheme "redis"; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
+  ),
   wrongEndpoint(
     'a scheme with a slip',
     'sqlit://db/shirts.db',
-    'endpoint "sqlit://db/shirts.db": unknown scheme "sqlit" (did you mean "sqlite"?); use sqlite://PATH',
+    'endpoint "sqlit://db/shirts.db": unknown scheme "sqlit" (did you mean "sqlite"?); use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
   ),
   wrongEndpoint(
     'a database that is not served, without its password',
-    'postgres://shop:Canary-1@db/shirts',
-    'endpoint "postgres://shop:***@db/shirts": scheme "postgres" is recognised but not supported in this version; use sqlite://PATH',
+    'nats://shop:Canary-1@db/shirts',
+    'endpoint "nats://shop:***@db/shirts": scheme "nats" is recognised but not supported; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
   ),
   wrongEndpoint(
     'what stands before the default database only',
@@ -218,7 +227,10 @@ export const WRONG_CONFIGS: readonly WrongConfig[] = [
     'several mistakes at once',
     [{ ...SHIRTS, endpoint: 'redis://x', prefix: { prefix: 'apps/deployments' } }],
     [
-      [`${AT}.endpoint`, 'endpoint "redis://x": unknown scheme "redis"; use sqlite://PATH'],
+      [
+        `${AT}.endpoint`,
+        'endpoint "redis://x": unknown scheme "redis"; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
+      ],
       [
         `${AT}.prefix.prefix`,
         'this rule can never match: kinds of the built-in group "apps" are stored without their group; use prefix: {prefix: deployments}',

@@ -2,6 +2,9 @@ import { realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { didYouMean, parseGoDuration } from '@harikube/platform';
 import { EndpointError } from './endpoint-error.js';
+import { type EtcdEndpoint, etcdIdentity, etcdLocation, parseEtcd } from './endpoints/etcd.js';
+import { type MysqlEndpoint, mysqlIdentity, mysqlLocation, parseMysql } from './endpoints/mysql.js';
+import { parsePostgres, type PostgresEndpoint, postgresIdentity, postgresLocation } from './endpoints/postgres.js';
 
 export { EndpointError };
 
@@ -16,23 +19,13 @@ export interface SqliteEndpoint {
   readonly busyTimeoutMs: number;
 }
 
-export type Endpoint = SqliteEndpoint;
+/** A database and how it is reached. */
+export type Endpoint = SqliteEndpoint | PostgresEndpoint | MysqlEndpoint | EtcdEndpoint;
 
 /** Schemes that the reference knows and this version does not serve. */
-const KNOWN_SCHEMES = [
-  'postgres',
-  'postgresql',
-  'mysql',
-  'mariadb',
-  'http',
-  'https',
-  'nats',
-  't4',
-  'memory',
-  'litestream',
-  'unix',
-  'unixs',
-];
+const REFUSED_SCHEMES = ['nats', 't4', 'memory', 'litestream', 'unix', 'unixs'];
+
+const FORMS = 'use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd';
 
 /** Of a SQLite endpoint, without those that are other names of the same. */
 const PARAMETERS = ['_journal', 'cache', '_synchronous', '_busy_timeout', '_txlock'];
@@ -58,18 +51,29 @@ export function parseEndpoint(text: string, options: EndpointOptions = {}): Endp
   }
   const match = /^([A-Za-z][A-Za-z0-9+.-]*):\/\/(.*)$/s.exec(rest);
   if (match === null) {
-    throw new EndpointError([`endpoint "${shown}" has no scheme; write sqlite://PATH`]);
+    throw new EndpointError([`endpoint "${shown}" has no scheme; ${FORMS}`]);
   }
   const scheme = (match[1] ?? '').toLowerCase();
   const target = match[2] ?? '';
-  if (scheme === 'sqlite') {
-    return parseSqlite(target, shown, options.directory ?? process.cwd());
+  switch (scheme) {
+    case 'sqlite':
+      return parseSqlite(target, shown, options.directory ?? process.cwd());
+    case 'postgres':
+    case 'postgresql':
+      return parsePostgres(rest, shown);
+    case 'mysql':
+    case 'mariadb':
+      return parseMysql(rest, shown);
+    case 'http':
+    case 'https':
+      return parseEtcd(rest, shown);
+    default:
   }
-  if (KNOWN_SCHEMES.includes(scheme)) {
-    throw new EndpointError([`endpoint "${shown}": scheme "${scheme}" is recognised but not supported in this version; use sqlite://PATH`]);
+  if (REFUSED_SCHEMES.includes(scheme)) {
+    throw new EndpointError([`endpoint "${shown}": scheme "${scheme}" is recognised but not supported; ${FORMS}`]);
   }
-  const guess = didYouMean(scheme, ['sqlite', 'multi', ...KNOWN_SCHEMES]);
-  throw new EndpointError([`endpoint "${shown}": unknown scheme "${scheme}"${guess}; use sqlite://PATH`]);
+  const guess = didYouMean(scheme, ['sqlite', 'postgres', 'postgresql', 'mysql', 'mariadb', 'http', 'https', 'multi', ...REFUSED_SCHEMES]);
+  throw new EndpointError([`endpoint "${shown}": unknown scheme "${scheme}"${guess}; ${FORMS}`]);
 }
 
 function parseSqlite(target: string, shown: string, directory: string): SqliteEndpoint {
@@ -141,9 +145,34 @@ function parseSqlite(target: string, shown: string, directory: string): SqliteEn
   return { scheme: 'sqlite', path: resolve(directory, path), synchronous, busyTimeoutMs };
 }
 
-/** Equal for two endpoints exactly when they are the same database: a file's path with links resolved as far as it exists. */
+/** Equal for two endpoints exactly when they are the same database; of a file, its path with links resolved as far as it exists. */
 export function endpointIdentity(endpoint: Endpoint): string {
-  return `sqlite://${realPath(endpoint.path)}`;
+  switch (endpoint.scheme) {
+    case 'sqlite':
+      return `sqlite://${realPath(endpoint.path)}`;
+    case 'postgres':
+      return postgresIdentity(endpoint);
+    case 'mysql':
+      return mysqlIdentity(endpoint);
+    case 'http':
+    case 'https':
+      return etcdIdentity(endpoint);
+  }
+}
+
+/** Where the database is, for people and without credentials. */
+export function endpointLocation(endpoint: Endpoint): string {
+  switch (endpoint.scheme) {
+    case 'sqlite':
+      return endpoint.path;
+    case 'postgres':
+      return postgresLocation(endpoint);
+    case 'mysql':
+      return mysqlLocation(endpoint);
+    case 'http':
+    case 'https':
+      return etcdLocation(endpoint);
+  }
 }
 
 function realPath(path: string): string {

@@ -89,6 +89,18 @@ backends:
     });
   });
 
+  it('finds the files of TLS in the folder that is told, and then beside the topology', () => {
+    const text = `backends: [{name: a, endpoint: "https://db", prefix: {prefix: pods}, backendTLS: {caFile: ca.crt, certFile: /c.crt, keyFile: k/k.key}}]`;
+    const tlsOf = (options: ParseTopologyOptions): unknown => parseTopology(text, 'topology.yaml', options).rules[0]?.tls;
+    expect(tlsOf({ tlsDirectory: '/tls', directory: '/data' })).toEqual({
+      caFile: '/tls/ca.crt',
+      certFile: '/c.crt',
+      keyFile: '/tls/k/k.key',
+      skipVerify: false,
+    });
+    expect(tlsOf({ directory: '/data' })).toMatchObject({ caFile: '/data/ca.crt' });
+  });
+
   it('reads a topology without rules', () => {
     expect(parseTopology('backends: []', 'topology.yaml').registeredNames()).toEqual(['main']);
   });
@@ -98,7 +110,7 @@ backends:
       problems(`
 backends:
 - name: Tenant
-  endpoint: postgres://shop:s3cret@db/tenant
+  endpoint: nats://shop:s3cret@db/tenant
   prefix: {prefix: pods}
   compactInterval: soon
 - name: main
@@ -109,7 +121,7 @@ backends:
 `),
     ).toEqual([
       '3:9 backends[0].name: invalid name "Tenant": use lower-case letters, digits and "-", at most 63',
-      '4:13 backends[0].endpoint: endpoint "postgres://shop:***@db/tenant": scheme "postgres" is recognised but not supported in this version; use sqlite://PATH',
+      '4:13 backends[0].endpoint: endpoint "nats://shop:***@db/tenant": scheme "nats" is recognised but not supported; use sqlite://, postgres://, mysql://, mariadb://, or http(s):// for etcd',
       '6:20 backends[0].compactInterval: must be a duration such as 5m0s, 1h or 100ms, is the text "soon"',
       '7:3 backends[1]: no matcher: give exactly one of customresource, namespace, prefix, regexp',
       '7:9 backends[1].name: the name "main" is reserved for the default backend; choose another',
@@ -197,9 +209,11 @@ backends:
   it.each([
     ['redis://h', 'unknown scheme "redis"'],
     ['sqlit://h', 'unknown scheme "sqlit" (did you mean "sqlite"?)'],
-    ['shirts.db', 'has no scheme; write sqlite://PATH'],
-    ['https://u:pw@h', 'endpoint "https://u:***@h": scheme "https" is recognised but not supported'],
-    ['mysql://u:p@w@tcp(h:3306)/db', 'endpoint "mysql://u:***@tcp(h:3306)/db": scheme "mysql" is recognised'],
+    ['shirts.db', 'has no scheme; use sqlite://, postgres://'],
+    ['t4://u:pw@h', 'endpoint "t4://u:***@h": scheme "t4" is recognised but not supported'],
+    ['https://u:pw@h/registry', 'endpoint "https://u:***@h/registry" has a path'],
+    ['mysql://u:p@w@tcp(h:3306)/', 'endpoint "mysql://u:***@tcp(h:3306)/" names no database'],
+    ['postgres://u:p@h/db?sslmod=off', 'unknown parameter "sslmod" (did you mean "sslmode"?)'],
     ['multi://sqlite://a.db', 'multi:// belongs to the default database (--endpoint) only'],
     ['sqlite://', 'names no file'],
     ['sqlite://:memory:', 'is not a file'],

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { didYouMean, parseGoDuration } from '@harikube/platform';
 import { RE2JS } from 're2js';
@@ -28,6 +29,8 @@ import { inNameOrder, type TopologyDocument } from './topology-version.js';
 export interface ParseTopologyOptions extends TopologyOptions {
   /** What relative paths of databases are relative to; the working directory unless told. */
   readonly directory?: string;
+  /** What the files of `backendTLS` are relative to; `directory` unless told. */
+  readonly tlsDirectory?: string;
   /** How messages name another backend: by its document and line unless told. */
   readonly nameBackend?: (place: BackendPlace) => string;
 }
@@ -397,8 +400,10 @@ class DocumentParser {
     if (at === undefined || fields === undefined) {
       return null;
     }
-    const certFile = this.#text(fields.get('certFile')) ?? null;
-    const keyFile = this.#text(fields.get('keyFile')) ?? null;
+    const file = (name: string): string | null => {
+      const text = this.#text(fields.get(name));
+      return text === undefined ? null : resolve(this.options.tlsDirectory ?? this.options.directory ?? process.cwd(), text);
+    };
     if (fields.has('certFile') !== fields.has('keyFile')) {
       this.at(at, 'certFile and keyFile belong together: give both or none');
     }
@@ -406,9 +411,9 @@ class DocumentParser {
       this.at(at, 'backendTLS has no meaning for a sqlite endpoint; leave it out');
     }
     return {
-      caFile: this.#text(fields.get('caFile')) ?? null,
-      certFile,
-      keyFile,
+      caFile: file('caFile'),
+      certFile: file('certFile'),
+      keyFile: file('keyFile'),
       skipVerify: this.#boolean(fields.get('skipVerify')) ?? false,
     };
   }

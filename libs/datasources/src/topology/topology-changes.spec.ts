@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { contains } from '@harikube/keyspace';
 import { affectedRanges } from './affected-ranges.js';
+import { endpointLocation } from './endpoint.js';
 import { parseTopology } from './parse-topology.js';
 import type { Topology } from './topology.js';
 import { topologyChanges } from './topology-changes.js';
@@ -97,7 +98,8 @@ describe('the ranges that a change affects', () => {
 
   function databaseOf(topology: Topology, key: Buffer): string {
     const name = topology.route(key);
-    return topology.rules.find((candidate) => candidate.name === name)?.endpoint.path ?? 'main';
+    const rule = topology.rules.find((candidate) => candidate.name === name);
+    return rule === undefined ? 'main' : endpointLocation(rule.endpoint);
   }
 
   it('hold every key whose database changes', () => {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { endpointIdentity, redactEndpoint } from './endpoint.js';
+import { endpointIdentity, endpointLocation, redactEndpoint } from './endpoint.js';
 import { matcherText } from './key-rule.js';
 import type { Topology, TopologyRule } from './topology.js';
 
@@ -78,7 +78,7 @@ function settingChange(old: TopologyRule, now: TopologyRule): string | null {
     const [was, is] = [redactEndpoint(old.dataSourceName), redactEndpoint(now.dataSourceName)];
     details.push(was === is ? 'its credentials' : `endpoint ${is}; it was ${was}`);
   } else if (!isDeepStrictEqual(old.endpoint, now.endpoint)) {
-    details.push(`its path is ${now.endpoint.path}; it was ${old.endpoint.path}`);
+    details.push(`its database is ${endpointLocation(now.endpoint)}; it was ${endpointLocation(old.endpoint)}`);
   }
   if (!isDeepStrictEqual(old.tls, now.tls)) details.push('backendTLS');
   if (!isDeepStrictEqual(old.pool, now.pool)) details.push('connectionPool');

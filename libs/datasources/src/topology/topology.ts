@@ -1,5 +1,5 @@
 import type { KeyRange } from '@harikube/keyspace';
-import { type Endpoint, redactEndpoint } from './endpoint.js';
+import { type Endpoint, endpointIdentity, redactEndpoint } from './endpoint.js';
 import { fromByteString, intersect, type KeyInterval, pointInterval, prefixInterval, subtract, toByteString } from './key-interval.js';
 import { compileRule, type KeyRule, type Matcher, matcherText, resourceIntervals, takesAll } from './key-rule.js';
 import { normalizeEtcdPrefix, ResourceKeys, resourcePath } from './resource-key.js';
@@ -101,6 +101,12 @@ function fixedKeys(etcdPrefix: string): readonly string[] {
   return ['compact_rev_key', toByteString(`${etcdPrefix}/health`)];
 }
 
+/** Tells databases apart in what is recorded, without credentials. */
+function recordedEndpoint(endpoint: Endpoint): string {
+  // A path as it was written: a link may lead elsewhere by the time this is read.
+  return endpoint.scheme === 'sqlite' ? `sqlite://${endpoint.path}` : endpointIdentity(endpoint);
+}
+
 /** How the rules apply to the keys of one resource. */
 interface ResourceRoute {
   /** Rules that take some of the resource's keys, in order. */
@@ -149,9 +155,9 @@ export class Topology {
 
   /** Settings of rules that say nothing to the database behind them: whoever wrote them is told. */
   withoutEffect(): readonly { readonly name: string; readonly setting: string }[] {
-    return this.rules.flatMap(({ name, pool, compaction, disableStorageLevelFiltering }) => {
+    return this.rules.flatMap(({ name, endpoint, pool, compaction, disableStorageLevelFiltering }) => {
       const given = {
-        connectionPool: Object.values(pool).some((value) => value !== undefined),
+        connectionPool: endpoint.scheme === 'sqlite' && Object.values(pool).some((value) => value !== undefined),
         compactInterval: compaction.intervalMs !== undefined,
         compactIntervalJitter: compaction.intervalJitterPercent !== undefined,
         compactTimeout: compaction.timeoutMs !== undefined,
@@ -234,7 +240,7 @@ export class Topology {
   toJSON(): AppliedTopology {
     return {
       etcdPrefix: this.etcdPrefix,
-      rules: this.rules.map(({ name, endpoint, matcher }) => ({ name, endpoint: `${endpoint.scheme}://${endpoint.path}`, matcher })),
+      rules: this.rules.map(({ name, endpoint, matcher }) => ({ name, endpoint: recordedEndpoint(endpoint), matcher })),
     };
   }
 

@@ -1,5 +1,4 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { createServer as createSecureServer, type Server as SecureServer, type TLSSocket } from 'node:tls';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { Deadlines } from './deadlines.js';
@@ -13,6 +12,7 @@ import type { RequestHeaders } from './http2/request-headers.js';
 import type { Http2Stream } from './http2/stream.js';
 import { Http2Call, refuse, type CallEnvironment } from './http2-call.js';
 import { formatAddress, parseListenAddress, type ListenAddress } from './listen-address.js';
+import { SocketListener, type SocketTaker } from './socket-listener.js';
 
 /** PEM texts. With `ca`, every client must show a certificate that it signed. */
 export interface TlsMaterial {
@@ -22,8 +22,8 @@ export interface TlsMaterial {
 }
 
 export interface GrpcServerOptions {
-  /** See `parseListenAddress`. */
-  readonly addresses: readonly string[];
+  /** See `parseListenAddress`; or a listener, which the server takes over from whoever was in charge of it. */
+  readonly addresses: readonly string[] | SocketListener;
   readonly tls?: TlsMaterial | undefined;
   readonly routes: RouteTable;
   /** What clients get that speak no gRPC, over HTTP/1 or HTTP/2; default: nothing. */
@@ -36,15 +36,15 @@ export interface GrpcServerOptions {
   readonly limits?: Partial<Http2Limits> | undefined;
 }
 
-const SOCKET_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 };
-
 type RouteEntry = { readonly route: Route; readonly method: MethodName };
 
 /** gRPC over HTTP/2: plain (prior knowledge), TLS with ALPN, and unix sockets; and a few pages for clients that speak plain HTTP. */
-export class Http2GrpcServer {
+export class Http2GrpcServer implements SocketTaker {
   private readonly entries = new Map<string, RouteEntry>();
   private readonly services = new Set<string>();
-  private readonly servers: Server[] = [];
+  private readonly listener: SocketListener;
+  /** Listens nowhere: it is given the connections of addresses with TLS. */
+  private secureServer: SecureServer | null = null;
   private readonly connections = new Set<Http2Connection>();
   /** Of all connections, those in a TLS handshake too. */
   private readonly sockets = new Set<Socket>();
@@ -56,6 +56,9 @@ export class Http2GrpcServer {
 
   constructor(private readonly options: GrpcServerOptions) {
     this.pages = options.pages ?? {};
+    const { addresses } = options;
+    const onError = (error: Error): unknown => options.toGrpcError(error);
+    this.listener = addresses instanceof SocketListener ? addresses : new SocketListener(addresses, onError);
     for (const [path, route] of Object.entries(options.routes)) {
       const { service, method } = splitPath(path);
       this.services.add(service);
@@ -77,21 +80,37 @@ export class Http2GrpcServer {
     };
   }
 
-  /** Opens every listener, or none; resolves with the addresses as a client writes them (port 0 replaced by the real one). */
+  /** Listens on every address, or on none; resolves with the addresses as a client writes them (port 0 replaced by the real one). */
   async listen(): Promise<readonly string[]> {
+    const { listener } = this;
     try {
-      const bound: string[] = [];
-      for (const text of this.options.addresses) bound.push(await this.bind(text));
-      return bound;
+      for (const text of listener.given) this.prepare(text);
+      await listener.open();
     } catch (error) {
       await this.close(0);
       throw error;
     }
+    listener.handTo(this);
+    return listener.addresses.map((address) => {
+      const isNamed = address.kind === 'unix' || address.host !== '';
+      return formatAddress(isNamed ? address : { ...address, host: 'localhost' }, this.isSecure(address));
+    });
+  }
+
+  take(socket: Socket, address: ListenAddress): void {
+    if (this.closingError !== null) {
+      socket.destroy();
+      return;
+    }
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+    if (this.isSecure(address)) this.secureServer?.emit('connection', socket);
+    else this.connect(socket);
   }
 
   /** Uses other certificates for the connections to come. */
   setTls(tls: TlsMaterial): void {
-    for (const server of this.servers) if (isSecure(server)) server.setSecureContext(secureOptions(tls));
+    this.secureServer?.setSecureContext(secureOptions(tls));
   }
 
   /**
@@ -100,48 +119,33 @@ export class Http2GrpcServer {
    */
   async close(graceMs: number, reason: unknown = new GrpcError(GrpcCode.Unavailable, 'the server is stopping')): Promise<void> {
     this.closingError = this.options.toGrpcError(reason);
-    const closed = this.servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const closed = this.listener.close();
     for (const call of this.environment.openStreams) call.fail(this.closingError);
     for (const connection of this.connections) connection.leave();
     const deadline = setTimeout(() => {
       for (const connection of this.connections) connection.destroy();
       for (const socket of this.sockets) socket.destroy();
     }, graceMs);
-    await Promise.all(closed);
+    await closed;
     clearTimeout(deadline);
   }
 
-  private async bind(text: string): Promise<string> {
-    const address = parseListenAddress(text);
-    const tls = address.tls ?? this.options.tls !== undefined;
-    const server = tls ? this.secureServer(text) : createServer(SOCKET_OPTIONS, (socket) => this.connect(socket));
-    server.on('connection', (socket: Socket) => {
-      this.sockets.add(socket);
-      socket.once('close', () => this.sockets.delete(socket));
-    });
-    await (address.kind === 'unix' ? listenOnSocketFile(server, address.path) : listenOnPort(server, address));
-    // A connection that could not be accepted costs nobody else theirs.
-    server.on('error', (error: Error) => this.options.toGrpcError(error));
-    this.servers.push(server);
-    const actual = server.address();
-    if (address.kind === 'tcp' && actual !== null && typeof actual === 'object') {
-      return formatAddress({ ...address, host: address.host === '' ? 'localhost' : address.host, port: actual.port }, tls);
-    }
-    return formatAddress(address, tls);
+  private isSecure(address: ListenAddress): boolean {
+    return address.tls ?? this.options.tls !== undefined;
   }
 
-  private secureServer(text: string): SecureServer {
+  private prepare(text: string): void {
+    if (!this.isSecure(parseListenAddress(text)) || this.secureServer !== null) return;
     const { tls } = this.options;
     if (tls === undefined) throw new Error(`listen address "${text}" needs a certificate and a key, and none are set`);
     const options = {
-      ...SOCKET_OPTIONS,
       ...secureOptions(tls),
       requestCert: tls.ca !== undefined,
       rejectUnauthorized: tls.ca !== undefined,
       ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: this.connectionEnvironment.limits.prefaceMs,
     };
-    return createSecureServer(options, (socket: TLSSocket) => {
+    this.secureServer = createSecureServer(options, (socket: TLSSocket) => {
       // A client that names no protocol at all means HTTP/1 (RFC 9113 section 3.2).
       if (socket.alpnProtocol === 'h2') this.connect(socket);
       else this.connectHttp1(socket, null);
@@ -221,60 +225,4 @@ function splitPath(path: string): { readonly service: string; readonly method: s
 
 function secureOptions(tls: TlsMaterial) {
   return { cert: tls.cert, key: tls.key, ca: tls.ca, minVersion: 'TLSv1.2' as const };
-}
-
-function isSecure(server: Server): server is SecureServer {
-  return 'setSecureContext' in server;
-}
-
-function listenOnPort(server: Server, address: ListenAddress & { kind: 'tcp' }): Promise<void> {
-  return listening(server, () => server.listen({ port: address.port, ...(address.host === '' ? {} : { host: address.host }) }));
-}
-
-/** Listens on a socket file that only its owner may use. A file that nobody listens on any more is removed first. */
-async function listenOnSocketFile(server: Server, path: string): Promise<void> {
-  await removeStaleSocket(path);
-  await listening(server, () => {
-    // The file comes into being inside listen(): the mask closes the moment until chmod.
-    const mask = process.umask(0o177);
-    try {
-      server.listen({ path });
-    } finally {
-      process.umask(mask);
-    }
-  });
-  chmodSync(path, 0o600);
-}
-
-function listening(server: Server, listen: () => void): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.once('listening', () => {
-      server.off('error', reject);
-      resolve();
-    });
-    listen();
-  });
-}
-
-async function removeStaleSocket(path: string): Promise<void> {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isSocket()) throw new Error(`cannot listen on "${path}": a file that is no socket stands there`);
-  if (await answers(path)) throw new Error(`cannot listen on "${path}": another process listens there`);
-  unlinkSync(path);
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ path });
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve(false);
-      else reject(error);
-    });
-  });
 }

@@ -1,6 +1,7 @@
 import Database from 'better-sqlite3';
 import {
   type RowWrite,
+  type WriterRecord,
   countedPrefix,
   decodeKeyValue,
   encodeKeyValue,
@@ -145,32 +146,44 @@ export class FileConnection implements ThreadMethods {
     this.#main = null;
   }
 
-  begin(fresh: { readonly storeId: string; readonly clusterId: bigint }): ReturnType<ThreadMethods['begin']> {
+  writer(): WriterRecord | null {
+    const row = this.#connection().row<[string, string, bigint, bigint, bigint, bigint]>(sql.SELECT_WRITER);
+    if (row === undefined) return null;
+    const [holder, address, leaseMs, epoch, renewals, released] = row;
+    return { holder, address, leaseMs: Number(leaseMs), epoch, renewals, isReleased: released === 1n };
+  }
+
+  begin({ fresh, self, seen }: Parameters<ThreadMethods['begin']>[0]): ReturnType<ThreadMethods['begin']> {
     const connection = this.#connection();
     return connection.writing(() => {
+      const found = this.writer();
+      if (found?.epoch !== seen?.epoch || found?.renewals !== seen?.renewals || found?.isReleased !== seen?.isReleased) return null;
       if (connection.row(sql.SELECT_CONTROL) === undefined) {
         const { storeId } = this.#meta();
         if (storeId !== null) throw new Error(`it is one of the other databases of the store ${storeId}, not a default database`);
         connection.run(sql.INSERT_CONTROL, fresh.storeId, fresh.clusterId);
       }
       connection.run(sql.BEGIN_EPOCH);
-      const control = connection.row<[string, bigint, bigint, bigint]>(sql.SELECT_CONTROL);
+      connection.run(sql.SET_WRITER, self.holder, self.address, self.leaseMs);
+      const control = connection.row<[string, bigint, bigint, bigint, string]>(sql.SELECT_CONTROL);
       if (control === undefined) throw new Error('the control row is missing');
-      const [storeId, clusterId, reservedRevision, compactRevision] = control;
+      const [storeId, clusterId, reservedRevision, compactRevision, marks] = control;
       const leases = connection
         .rows<[bigint, bigint, bigint, bigint]>(sql.SELECT_LEASES)
         .map(([id, ttl, expiresAt, renewed]) => ({ id, ttl, expiresAt: Number(expiresAt), renewed: renewed === 1n }));
-      return { storeId, clusterId: BigInt.asUintN(64, clusterId), reservedRevision, compactRevision, epoch: this.#meta().epoch, leases };
+      const { epoch } = this.#meta();
+      return { storeId, clusterId: BigInt.asUintN(64, clusterId), reservedRevision, compactRevision, epoch, leases, marks };
     });
   }
 
-  claim(claim: { readonly storeId: string; readonly epoch: bigint }): { lastRevision: bigint; owner: string } {
+  claim(claim: { readonly storeId: string; readonly epoch: bigint }): ReturnType<ThreadMethods['claim']> {
     const connection = this.#connection();
     return connection.writing(() => {
-      const { storeId, lastRevision } = this.#meta();
+      const { storeId, lastRevision, epoch } = this.#meta();
       const owner = storeId ?? claim.storeId;
-      if (owner === claim.storeId) connection.run(sql.CLAIM, claim.storeId, claim.epoch);
-      return { lastRevision, owner };
+      if (owner !== claim.storeId || epoch > claim.epoch) return { lastRevision, owner, epoch };
+      connection.run(sql.CLAIM, claim.storeId, claim.epoch);
+      return { lastRevision, owner, epoch: claim.epoch };
     });
   }
 
@@ -186,8 +199,12 @@ export class FileConnection implements ThreadMethods {
     const connection = this.#connection();
     try {
       connection.run(sql.BEGIN_WRITE);
-      if (connection.run(sql.ADVANCE_REVISION, call.lastRevision, call.epoch) !== 1) throw new FencedError(call.epoch);
-      this.#writeRows(connection, call);
+      if (connection.run(sql.ADVANCE_REVISION, call.lastRevision, call.epoch, call.previousRevision) !== 1) {
+        const { epoch, lastRevision } = this.#meta();
+        connection.run(sql.ROLLBACK);
+        return { outcome: 'refused', epoch, lastRevision };
+      }
+      this.#writeRows(connection, call.packed, call.count);
     } catch (error) {
       if (connection.database.inTransaction) connection.run(sql.ROLLBACK);
       return { outcome: 'failed', message: messageOf(error), isConflict: isTakenKey(error) };
@@ -203,15 +220,19 @@ export class FileConnection implements ThreadMethods {
     }
   }
 
-  lastRevision(): bigint {
-    return this.#meta().lastRevision;
+  standing(): { epoch: bigint; lastRevision: bigint } {
+    return this.#connection().writing(() => {
+      const { epoch, lastRevision } = this.#meta();
+      return { epoch, lastRevision };
+    });
   }
 
-  control({ epoch, statement, parameters }: Parameters<ThreadMethods['control']>[0]): void {
+  control({ epoch, statement, parameters }: Parameters<ThreadMethods['control']>[0]): bigint {
     const connection = this.#connection();
-    connection.writing(() => {
-      if (connection.row(sql.CHECK_EPOCH, epoch) === undefined) throw new FencedError(epoch);
-      connection.run(CONTROL_STATEMENTS[statement], ...parameters);
+    return connection.writing(() => {
+      const found = this.#meta().epoch;
+      if (found === epoch) connection.run(CONTROL_STATEMENTS[statement], ...parameters);
+      return found;
     });
   }
 
@@ -259,7 +280,7 @@ export class FileConnection implements ThreadMethods {
       const connection = new Connection(database);
       const rows = Array.from({ length: WARM_UP_ROWS }, (_, i) => warmUpRow(i));
       const start = ownBuffer(0);
-      this.#writeRows(connection, { epoch: 0n, lastRevision: 0n, count: rows.length, packed: packRows(rows) });
+      this.#writeRows(connection, packRows(rows), rows.length);
       const call = { start, end: null, revision: 0n, limit: WARM_UP_ROWS - 1, keysOnly: false, countOnly: false, count: true };
       for (let i = 0; i < WARM_UP_LISTS; i++) for (const block of this.#range(connection, call).blocks) block.buffer.transfer(0);
     } finally {
@@ -290,6 +311,11 @@ export class FileConnection implements ThreadMethods {
 
   changes(call: ChangesCall): ChangesReply {
     const connection = this.#connection();
+    return connection.reading(() => this.#changes(connection, call));
+  }
+
+  #changes(connection: Connection, call: ChangesCall): ChangesReply {
+    const lastRevision = this.#lastRevision(connection);
     const writer = new BlockWriter(64 * 1024);
     let count = 0;
     let last = call.after;
@@ -301,12 +327,12 @@ export class FileConnection implements ThreadMethods {
     };
     for (const row of connection.iterate<ChangeRow>(sql.SELECT_CHANGES, parameters)) {
       const revision = revisionOf(row[0]);
-      if (writer.length >= call.maxBytes && revision > last) return { packed: writer.take(), count, through: last };
+      if (writer.length >= call.maxBytes && revision > last) return { lastRevision, packed: writer.take(), count, through: last };
       last = revision;
       addChange(writer, row);
       count++;
     }
-    return { packed: writer.take(), count, through: call.through };
+    return { lastRevision, packed: writer.take(), count, through: call.through };
   }
 
   keysOfLease({ lease, limit }: { readonly lease: bigint; readonly limit: number }): readonly Uint8Array[] {
@@ -321,17 +347,18 @@ export class FileConnection implements ThreadMethods {
       .map(([lease]) => lease);
   }
 
-  compactStep({ epoch, revision, rows }: CompactCall): boolean {
+  compactStep({ epoch, revision, rows }: CompactCall): { epoch: bigint; hasMore: boolean } {
     const connection = this.#connection();
     return connection.writing(() => {
-      const { compactedId } = this.#meta();
+      const { compactedId, epoch: found } = this.#meta();
+      if (found !== epoch) return { epoch: found, hasMore: false };
       // What a row of the revision itself replaced stays for watches from it on, and so do its tombstones.
       const last = rowId(revision, 0) - 1n;
       const stepEnd = connection.row<[bigint]>(sql.SELECT_STEP_END, compactedId, last + 1n, rows - 1)?.[0] ?? last;
       connection.run(sql.DELETE_REPLACED, compactedId, stepEnd);
       connection.run(sql.DELETE_TOMBSTONES, compactedId, stepEnd);
-      if (connection.run(sql.SET_COMPACTED, stepEnd > compactedId ? stepEnd : compactedId, epoch) !== 1) throw new FencedError(epoch);
-      return stepEnd < last;
+      connection.run(sql.SET_COMPACTED, stepEnd > compactedId ? stepEnd : compactedId);
+      return { epoch, hasMore: stepEnd < last };
     });
   }
 
@@ -377,9 +404,9 @@ export class FileConnection implements ThreadMethods {
     return connection.row<[bigint]>(sql.SELECT_LAST_REVISION)?.[0] ?? 0n;
   }
 
-  #writeRows(connection: Connection, call: CommitCall): void {
+  #writeRows(connection: Connection, packed: Uint8Array, count: number): void {
     const counts = new Map<string, number>();
-    for (const { id, prevId, tombstone, record } of unpackRows(asBuffer(call.packed), call.count)) {
+    for (const { id, prevId, tombstone, record } of unpackRows(asBuffer(packed), count)) {
       const { key, createRevision, version, lease, value } = decodeKeyValue(record);
       const valueFrom = value.length === 0 ? 1 : value.byteOffset - record.byteOffset + 1;
       const type = tombstone ? 1 : 0;
@@ -452,19 +479,14 @@ export class FileConnection implements ThreadMethods {
   }
 }
 
-/** Another router has taken this database over. */
-class FencedError extends Error {
-  constructor(epoch: bigint) {
-    super(`another router has taken the database over since epoch ${epoch}`);
-  }
-}
-
 const CONTROL_STATEMENTS: Record<ControlStatement, string> = {
   reserve: sql.SET_RESERVED,
   setCompactRevision: sql.SET_COMPACT_REVISION,
   saveLease: sql.SAVE_LEASE,
   removeLease: sql.REMOVE_LEASE,
   saveTopology: sql.SET_APPLIED_TOPOLOGY,
+  renew: sql.RENEW_WRITER,
+  release: sql.RELEASE_WRITER,
 };
 
 function statementsOf(call: RangeCall, before: bigint | null): sql.RangeStatements {

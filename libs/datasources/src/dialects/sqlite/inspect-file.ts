@@ -1,21 +1,13 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
+import type { DatabaseGlance } from '../../database.js';
 import { SideLock } from './side-lock.js';
 
-/** What a file would be as the database of a new backend. */
-export interface FileFindings {
-  /** UUID of the database; null: there is none yet. */
-  readonly identity: string | null;
-  /** The store that it belongs to; null: none yet. */
-  readonly storeId: string | null;
-  readonly keys: number;
-}
-
-const NO_DATABASE: FileFindings = { identity: null, storeId: null, keys: 0 };
+const NO_DATABASE: DatabaseGlance = { identity: null, storeId: null, keys: 0 };
 
 /** Looks at a file that no backend of this process has open, and changes nothing. Throws, with the reason, when it cannot be a database. */
-export function inspectFile(file: string): FileFindings {
+export function inspectFile(file: string): DatabaseGlance {
   if (!existsSync(file)) {
     checkFolder(dirname(file));
     return NO_DATABASE;

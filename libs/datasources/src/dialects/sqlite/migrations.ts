@@ -35,7 +35,32 @@ class IndexReplacements1764200000000 implements MigrationInterface {
   }
 }
 
+/** Who writes, and how far each database was at the writer's last renewal. */
+class RecordWriter1764500000000 implements MigrationInterface {
+  readonly name = 'RecordWriter1764500000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of WRITER_COLUMNS) await runner.query(statement);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const column of ['marks', 'released', 'renewals', 'lease_ms', 'address', 'holder']) {
+      await runner.query(`ALTER TABLE control DROP COLUMN ${column}`);
+    }
+  }
+}
+
 const REPLACEMENT_INDEX = ['DROP INDEX log_key', 'CREATE INDEX log_replacement ON log (key, id, prev_id) WHERE prev_id > 0'];
+
+const WRITER_COLUMNS = [
+  `ALTER TABLE control ADD COLUMN holder TEXT NOT NULL DEFAULT ''`,
+  `ALTER TABLE control ADD COLUMN address TEXT NOT NULL DEFAULT ''`,
+  'ALTER TABLE control ADD COLUMN lease_ms INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE control ADD COLUMN renewals INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE control ADD COLUMN released INTEGER NOT NULL DEFAULT 1',
+  // A JSON object: last revisions, as decimal text, by the identities of the databases.
+  `ALTER TABLE control ADD COLUMN marks TEXT NOT NULL DEFAULT '{}'`,
+];
 
 const FIRST_TABLES = [
   // id = revision << 20 | position in the txn; value_from counts from 1, as substr does.
@@ -105,6 +130,6 @@ const FIRST_TABLES = [
 ];
 
 /** The tables of an empty backend, by all migrations. */
-export const TABLES = [...FIRST_TABLES, ...REPLACEMENT_INDEX];
+export const TABLES = [...FIRST_TABLES, ...REPLACEMENT_INDEX, ...WRITER_COLUMNS];
 
-export const SQLITE_MIGRATIONS = [CreateTables1700000000000, IndexReplacements1764200000000];
+export const SQLITE_MIGRATIONS = [CreateTables1700000000000, IndexReplacements1764200000000, RecordWriter1764500000000];

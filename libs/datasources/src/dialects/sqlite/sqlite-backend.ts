@@ -3,7 +3,6 @@ import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
-  type Backend,
   type BackendState,
   BlockStream,
   type Change,
@@ -13,18 +12,22 @@ import {
   CommitFailedError,
   CommitUnknownError,
   type ControlState,
-  type ControlStore,
+  FencedError,
   type Head,
   type LeaseRow,
   type LoadAnswer,
   type RangeAnswer,
   type RangeQuery,
   type Revision,
+  RolledBackError,
   type WriterClaim,
+  type WriterIdentity,
+  type WriterRecord,
   keyOf,
   ownedBlock,
 } from '@harikube/keyspace';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
+import type { Database } from '../../database.js';
 import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
 import { SQLITE_MIGRATIONS } from './migrations.js';
@@ -64,8 +67,9 @@ const WARM_UP_PAUSE_MS = 50;
 const MAX_WAL_BYTES = 64 * 1024 * 1024;
 
 /** A backend in one SQLite file. All that blocks runs in threads (`file-connection.ts`); here is only what talks to them. */
-export class SqliteBackend implements Backend, ControlStore {
+export class SqliteBackend implements Database {
   readonly name: string;
+  readonly isExclusive = true;
   #options: SqliteBackendOptions;
   #owner: string | null = null;
   #lock: SideLock | null = null;
@@ -86,7 +90,7 @@ export class SqliteBackend implements Backend, ControlStore {
     this.#options = options;
   }
 
-  get file(): string {
+  get location(): string {
     return this.#options.file;
   }
 
@@ -105,14 +109,19 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   /** Other settings for the same file. They take effect behind what its threads are doing. */
-  async configure(settings: Pick<SqliteBackendOptions, 'synchronous' | 'busyTimeoutMs' | 'compactBatchSize'>): Promise<void> {
-    this.#options = { ...this.#options, ...settings };
+  async configure({
+    synchronous,
+    busyTimeoutMs,
+    compactBatchSize,
+  }: Pick<SqliteBackendOptions, 'synchronous' | 'busyTimeoutMs' | 'compactBatchSize'>): Promise<void> {
+    this.#options = { ...this.#options, synchronous, busyTimeoutMs, compactBatchSize };
     const open = [...this.#opened].filter(([thread, life]) => thread.life === life);
     await Promise.all(open.map(([thread]) => thread.call(this.threads.file, 'configure', this.#openOptions(thread))));
   }
 
   /** Locks the file, makes it when absent, brings its tables up to date. Throws when another router has it. */
   async open(): Promise<void> {
+    if (this.isOpen) return;
     const { file, synchronous } = this.#options;
     try {
       mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
@@ -163,13 +172,18 @@ export class SqliteBackend implements Backend, ControlStore {
     }
   }
 
-  async begin(): Promise<ControlState> {
+  writer(): Promise<WriterRecord | null> {
+    return this.#call(this.threads.writer, 'writer', undefined);
+  }
+
+  async begin(self: WriterIdentity, seen: WriterRecord | null): Promise<ControlState | null> {
     const clusterId = (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
     try {
-      const control = await this.#call(this.threads.writer, 'begin', { storeId: randomUUID(), clusterId });
+      const control = await this.#call(this.threads.writer, 'begin', { fresh: { storeId: randomUUID(), clusterId }, self, seen });
+      if (control === null) return null;
       this.#epoch = control.epoch;
       this.#owner = control.storeId;
-      return control;
+      return { ...control, marks: marksOf(control.marks) };
     } catch (error) {
       throw new RefusedDatabaseError(
         `${this.#options.file} cannot be the default database: ${messageOf(error)}; name the right file in --endpoint`,
@@ -181,8 +195,8 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   async claim(claim: WriterClaim): Promise<BackendState> {
-    if (this.#lock === null) await this.open();
-    const { lastRevision, owner } = await this.#call(this.threads.writer, 'claim', claim);
+    await this.open();
+    const { lastRevision, owner, epoch } = await this.#call(this.threads.writer, 'claim', claim);
     this.#owner = owner;
     if (owner !== claim.storeId) {
       throw new RefusedDatabaseError(
@@ -190,18 +204,24 @@ export class SqliteBackend implements Backend, ControlStore {
           'start with the default database that it belongs to, or name a file of its own',
       );
     }
+    this.#checkEpoch(epoch, claim.epoch);
     this.#epoch = claim.epoch;
-    return { lastRevision };
+    return { identity: this.#identity, lastRevision };
   }
 
   async commit(batch: CommitBatch): Promise<void> {
-    const packed = packRows(batch.rows);
-    const call = { epoch: this.#epoch, lastRevision: batch.lastRevision, count: batch.rows.length, packed };
+    const { rows, previousRevision, lastRevision } = batch;
+    const packed = packRows(rows);
+    const call = { epoch: this.#epoch, previousRevision, lastRevision, count: rows.length, packed };
     let reply: CommitReply;
     try {
       reply = await this.#call(this.threads.writer, 'commit', call, [packed.buffer]);
     } catch (error) {
       throw new CommitUnknownError(messageOf(error), { cause: error });
+    }
+    if (reply.outcome === 'refused') {
+      this.#checkEpoch(reply.epoch);
+      throw new RolledBackError(this.name, previousRevision, reply.lastRevision);
     }
     if (reply.outcome === 'failed') throw new CommitFailedError(reply.message, reply.isConflict);
     if (reply.outcome === 'unknown') throw new CommitUnknownError(reply.message);
@@ -209,7 +229,9 @@ export class SqliteBackend implements Backend, ControlStore {
   }
 
   async resolve(lastRevision: Revision): Promise<boolean> {
-    return (await this.#call(this.threads.writer, 'lastRevision', undefined)) >= lastRevision;
+    const found = await this.#call(this.threads.writer, 'standing', undefined);
+    this.#checkEpoch(found.epoch);
+    return found.lastRevision >= lastRevision;
   }
 
   /**
@@ -272,7 +294,7 @@ export class SqliteBackend implements Backend, ControlStore {
       const prevRecord = (flags & 2) === 0 ? null : reader.record();
       return { id, key: keyOf(record), isDelete: (flags & 1) === 1, record, prevRecord };
     });
-    return { changes, through: reply.through };
+    return { lastRevision: reply.lastRevision, changes, through: reply.through };
   }
 
   async keysOfLease(lease: bigint, limit: number): Promise<readonly Buffer[]> {
@@ -286,11 +308,26 @@ export class SqliteBackend implements Backend, ControlStore {
   async compact(revision: Revision, signal: AbortSignal): Promise<void> {
     const call = { epoch: this.#epoch, revision, rows: this.#options.compactBatchSize };
     // One step at a time: commits that wait go in between.
-    while (!signal.aborted && (await this.#call(this.threads.writer, 'compactStep', call))) this.#hasNewRows = true;
+    while (!signal.aborted) {
+      const { epoch, hasMore } = await this.#call(this.threads.writer, 'compactStep', call);
+      this.#checkEpoch(epoch);
+      this.#hasNewRows = true;
+      if (!hasMore) return;
+    }
   }
 
   size(): Promise<{ readonly bytes: number; readonly inUse: number }> {
     return this.#call(this.threads.points, 'size', undefined);
+  }
+
+  renew(marks: ReadonlyMap<string, Revision>): Promise<void> {
+    return this.#control('renew', [
+      JSON.stringify(Object.fromEntries([...marks].map(([identity, revision]) => [identity, `${revision}`]))),
+    ]);
+  }
+
+  release(): Promise<void> {
+    return this.#control('release', []);
   }
 
   reserve(revision: Revision): Promise<void> {
@@ -329,8 +366,12 @@ export class SqliteBackend implements Backend, ControlStore {
     this.#lock = null;
   }
 
-  #control(statement: ControlStatement, parameters: readonly (bigint | number | string)[]): Promise<void> {
-    return this.#call(this.threads.writer, 'control', { epoch: this.#epoch, statement, parameters });
+  async #control(statement: ControlStatement, parameters: readonly (bigint | number | string)[]): Promise<void> {
+    this.#checkEpoch(await this.#call(this.threads.writer, 'control', { epoch: this.#epoch, statement, parameters }));
+  }
+
+  #checkEpoch(found: bigint, own: bigint = this.#epoch): void {
+    if (found !== own) throw new FencedError(this.name, own, found);
   }
 
   /** Opens the file in a thread before its first call there. */
@@ -376,6 +417,10 @@ export class SqliteBackend implements Backend, ControlStore {
     await this.#call(this.threads.keeper, 'checkpoint', undefined);
     if (walBytes(this.#options.file) > MAX_WAL_BYTES) await this.#call(this.threads.writer, 'checkpoint', undefined);
   }
+}
+
+function marksOf(text: string): ReadonlyMap<string, Revision> {
+  return new Map(Object.entries(JSON.parse(text) as Record<string, string>).map(([identity, revision]) => [identity, BigInt(revision)]));
 }
 
 function walBytes(file: string): number {

@@ -11,9 +11,8 @@ export const ROLLBACK = 'ROLLBACK';
 export const SELECT_META = 'SELECT identity, store_id, epoch, last_revision, compacted_id FROM meta';
 export const SELECT_LAST_REVISION = 'SELECT last_revision FROM meta';
 
-/** Counts 1 change only while this writer's epoch stands: the check that every commit makes. */
-export const ADVANCE_REVISION = 'UPDATE meta SET last_revision = ? WHERE epoch = ?';
-export const CHECK_EPOCH = 'SELECT 1 FROM meta WHERE epoch = ?';
+/** Changes a row only while this writer's epoch and the revision that it knows stand: the check that every commit makes. */
+export const ADVANCE_REVISION = 'UPDATE meta SET last_revision = ? WHERE epoch = ? AND last_revision = ?';
 export const CLAIM = 'UPDATE meta SET store_id = ?, epoch = ?';
 
 export const INSERT_LOG =
@@ -93,12 +92,16 @@ export const SELECT_STEP_END = 'SELECT id FROM log WHERE id > ? AND id < ? ORDER
 /** Rows that a row of the step replaced. */
 export const DELETE_REPLACED = 'DELETE FROM log WHERE id IN (SELECT prev_id FROM log WHERE id > ? AND id <= ? AND prev_id > 0)';
 export const DELETE_TOMBSTONES = 'DELETE FROM log WHERE id > ? AND id <= ? AND tombstone = 1';
-export const SET_COMPACTED = 'UPDATE meta SET compacted_id = ? WHERE epoch = ?';
+export const SET_COMPACTED = 'UPDATE meta SET compacted_id = ?';
 
-export const SELECT_CONTROL = 'SELECT store_id, cluster_id, reserved_revision, compact_revision, applied_topology FROM control';
+export const SELECT_CONTROL = 'SELECT store_id, cluster_id, reserved_revision, compact_revision, marks FROM control';
+export const SELECT_WRITER = 'SELECT c.holder, c.address, c.lease_ms, m.epoch, c.renewals, c.released FROM control c, meta m';
 export const INSERT_CONTROL =
   'INSERT INTO control (only_row, store_id, cluster_id, reserved_revision, compact_revision) VALUES (1, ?, ?, 1, 0)';
 export const BEGIN_EPOCH = 'UPDATE meta SET epoch = epoch + 1';
+export const SET_WRITER = 'UPDATE control SET holder = ?, address = ?, lease_ms = ?, renewals = 0, released = 0';
+export const RENEW_WRITER = 'UPDATE control SET renewals = renewals + 1, marks = ?';
+export const RELEASE_WRITER = 'UPDATE control SET released = 1';
 export const SET_RESERVED = 'UPDATE control SET reserved_revision = ?';
 export const SET_COMPACT_REVISION = 'UPDATE control SET compact_revision = ?';
 export const SET_APPLIED_TOPOLOGY = 'UPDATE control SET applied_topology = ?';

@@ -1,4 +1,4 @@
-import type { RowWrite } from '@harikube/keyspace';
+import type { RowWrite, WriterIdentity, WriterRecord } from '@harikube/keyspace';
 
 /*
  * What the main thread and the threads that own SQLite connections say to each other. Rows travel packed into one
@@ -45,6 +45,7 @@ export interface ChangesCall {
 }
 
 export interface ChangesReply {
+  readonly lastRevision: bigint;
   /** Packed by `packChange`. */
   readonly packed: Uint8Array<ArrayBuffer>;
   readonly count: number;
@@ -59,6 +60,7 @@ export interface LoadReply {
 
 export interface CommitCall {
   readonly epoch: bigint;
+  readonly previousRevision: bigint;
   readonly lastRevision: bigint;
   readonly count: number;
   readonly packed: Uint8Array<ArrayBuffer>;
@@ -68,6 +70,8 @@ export type CommitReply =
   | { readonly outcome: 'done' }
   /** Nothing of it is there. */
   | { readonly outcome: 'failed'; readonly message: string; readonly isConflict: boolean }
+  /** The file stands elsewhere than this writer left it. */
+  | { readonly outcome: 'refused'; readonly epoch: bigint; readonly lastRevision: bigint }
   | { readonly outcome: 'unknown'; readonly message: string };
 
 export interface CompactCall {
@@ -91,23 +95,36 @@ export interface ThreadMethods {
   /** Other settings for connections that are open and for those to come. */
   configure(options: OpenOptions): void;
   close(): void;
-  begin(fresh: { readonly storeId: string; readonly clusterId: bigint }): {
+  writer(): WriterRecord | null;
+  /** Null: the writer on record is another one than `seen`. */
+  begin(call: {
+    readonly fresh: { readonly storeId: string; readonly clusterId: bigint };
+    readonly self: WriterIdentity;
+    readonly seen: WriterRecord | null;
+  }): {
     readonly storeId: string;
     readonly clusterId: bigint;
     readonly reservedRevision: bigint;
     readonly compactRevision: bigint;
     readonly epoch: bigint;
     readonly leases: readonly { readonly id: bigint; readonly ttl: bigint; readonly expiresAt: number; readonly renewed: boolean }[];
+    readonly marks: string;
+  } | null;
+  /** The owner and the epoch are those that the file has then: it is claimed when they are those of the claim. */
+  claim(claim: { readonly storeId: string; readonly epoch: bigint }): {
+    readonly lastRevision: bigint;
+    readonly owner: string;
+    readonly epoch: bigint;
   };
-  claim(claim: { readonly storeId: string; readonly epoch: bigint }): { readonly lastRevision: bigint; readonly owner: string };
   commit(call: CommitCall): CommitReply;
-  lastRevision(): bigint;
-  /** One write of the control tables, under the epoch. */
+  /** Behind every commit that was begun before. */
+  standing(): { readonly epoch: bigint; readonly lastRevision: bigint };
+  /** One write of the control tables, under the epoch. The epoch of the file: nothing was written when it is another one. */
   control(call: {
     readonly epoch: bigint;
     readonly statement: ControlStatement;
     readonly parameters: readonly (bigint | number | string)[];
-  }): void;
+  }): bigint;
   appliedTopology(): string | null;
   load(call: { readonly count: number; readonly packed: Uint8Array<ArrayBuffer> }): LoadReply;
   range(call: RangeCall): RangeReply;
@@ -117,14 +134,14 @@ export interface ThreadMethods {
   changes(call: ChangesCall): ChangesReply;
   keysOfLease(call: { readonly lease: bigint; readonly limit: number }): readonly Uint8Array[];
   leasesInUse(): readonly bigint[];
-  /** True: there is more to do. */
-  compactStep(call: CompactCall): boolean;
+  /** The epoch of the file: nothing was done when it is another one. */
+  compactStep(call: CompactCall): { readonly epoch: bigint; readonly hasMore: boolean };
   /** Moves the write-ahead log into the database file as far as readers allow. */
   checkpoint(): void;
   size(): { readonly bytes: number; readonly inUse: number };
 }
 
-export type ControlStatement = 'reserve' | 'setCompactRevision' | 'saveLease' | 'removeLease' | 'saveTopology';
+export type ControlStatement = 'reserve' | 'setCompactRevision' | 'saveLease' | 'removeLease' | 'saveTopology' | 'renew' | 'release';
 
 /** A request to a thread: which file's connection, which method. */
 export interface ThreadRequest {

@@ -1,0 +1,282 @@
+import { readFileSync } from 'node:fs';
+import { type ChannelCredentials, Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { addressText, type EtcdAddress, type EtcdEndpoint, etcdLocation } from '../topology/endpoints/etcd.js';
+import type { BackendTls } from '../topology/topology.js';
+import * as messages from './etcd-messages.js';
+import type { AlarmReply, LeaseReply, RangeCall, RangeReply, StatusReply, TxnCall, TxnReply } from './etcd-messages.js';
+
+/** A call that etcd did not answer well. */
+export class EtcdCallError extends Error {
+  override readonly name = 'EtcdCallError';
+  constructor(
+    message: string,
+    /** gRPC's code. */
+    readonly code: status,
+    /** Whatever the call was to change has not changed, and will not. */
+    readonly isCertain: boolean,
+    /** The revision asked for is compacted. */
+    readonly isCompacted = false,
+  ) {
+    super(message);
+  }
+}
+
+export interface EtcdClientOptions {
+  readonly endpoint: EtcdEndpoint;
+  readonly tls: BackendTls | null;
+  /** A call that takes longer has failed; its connection is destroyed. */
+  readonly requestTimeoutMs: number;
+}
+
+type Method =
+  | 'KV/Range'
+  | 'KV/Txn'
+  | 'KV/Compact'
+  | 'Maintenance/Status'
+  | 'Maintenance/Alarm'
+  | 'Maintenance/HashKV'
+  | 'Auth/Authenticate'
+  | 'Lease/LeaseGrant'
+  | 'Lease/LeaseRevoke'
+  | 'Lease/LeaseTimeToLive'
+  | 'Lease/LeaseLeases';
+
+/** Answered with one of these, a call has changed nothing. */
+const CERTAIN_CODES: readonly status[] = [
+  status.INVALID_ARGUMENT,
+  status.NOT_FOUND,
+  status.ALREADY_EXISTS,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.FAILED_PRECONDITION,
+  status.OUT_OF_RANGE,
+  status.UNIMPLEMENTED,
+  status.UNAUTHENTICATED,
+];
+/** What grpc-js 1.14 says of a call that has not left: load-balancing-call.ts and resolving-call.ts. Other words only mean more caution. */
+const NOT_SENT = /^(No connection established|Name resolution failed)|Waiting for (LB pick|name resolution)/;
+const COMPACTED = 'mvcc: required revision has been compacted';
+/** A token that has ended, or was given before the users changed. */
+const STALE_TOKEN = /invalid auth token|revision of auth store is old/;
+
+const CHANNEL_OPTIONS: ClientOptions = {
+  'grpc.max_receive_message_length': -1,
+  'grpc.max_send_message_length': -1,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 1000,
+  // A connection that is given up is given up for good, and nobody else's.
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.enable_retries': 0,
+  'grpc.service_config_disable_resolution': 1,
+};
+
+/** A client of one etcd cluster. Reads go to another member when one fails; whatever changes something is sent once. */
+export class EtcdClient {
+  readonly location: string;
+  readonly #clients: (Client | null)[];
+  #options: EtcdClientOptions;
+  #current = 0;
+  #token: Promise<string> | null = null;
+  #isClosed = false;
+
+  constructor(options: EtcdClientOptions) {
+    this.#options = options;
+    this.#clients = options.endpoint.addresses.map(() => null);
+    this.location = etcdLocation(options.endpoint);
+  }
+
+  get addresses(): readonly EtcdAddress[] {
+    return this.#options.endpoint.addresses;
+  }
+
+  /** Other options for the same members; connections are made anew, behind what is under way. */
+  configure(options: EtcdClientOptions): void {
+    this.#options = options;
+    this.#token = null;
+    for (const index of this.#clients.keys()) this.#drop(index);
+    this.#clients.length = 0;
+    this.#clients.push(...options.endpoint.addresses.map(() => null));
+    this.#current = 0;
+  }
+
+  async range(call: RangeCall): Promise<RangeReply> {
+    return messages.decodeRange(await this.#read('KV/Range', messages.encodeRange(call)));
+  }
+
+  /** Ranges in one snapshot. */
+  async ranges(calls: readonly RangeCall[]): Promise<TxnReply> {
+    const txn = { compares: [], success: calls.map(messages.rangeOp), failure: [] };
+    return messages.decodeTxn(await this.#read('KV/Txn', messages.encodeTxn(txn)));
+  }
+
+  async txn(call: TxnCall): Promise<TxnReply> {
+    return messages.decodeTxn(await this.#write('KV/Txn', messages.encodeTxn(call)));
+  }
+
+  async compact(revision: bigint): Promise<void> {
+    await this.#write('KV/Compact', messages.encodeCompaction(revision));
+  }
+
+  /** Of one member, or of whichever answers. */
+  async status(index?: number): Promise<StatusReply> {
+    const answer = index === undefined ? this.#read('Maintenance/Status', NO_BYTES) : this.#call(index, 'Maintenance/Status', NO_BYTES);
+    return messages.decodeStatus(await answer);
+  }
+
+  async alarms(): Promise<AlarmReply> {
+    return messages.decodeAlarms(await this.#read('Maintenance/Alarm', NO_BYTES));
+  }
+
+  /** What etcd makes of its keys at a revision; of interest is only whether it can. */
+  async hash(revision: bigint): Promise<void> {
+    await this.#read('Maintenance/HashKV', messages.encodeCompaction(revision));
+  }
+
+  async leases(): Promise<readonly bigint[]> {
+    return messages.decodeLeaseIds(await this.#read('Lease/LeaseLeases', NO_BYTES));
+  }
+
+  async lease(id: bigint): Promise<LeaseReply> {
+    return messages.decodeLease(await this.#read('Lease/LeaseTimeToLive', messages.encodeLease(id, true)));
+  }
+
+  async grantLease(id: bigint, ttl: bigint): Promise<void> {
+    await this.#write('Lease/LeaseGrant', messages.encodeLeaseGrant(id, ttl));
+  }
+
+  async revokeLease(id: bigint): Promise<void> {
+    await this.#write('Lease/LeaseRevoke', messages.encodeLease(id, false));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const index of this.#clients.keys()) this.#drop(index);
+  }
+
+  /** May be sent again: to the other members, too, as long as there is time. */
+  async #read(method: Method, request: Buffer): Promise<Buffer> {
+    const deadline = Date.now() + this.#options.requestTimeoutMs;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#call(this.#current, method, request, deadline);
+      } catch (error) {
+        const isOver = attempt >= this.addresses.length || Date.now() >= deadline;
+        if (isOver || !(error instanceof EtcdCallError) || !isAboutMember(error)) throw error;
+      }
+    }
+  }
+
+  /** Sent to another member only as long as it has certainly not left. */
+  async #write(method: Method, request: Buffer): Promise<Buffer> {
+    const deadline = Date.now() + this.#options.requestTimeoutMs;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#call(this.#current, method, request, deadline);
+      } catch (error) {
+        const isOver = attempt >= this.addresses.length || Date.now() >= deadline;
+        if (isOver || !(error instanceof EtcdCallError) || !error.isCertain || !isAboutMember(error)) throw error;
+      }
+    }
+  }
+
+  async #call(index: number, method: Method, request: Buffer, deadline = Date.now() + this.#options.requestTimeoutMs): Promise<Buffer> {
+    const token = await this.#tokenAt(index, deadline);
+    try {
+      return await this.#send(index, method, request, deadline, token);
+    } catch (error) {
+      if (token === null || !(error instanceof EtcdCallError) || !STALE_TOKEN.test(error.message)) throw error;
+      this.#token = null;
+      return this.#send(index, method, request, deadline, await this.#tokenAt(index, deadline));
+    }
+  }
+
+  #tokenAt(index: number, deadline: number): Promise<string> | null {
+    const { user, password } = this.#options.endpoint;
+    if (user === null || password === null) return null;
+    if (this.#token === null) {
+      const token = this.#send(index, 'Auth/Authenticate', messages.encodeAuthenticate(user, password), deadline, null).then(
+        messages.decodeToken,
+      );
+      token.catch(() => (this.#token = null));
+      this.#token = token;
+    }
+    return this.#token;
+  }
+
+  #send(index: number, method: Method, request: Buffer, deadline: number, token: string | null): Promise<Buffer> {
+    const client = this.#clientAt(index);
+    const metadata = new Metadata();
+    if (token !== null) metadata.set('token', token);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(`/etcdserverpb.${method}`, identical, identical, request, metadata, { deadline }, (error, answer) => {
+        if (error !== null) {
+          const told = this.#errorOf(error, index);
+          if (isAboutMember(told)) this.#leaveMember(index, client, told.code === status.DEADLINE_EXCEEDED);
+          reject(told);
+        } else resolve(answer ?? NO_BYTES);
+      });
+    });
+  }
+
+  #errorOf(error: ServiceError, index: number): EtcdCallError {
+    const { code, details } = error;
+    const address = this.addresses[index];
+    const where = address === undefined ? this.location : addressText(address);
+    const isCertain = CERTAIN_CODES.includes(code) || NOT_SENT.test(details);
+    const isCompacted = details.includes(COMPACTED);
+    const what =
+      code === status.DEADLINE_EXCEEDED
+        ? `no answer within ${this.#options.requestTimeoutMs} ms`
+        : isCompacted
+          ? `${COMPACTED}, by somebody else: leave that to the router, without --auto-compaction-retention`
+          : details;
+    return new EtcdCallError(`etcd ${where}: ${what}`, code, isCertain, isCompacted);
+  }
+
+  /** The next calls go to the next member. A connection on which an answer is overdue is of no use to anybody. */
+  #leaveMember(index: number, client: Client, isSilent: boolean): void {
+    if (isSilent && this.#clients[index] === client) this.#drop(index);
+    if (this.#current === index) this.#current = (index + 1) % this.addresses.length;
+  }
+
+  #drop(index: number): void {
+    this.#clients[index]?.close();
+    this.#clients[index] = null;
+  }
+
+  #clientAt(index: number): Client {
+    if (this.#isClosed) throw new EtcdCallError(`etcd ${this.location} is not open`, status.UNAVAILABLE, true);
+    const existing = this.#clients[index];
+    if (existing !== undefined && existing !== null) return existing;
+    const address = this.addresses[index];
+    if (address === undefined) throw new EtcdCallError(`etcd ${this.location} has no member ${index}`, status.UNAVAILABLE, true);
+    const client = new Client(addressText(address), this.#credentials(), CHANNEL_OPTIONS);
+    this.#clients[index] = client;
+    return client;
+  }
+
+  /** The files are read with each connection that is made anew, so that renewed ones are taken up. */
+  #credentials(): ChannelCredentials {
+    const { endpoint, tls } = this.#options;
+    if (endpoint.scheme === 'http') return credentials.createInsecure();
+    const file = (path: string | null | undefined): Buffer | null => (path === null || path === undefined ? null : readFileSync(path));
+    const rejectUnauthorized = tls?.skipVerify !== true;
+    return credentials.createSsl(file(tls?.caFile), file(tls?.keyFile), file(tls?.certFile), {
+      rejectUnauthorized,
+      ...(rejectUnauthorized ? {} : { checkServerIdentity: () => undefined }),
+    });
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
+
+function identical(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+/** Another member may answer. */
+function isAboutMember({ code }: EtcdCallError): boolean {
+  return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || code === status.CANCELLED;
+}

@@ -1,0 +1,22 @@
+import { DATABASES_USAGE, runDatabases } from './databases-run.js';
+
+/** Long runs that break things on purpose: `npm run test:fault -- WHAT [OPTION...]`. */
+const RUNS: Readonly<Record<string, (args: readonly string[], print: (line: string) => void) => Promise<number>>> = {
+  databases: runDatabases,
+};
+
+const USAGE = `usage: npm run test:fault -- WHAT [OPTION...]\n\n${DATABASES_USAGE}\n`;
+
+const [what = '', ...args] = process.argv.slice(2);
+const run = RUNS[what];
+if (run === undefined) {
+  process.stderr.write(what === '' ? USAGE : `there is no run "${what}"\n\n${USAGE}`);
+  process.exitCode = 2;
+} else {
+  try {
+    process.exitCode = await run(args, (line) => process.stdout.write(`${line}\n`));
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
