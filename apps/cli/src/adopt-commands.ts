@@ -1,13 +1,5 @@
 import type { Command } from 'commander';
-
-/** How an etcd is reached, beside its endpoint: the router's flags of the same names. */
-export interface EtcdFlags {
-  readonly endpoint: string;
-  readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
-  readonly skipVerify: boolean;
-}
+import type { EtcdFlags } from './adopt-etcd-access.js';
 
 /** Adds `adopt` and `leave`. */
 export function addAdoptCommands(program: Command, done: (exitCode: number) => void, write: (line: string) => void): void {

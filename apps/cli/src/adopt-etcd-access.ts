@@ -7,7 +7,15 @@ import {
   redactEndpoint,
 } from '@harikube/datasources';
 import { SetupError } from '@harikube/local-cluster';
-import type { EtcdFlags } from './adopt-commands.js';
+
+/** How an etcd is reached, beside its endpoint: the router's flags of the same names. */
+export interface EtcdFlags {
+  readonly endpoint: string;
+  readonly caFile?: string;
+  readonly certFile?: string;
+  readonly keyFile?: string;
+  readonly skipVerify: boolean;
+}
 
 /** A call that takes longer has failed. */
 const REQUEST_TIMEOUT_MS = 30_000;

@@ -1,6 +1,5 @@
 import { adoptEtcd, type AdoptReport } from '@harikube/datasources';
-import { etcdOf, progressLines } from './adopt-etcd-access.js';
-import type { EtcdFlags } from './adopt-commands.js';
+import { type EtcdFlags, etcdOf, progressLines } from './adopt-etcd-access.js';
 import { bytesText, keysText } from './topology/amount.js';
 
 /** Most keys that are named one by one. */

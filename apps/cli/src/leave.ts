@@ -1,6 +1,5 @@
 import { leaveEtcd, type LeaveReport } from '@harikube/datasources';
-import { etcdOf, progressLines } from './adopt-etcd-access.js';
-import type { EtcdFlags } from './adopt-commands.js';
+import { type EtcdFlags, etcdOf, progressLines } from './adopt-etcd-access.js';
 import { keysText } from './topology/amount.js';
 
 /** Gives an etcd back, or says what that would change; resolves to the exit code. */

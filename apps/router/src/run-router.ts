@@ -17,10 +17,13 @@ import { DEPOSED_EXIT_CODE, WriterRole } from './writer-role.js';
 /** The process ends by then after a signal, whatever is still open. */
 const SHUTDOWN_DEADLINE_MS = 10_000;
 
+const EXIT_CODES = `It ends with 0 after SIGTERM or SIGINT, with 2 when its settings cannot be used, with ${DEPOSED_EXIT_CODE} when another router has taken over while it
+was stopped or cut off from the default database (started again, it stands by), and with 1 when anything else is in its way.`;
+
 /** `harikube router`: runs until SIGTERM or SIGINT. Throws errors whose message is for whoever started it. */
 export async function runRouter(argv: readonly string[], env: Env): Promise<void> {
   if (argv.includes('--help') || argv.includes('-h')) {
-    process.stdout.write(`harikube router: one etcd endpoint over many databases\n\n${routerUsage()}\n`);
+    process.stdout.write(`harikube router: one etcd endpoint over many databases\n\n${routerUsage()}\n\n${EXIT_CODES}\n`);
     return;
   }
   // Caches fill the heap slowly: V8's default would let it double before it looks for garbage in them.

@@ -117,12 +117,28 @@ describe('WriterRole', () => {
     expect(role.check()).toBe('standby, active is an address that it does not tell');
   });
 
-  it('says when the active address leads back to itself', async () => {
+  it('waits for the lease of the router that was at its address before, and is not ready meanwhile', async () => {
+    const { turn, end, done } = beginTurn();
+    const { address } = turn.identity;
+    turn.onWaiting(record(address));
+    expect(() => role.check()).toThrow(`waiting for the lease of the router that was at ${address} before`);
+    const socket = await connectTo(address);
+    end('store');
+    await done;
+    role.serve(() => HELD);
+    expect(lines.map((line) => /standby: .* \(epoch 7\)|took over/.exec(line)?.[0])).toEqual([
+      `standby: the router that was at ${address} before this one (epoch 7)`,
+      'took over',
+    ]);
+    socket.destroy();
+  });
+
+  it('says when the active address leads back to itself by another name', async () => {
     const { turn } = beginTurn();
-    turn.onWaiting(record(turn.identity.address));
+    turn.onWaiting(record(turn.identity.address.replace('127.0.0.1', 'localhost')));
     const socket = await connectTo(turn.identity.address);
     while (lines.length < 2) await new Promise((resolve) => setImmediate(resolve));
-    expect(lines[1]).toMatch(/the active router advertises an address that leads to this one.*active=127\.0\.0\.1:\d+/);
+    expect(lines[1]).toMatch(/the active router advertises an address that leads to this one.*active=localhost:\d+/);
     socket.destroy();
   });
 

@@ -23,6 +23,8 @@ export class WriterRole {
   readonly #forwarder: ConnectionForwarder;
   readonly #stopping = new AbortController();
   #turn: Promise<unknown> = Promise.resolve();
+  /** Of this router, as the others are told. */
+  #address = '';
   /** Who was waited for last. */
   #awaited: WriterRecord | null = null;
   #waitingSince = 0;
@@ -61,6 +63,7 @@ export class WriterRole {
    */
   async takeTurn<T>(open: (turn: WriterTurn) => Promise<T>, close: (opened: T) => Promise<void>): Promise<T> {
     const address = advertisedAddress(this.writer.advertiseAddress, this.listener.addresses);
+    this.#address = address;
     const { signal } = this.#stopping;
     const identity = { holder: randomUUID(), address, leaseMs: this.writer.leaseMs };
     const turn = open({ identity, signal, onWaiting: (record) => this.#standBy(record) }).then(async (opened) => {
@@ -103,6 +106,7 @@ export class WriterRole {
     if (status?.isHeld === true) return `active, epoch ${status.epoch}`;
     if (status !== undefined) throw new Error(status.problem);
     if (this.#awaited === null) throw new Error('starting, it is not known yet who is active');
+    if (this.#isOwn(this.#awaited)) throw new Error(`waiting for the lease of the router that was at ${this.#address} before`);
     return `standby, active is ${nameOf(this.#awaited)}`;
   }
 
@@ -122,8 +126,18 @@ export class WriterRole {
   #standBy(record: WriterRecord): void {
     this.#awaited = record;
     this.#waitingSince = performance.now();
-    this.#forwarder.forwardTo(record.address);
-    this.logger.info(`standby: the router at ${nameOf(record)} (epoch ${record.epoch}) is active`, { leaseMs: record.leaseMs });
+    const { address, epoch, leaseMs } = record;
+    const isOwn = this.#isOwn(record);
+    this.#forwarder.forwardTo(isOwn ? '' : address);
+    const message = isOwn
+      ? `standby: the router that was at ${address} before this one (epoch ${epoch}) has not given its lease back`
+      : `standby: the router at ${nameOf(record)} (epoch ${epoch}) is active`;
+    this.logger.info(message, { leaseMs });
+  }
+
+  /** It was at the address that this one has: whoever connects there now comes here. */
+  #isOwn({ address }: WriterRecord): boolean {
+    return address !== '' && address === this.#address;
   }
 }
 

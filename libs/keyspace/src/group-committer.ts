@@ -221,6 +221,11 @@ export class GroupCommitter {
     this.#askAgain();
     while ((this.#queue.length > 0 || this.#isBusy) && !this.#isStuck()) await new Promise<void>((resolve) => this.#idle.push(resolve));
     clearInterval(this.#sweeper);
+    for (const { reject } of this.#underWay?.submissions ?? []) reject(this.#unknown());
+    this.#failAll(
+      this.#queue.filter(({ isDone }) => !isDone),
+      reason,
+    );
   }
 
   #isStuck(): boolean {

@@ -161,10 +161,13 @@ describe('a database that does not answer a commit', () => {
     harness.hook('user').beforeCommit = () => gate.pass();
     const write = refusal(() => harness.put('/user/a', 'one'));
     await gate.arrived;
+    await new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS / 2));
+    const behind = refusal(() => harness.put('/user/b', 'one'));
     const began = performance.now();
     await harness.close();
     expect(performance.now() - began).toBeLessThan(3 * TIMEOUT_MS);
     expect((await write).error).toMatchObject({ name: 'UnknownOutcomeError' });
+    expect((await behind).error).toMatchObject({ name: expect.stringMatching(/UnavailableError|StoppedError/) });
     gate.open();
     clear(harness);
     await harness.start();

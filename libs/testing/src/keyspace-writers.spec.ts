@@ -283,9 +283,11 @@ describe('several keyspaces on the same databases', () => {
       }
       ending.abort();
       await Promise.all(working);
-      const put = async (): Promise<Revision> => (await (await next()).put(putOp('/a', 'the end'))).revision;
-      // The last one to be told to stop may still be doing so.
-      const revision = await put().catch(() => put());
+      // The last one that was told to stop may still be doing so.
+      const end = async (): Promise<Revision | null> =>
+        (await (await next()).put(putOp('/a', 'the end')).catch(() => null))?.revision ?? null;
+      let revision = await end();
+      for (; revision === null; revision = await end()) await delay(5);
       for (const follower of followers) await follower.finish(next, revision);
       stopping.abort();
       await Promise.all(running);

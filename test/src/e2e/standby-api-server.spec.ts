@@ -10,7 +10,7 @@ import { StandbyRouter } from './standby-router.js';
 import { TcpProxy } from './tcp-proxy.js';
 
 const LEASE_MS = 3000;
-const FLAGS = ['--writer-lease-duration', `${LEASE_MS}ms`, '--backend-timeout', '1s'];
+const FLAGS = ['--writer-lease-duration', `${LEASE_MS}ms`, '--backend-timeout', '3s'];
 const WRITERS = 4;
 /** Of the test's own requests. A kube-apiserver that pauses before it connects again would take longer. */
 const PATIENCE_MS = 10_000;

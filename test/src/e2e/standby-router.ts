@@ -76,9 +76,9 @@ export class StandbyRouter {
     };
     this.#looks.add(look);
     look();
-    const gone = this.ended.then((end) => found.reject(new Error(`the router ended with ${end}:\n${this.#output()}`)));
+    const gone = this.ended.then((end) => found.reject(new Error(`the router ended with ${end}:\n${this.output}`)));
     gone.catch(() => undefined);
-    const late = setTimeout(() => found.reject(new Error(`the router did not log what was waited for:\n${this.#output()}`)), PATIENCE_MS);
+    const late = setTimeout(() => found.reject(new Error(`the router did not log what was waited for:\n${this.output}`)), PATIENCE_MS);
     try {
       return await found.promise;
     } finally {
@@ -135,7 +135,8 @@ export class StandbyRouter {
     for (const look of [...this.#looks]) look();
   }
 
-  #output(): string {
+  /** The end of what it wrote. */
+  get output(): string {
     return [...this.#said, ...this.lines.map((line) => JSON.stringify(line))].slice(-20).join('\n');
   }
 }

@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { Revision } from '@harikube/keyspace';
 import { EtcdClient, EtcdError, type EtcdList, type EtcdWatch, Random, type WatchedEvent } from '@harikube/testing';
 import { judge } from '../fault/workload-judge.js';
@@ -59,7 +58,7 @@ export class StandbyWorkload {
   /** The prefix holds no keys. */
   static async begin(options: StandbyWorkloadOptions): Promise<StandbyWorkload> {
     const caller = new Caller(options, 0);
-    const { revision, count } = await caller.call((client) => client.list(options.prefix));
+    const { revision, count } = await caller.callUntilAnswered((client) => client.list(options.prefix));
     caller.close();
     if (count > 0) throw new Error(`${options.prefix} holds ${count} keys before the workload begins`);
     const workload = new StandbyWorkload(options, revision);
@@ -249,7 +248,7 @@ export class StandbyWorkload {
   }
 
   async #failed(what: string, error: unknown): Promise<void> {
-    if (!(error instanceof EtcdError || error instanceof SilenceError)) throw error;
+    if (!isUnanswered(error)) throw error;
     this.record.errors++;
     if (error instanceof EtcdError && error.code !== UNAVAILABLE) this.record.complain(`${what}: code ${error.code}: ${error.message}`);
     await pause(PAUSE_MS);
@@ -263,6 +262,10 @@ export class StandbyWorkload {
 /** Nobody answers, and the connection stands. */
 class SilenceError extends Error {
   override readonly name = 'SilenceError';
+}
+
+function isUnanswered(error: unknown): boolean {
+  return error instanceof EtcdError || error instanceof SilenceError;
 }
 
 /** A client that goes from one address to the next when its connection ends, is silent, or leads to a router that does not serve. */
@@ -288,6 +291,19 @@ class Caller {
       throw error;
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  /** Asks one address after the other. */
+  async callUntilAnswered<T>(request: (client: EtcdClient) => Promise<T>): Promise<T> {
+    const deadline = performance.now() + SETTLE_MS;
+    for (;;) {
+      try {
+        return await this.call(request);
+      } catch (error) {
+        if (performance.now() > deadline || !isUnanswered(error)) throw error;
+        await pause(PAUSE_MS);
+      }
     }
   }
 

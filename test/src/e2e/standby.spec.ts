@@ -9,7 +9,7 @@ import { type StandbyVerdict, StandbyWorkload } from './standby-workload.js';
 import { TcpProxy } from './tcp-proxy.js';
 
 const LEASE_MS = 2000;
-const FLAGS = ['--writer-lease-duration', `${LEASE_MS}ms`, '--watch-progress-notify-interval', '500ms', '--backend-timeout', '1s'];
+const FLAGS = ['--writer-lease-duration', `${LEASE_MS}ms`, '--watch-progress-notify-interval', '500ms', '--backend-timeout', '3s'];
 const PREFIX = '/registry/registers/';
 /** What the workload does not know of. */
 const ASIDE = '/registry/aside/';

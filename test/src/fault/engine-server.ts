@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { chown, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type DatabaseServer, startEtcd, startMariadb, startPostgres } from '@harikube/testing';
 import { type CommitWire, EtcdWire, MysqlWire, PostgresWire } from './commit-wire.js';
@@ -32,7 +31,6 @@ export interface EngineServer {
 
 const run = promisify(execFile);
 const PASSWORD = 'router/password';
-const DISARM_PAUSE_MS = 50;
 
 /** `isSmall`: its data is on a disk of its own that can be filled up, where this process may mount one. */
 export function openEngine(engine: Engine, isSmall = false): Promise<EngineServer> {
@@ -167,11 +165,8 @@ async function openEtcd(): Promise<EngineServer> {
   const fill = async (): Promise<() => Promise<void>> => {
     await restart('16384');
     return async () => {
-      let isReady = false;
-      const started = restart(null).finally(() => (isReady = true));
-      // It is not ready as long as the alarm of the server before it stands.
-      while (!isReady) await server.etcdctl('alarm', 'disarm').catch(() => pause(DISARM_PAUSE_MS));
-      await started;
+      await restart(null);
+      await server.etcdctl('alarm', 'disarm');
     };
   };
   return {

@@ -16,7 +16,7 @@ const LEASE_MS = 2000;
 const SLACK_MS = 2000;
 /** How often the writer's row is read. */
 const LOOK_MS = 50;
-const FLAGS = ['--writer-lease-duration', `${LEASE_MS}ms`, '--backend-timeout', '1s', '--watch-progress-notify-interval', '500ms'];
+const FLAGS = ['--writer-lease-duration', `${LEASE_MS}ms`, '--backend-timeout', '3s', '--watch-progress-notify-interval', '500ms'];
 
 export const ROUTERS_USAGE = `routers    routers on one database are killed, stopped and cut off under a checked workload
   --engine ENGINE  ${ENGINES.join(', ')}, or a list of them; default: all
@@ -55,6 +55,9 @@ function wholeNumber(name: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name}=${text} is not usable; use a whole number`);
   return Number(text);
 }
+
+/** After SIGTERM, when another router has taken over, and after kill -9. */
+const EXPECTED_ENDS: ReadonlySet<number | string | null> = new Set([0, 3, 'SIGKILL']);
 
 /** A router and its own way to the database. */
 interface Place {
@@ -218,7 +221,7 @@ class RoutersRun {
     for (const place of this.#both) {
       if (!place.router.hasEnded) continue;
       const end = await place.router.ended;
-      if (![0, 3, 'SIGKILL'].includes(end as number | string)) this.#complain(`a router ended with ${end}`);
+      if (!EXPECTED_ENDS.has(end)) this.#complain(`a router ended with ${end}:\n${place.router.output}`);
       place.router = this.#launch(place.proxy, place.port);
     }
     await this.#active();

@@ -138,8 +138,8 @@ class Adoption {
   }
 
   async #look(): Promise<Found | null> {
-    const { ranges, revision } = await this.client.ranges([META_KEY, CONTROL_KEY].map((start) => ({ start, end: null })));
-    const [kv, control] = ranges.map(({ kvs }) => kvs[0]);
+    const { kvs, revision } = await this.client.keys([META_KEY, CONTROL_KEY]);
+    const [kv, control] = kvs;
     if (kv === undefined) return null;
     const meta = decodeStoreMeta(kv.value);
     return {
@@ -232,10 +232,10 @@ class Adoption {
   }
 
   async #detach(at: bigint, keys: readonly Buffer[], lease: bigint, numbers: Numbers): Promise<void> {
-    const { ranges } = await this.client.ranges(keys.flatMap((start) => [start, metaKey(start)].map((key) => ({ start: key, end: null }))));
+    const { kvs: found } = await this.client.keys(keys.flatMap((key) => [key, metaKey(key)]));
     const units: Unit[] = [];
     keys.forEach((_, i) => {
-      const [kv, meta] = [ranges[2 * i]?.kvs[0], ranges[2 * i + 1]?.kvs[0]];
+      const [kv, meta] = found.slice(2 * i, 2 * i + 2);
       if (kv?.lease !== lease) return;
       const ops = [putOp(kv.key, kv.value), putOp(metaKey(kv.key), numbers(kv, meta, lease)), putOp(holdKey(lease, kv.key), NO_BYTES)];
       units.push(unit(ops, [isAtRevision(kv.key, kv.modRevision)]));

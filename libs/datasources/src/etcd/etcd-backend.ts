@@ -516,15 +516,9 @@ export class EtcdBackend implements Database {
   /** The keys as they stood at a local revision; undefined where there was none. */
   async #readAt(revision: bigint, keys: readonly Buffer[]): Promise<readonly (KeyValue | undefined)[]> {
     const { client, guard } = this.#opened;
-    const size = this.#endpoint.maxTxnOps;
-    const found: (KeyValue | undefined)[] = [];
-    for (let at = 0; at < keys.length; at += size) {
-      const calls = keys.slice(at, at + size).map((start): RangeCall => ({ start, end: null, revision }));
-      const reply = await client.ranges(calls);
-      guard.saw(reply.revision);
-      for (const { kvs } of reply.ranges) found.push(kvs[0]);
-    }
-    return found;
+    const found = await client.keys(keys, revision);
+    guard.saw(found.revision);
+    return found.kvs;
   }
 
   /** Goes through a range in pages, until `visit` has enough. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { type ChannelCredentials, Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import type { KeyValue } from '@harikube/keyspace';
 import { addressText, type EtcdAddress, type EtcdEndpoint, etcdLocation } from '../topology/endpoints/etcd.js';
 import type { BackendTls } from '../topology/topology.js';
 import * as messages from './etcd-messages.js';
@@ -109,6 +110,25 @@ export class EtcdClient {
   async ranges(calls: readonly RangeCall[]): Promise<TxnReply> {
     const txn = { compares: [], success: calls.map(messages.rangeOp), failure: [] };
     return messages.decodeTxn(await this.#read('KV/Txn', messages.encodeTxn(txn)));
+  }
+
+  /**
+   * Single keys, as they stand at a local revision (0: latest); undefined where there is none. With the store's revision at the
+   * last of the reads that it takes, each of which is of one snapshot.
+   */
+  async keys(
+    keys: readonly Buffer[],
+    revision = 0n,
+  ): Promise<{ readonly revision: bigint; readonly kvs: readonly (KeyValue | undefined)[] }> {
+    const { maxTxnOps } = this.#options.endpoint;
+    const kvs: (KeyValue | undefined)[] = [];
+    let seen = 0n;
+    for (let at = 0; at < keys.length; at += maxTxnOps) {
+      const reply = await this.ranges(keys.slice(at, at + maxTxnOps).map((start) => ({ start, end: null, revision })));
+      seen = reply.revision;
+      for (const range of reply.ranges) kvs.push(range.kvs[0]);
+    }
+    return { revision: seen, kvs };
   }
 
   async txn(call: TxnCall): Promise<TxnReply> {

@@ -4,7 +4,7 @@ import { RefusedDatabaseError } from '../database-errors.js';
 import type { EtcdClient } from './etcd-client.js';
 import { CompareFailedError, type EtcdGuard } from './etcd-guard.js';
 import { deleteOp, type EncodedOp, isAtRevision, putOp, type RangeCall } from './etcd-messages.js';
-import { CONTROL_KEY, fromJson, leaseKey, LEASES, LEASES_END, MARKS_KEY, META_KEY, toJson, TOPOLOGY_KEY, WRITER_KEY } from './own-keys.js';
+import { CONTROL_KEY, fromJson, leaseKey, LEASES, LEASES_END, MARKS_KEY, toJson, TOPOLOGY_KEY, WRITER_KEY } from './own-keys.js';
 
 /** The content of CONTROL_KEY. */
 export interface StoredControl {
@@ -39,8 +39,7 @@ export class EtcdControl {
   }
 
   async begin(self: WriterIdentity, seen: WriterRecord | null): Promise<ControlState | null> {
-    const { ranges } = await this.client.ranges([WRITER_KEY, CONTROL_KEY, META_KEY].map(keyAlone));
-    const [writer, control] = ranges.map(({ kvs }) => kvs[0]);
+    const [writer, control] = (await this.client.keys([WRITER_KEY, CONTROL_KEY])).kvs;
     if (!isSameWriter(recordIn(writer), seen)) return null;
     const kept = control === undefined ? null : fromJson<StoredControl>(control.value);
     const next = kept ?? freshControl(1n, 0n);

@@ -110,8 +110,7 @@ class Leaving {
   async #look(): Promise<Found> {
     const { location } = this.client;
     const keys = [META_KEY, CONTROL_KEY, WRITER_KEY, TOPOLOGY_KEY];
-    const { ranges } = await this.client.ranges(keys.map((start) => ({ start, end: null })));
-    const [kv, control, writer, topology] = ranges.map(({ kvs }) => kvs[0]);
+    const [kv, control, writer, topology] = (await this.client.keys(keys)).kvs;
     if (kv === undefined) throw new RefusedDatabaseError(`${location} was never a router's; there is nothing to leave`);
     const meta = decodeStoreMeta(kv.value);
     if (meta.task === 'adopting') {
@@ -216,8 +215,8 @@ class Leaving {
     for (;;) {
       const metas = (await this.client.range({ start: METAS, end: METAS_END, limit: PAGE_KEYS })).kvs;
       if (metas.length === 0) return;
-      const { ranges } = await this.client.ranges(metas.map((meta) => ({ start: keyOfMeta(meta.key), end: null })));
-      const units = metas.map((meta, i) => this.#rewriteOf(meta, ranges[i]?.kvs[0], leases));
+      const { kvs } = await this.client.keys(metas.map((meta) => keyOfMeta(meta.key)));
+      const units = metas.map((meta, i) => this.#rewriteOf(meta, kvs[i], leases));
       for (const { ops, compares } of packed(units, this.endpoint)) await this.#write(at, ops, compares);
       const { count } = await this.client.range({ start: METAS, end: METAS_END, countOnly: true });
       this.#tell('keys', Math.max(total - count, 0), total);

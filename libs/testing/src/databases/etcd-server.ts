@@ -121,7 +121,7 @@ class OwnEtcd implements EtcdServer {
     this.#process = server;
     this.#guard = server.pid === undefined ? null : guard(server.pid);
     try {
-      await ready(server, `http://127.0.0.1:${this.healthPort}/health`);
+      await ready(server, `http://127.0.0.1:${this.healthPort}/health?exclude=NOSPACE`);
     } catch (error) {
       await this.kill();
       throw error;

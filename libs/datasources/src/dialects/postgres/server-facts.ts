@@ -3,6 +3,9 @@ import type { PostgresConnection } from './postgres-connection.js';
 
 const MIN_VERSION = 14;
 
+/** Whom to ask. */
+type Session = Pick<PostgresConnection, 'plain' | 'processId'>;
+
 /** What a server says of itself. */
 interface ServerFacts {
   /** As `version()` spells it. */
@@ -23,7 +26,7 @@ const FACTS = `SELECT version(), current_setting('server_version_num'), pg_is_in
  * Makes sure that the server keeps what a backend promises, and returns what should be known of it. Throws
  * RefusedDatabaseError where somebody has to decide, another error where the server is not the right one at the moment.
  */
-export async function checkServer(connection: PostgresConnection, location: string): Promise<string[]> {
+export async function checkServer(connection: Session, location: string): Promise<string[]> {
   const facts = await factsOf(connection);
   const name = productOf(facts.version);
   if (name === 'CockroachDB') {
@@ -55,7 +58,7 @@ export async function checkServer(connection: PostgresConnection, location: stri
   return warnings;
 }
 
-async function factsOf(connection: PostgresConnection): Promise<ServerFacts> {
+async function factsOf(connection: Session): Promise<ServerFacts> {
   const [row = []] = await connection.plain(FACTS);
   const [version, versionNumber, isStandby, isReadOnly, encoding, fsync, fullPageWrites, sessionId] = row.map((value) => value ?? '');
   return {
