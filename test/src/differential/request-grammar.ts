@@ -93,6 +93,12 @@ export class RequestGrammar {
 
   /** `key` and `range_end`. */
   #keys(scope: Scope, singles: number): PlainMessage {
+    const { range_end: end, ...single } = this.#drawKeys(scope, singles);
+    // No client puts an empty end on the wire; one of the known differences.
+    return end === undefined || end === '' ? single : { ...single, range_end: end };
+  }
+
+  #drawKeys(scope: Scope, singles: number): PlainMessage {
     const random = this.#random;
     if (random.chance(singles)) return { key: this.#key(scope) };
     const isWhole = scope.groups.length === GROUPS.length;
