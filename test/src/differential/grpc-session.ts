@@ -46,19 +46,12 @@ export class GrpcCall {
     onMessage: (message: Buffer) => void,
   ) {
     let fields: IncomingHttpHeaders = {};
-    let waiting: Buffer = Buffer.alloc(0);
+    const frames = new FrameCutter(onMessage);
     const take = (more: IncomingHttpHeaders): void => void (fields = { ...fields, ...more });
     stream.on('response', take);
     stream.on('trailers', take);
     stream.on('error', () => undefined); // told by `close`
-    stream.on('data', (chunk: Buffer) => {
-      waiting = waiting.length === 0 ? chunk : Buffer.concat([waiting, chunk]);
-      while (waiting.length >= 5 && waiting.length >= 5 + waiting.readUInt32BE(1)) {
-        const end = 5 + waiting.readUInt32BE(1);
-        onMessage(waiting.subarray(5, end));
-        waiting = waiting.subarray(end);
-      }
-    });
+    stream.on('data', (chunk: Buffer) => frames.push(chunk));
     this.ended = new Promise((resolve) => {
       stream.on('close', () => {
         const code = fields['grpc-status'] === undefined ? -1 : Number(fields['grpc-status']);
@@ -81,3 +74,29 @@ export class GrpcCall {
     this.stream.close(constants.NGHTTP2_CANCEL);
   }
 }
+
+/** Cuts messages out of chunks. One may be of a hundred megabytes, so chunks are put together once only. */
+class FrameCutter {
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #wanted = FRAME_HEAD;
+
+  constructor(private readonly onMessage: (message: Buffer) => void) {}
+
+  push(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    while (this.#bytes >= this.#wanted) {
+      const bytes = Buffer.concat(this.#chunks);
+      const end = FRAME_HEAD + bytes.readUInt32BE(1);
+      const isWhole = bytes.length >= end;
+      this.#wanted = isWhole ? FRAME_HEAD : end;
+      this.#chunks = [isWhole ? bytes.subarray(end) : bytes];
+      this.#bytes = isWhole ? bytes.length - end : bytes.length;
+      if (isWhole) this.onMessage(bytes.subarray(FRAME_HEAD, end));
+    }
+  }
+}
+
+/** A flag and the length. */
+const FRAME_HEAD = 5;
