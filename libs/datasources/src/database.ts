@@ -13,6 +13,8 @@ export interface DatabaseSettings {
   readonly requestTimeoutMs: number;
   /** Identity that the database must have, when one is on record; null: any. */
   readonly expectedIdentity: string | null;
+  /** Is told what the server allows and its operator should know, when the database is opened. */
+  readonly onWarning?: (sentence: string) => void;
 }
 
 /** What can be seen of a database without changing anything in it. */

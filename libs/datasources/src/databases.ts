@@ -1,3 +1,4 @@
+import type { KeyspaceLog } from '@harikube/keyspace';
 import type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
 import { DataSourceRegistry } from './data-source-registry.js';
 import { inspectFile } from './dialects/sqlite/inspect-file.js';
@@ -36,7 +37,10 @@ export class Databases {
   /** Those that are made. */
   readonly #known = new Map<string, KnownDatabase>();
 
-  constructor(private readonly defaults: DatabaseDefaults) {}
+  constructor(
+    private readonly defaults: DatabaseDefaults,
+    private readonly log: KeyspaceLog,
+  ) {}
 
   /** The database of an endpoint, if there was one before. */
   find(endpoint: Endpoint): Database | undefined {

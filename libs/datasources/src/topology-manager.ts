@@ -11,6 +11,7 @@ import {
   type RoutingVerdict,
   WriterLease,
   type WriterLeaseOptions,
+  type WriterRecord,
 } from '@harikube/keyspace';
 import type { Database } from './database.js';
 import { RefusedDatabaseError } from './database-errors.js';
@@ -59,11 +60,14 @@ export interface BackendReport {
   readonly retiredAt?: string;
 }
 
+/** A topology that is told, or the one that was in force last: an empty one in a fresh store. */
+export type StartFrom = { readonly topology: Topology; readonly version?: string } | 'recorded';
+
 export interface TopologyManagerOptions {
   /** The default database, and how it is used. */
   readonly main: Pick<DatabaseUse, 'endpoint' | 'tls' | 'pool'>;
-  /** What the source says; or, as long as that cannot be read, the topology that was in force last: an empty one in a fresh store. */
-  readonly startFrom: { readonly topology: Topology; readonly version?: string } | 'recorded';
+  /** What the source says, or `recorded` as long as that cannot be read. A function is asked when this router has its turn. */
+  readonly startFrom: StartFrom | ((hasWaited: boolean) => StartFrom);
   readonly topologyOptions: TopologyOptions;
   /** Where a rule does not say. */
   readonly defaults: DatabaseDefaults;
@@ -114,14 +118,20 @@ export class TopologyManager {
    * told would hide keys (PlacementError); nothing has changed then.
    */
   static async open(options: TopologyManagerOptions): Promise<TopologyManager> {
-    const databases = new Databases(options.defaults);
+    const databases = new Databases(options.defaults, options.keyspace.log);
     let lease: WriterLease | undefined;
     let keyspace: Keyspace | undefined;
     try {
       const main = await databases.get({ ...options.main, name: MAIN, compaction: {} }, null);
       await main.open();
-      lease = await WriterLease.acquire(main, { ...options.writer, log: options.keyspace.log });
-      const start = await findStart(options, databases, main);
+      let hasWaited = false;
+      const onWaiting = (record: WriterRecord): void => {
+        hasWaited = true;
+        options.writer.onWaiting?.(record);
+      };
+      lease = await WriterLease.acquire(main, { ...options.writer, onWaiting, log: options.keyspace.log });
+      const { startFrom } = options;
+      const start = await findStart(options, typeof startFrom === 'function' ? startFrom(hasWaited) : startFrom, databases, main);
       keyspace = await Keyspace.open({
         ...options.keyspace,
         main,
@@ -460,8 +470,8 @@ interface Start {
   readonly recorded: TopologyRecord | null;
 }
 
-async function findStart(options: TopologyManagerOptions, databases: Databases, main: Database): Promise<Start> {
-  const { startFrom, topologyOptions, keyspace } = options;
+async function findStart(options: TopologyManagerOptions, startFrom: StartFrom, databases: Databases, main: Database): Promise<Start> {
+  const { topologyOptions, keyspace } = options;
   const text = await main.appliedTopology();
   const recorded = text === null ? null : (JSON.parse(text) as TopologyRecord);
   const onProblem = (backend: string, err: Error): void =>

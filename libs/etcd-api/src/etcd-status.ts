@@ -51,6 +51,8 @@ function translate(error: AnyKeyspaceError): GrpcError {
       return status(GrpcCode.InvalidArgument, 'duplicate key given in txn request');
     case 'RequestTooLargeError':
       return status(GrpcCode.InvalidArgument, 'request is too large');
+    case 'MisfitError':
+      return status(GrpcCode.InvalidArgument, error.message);
     case 'LeaseNotFoundError':
       return status(GrpcCode.NotFound, 'requested lease not found');
     case 'LeaseExistsError':

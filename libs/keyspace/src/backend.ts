@@ -183,6 +183,11 @@ export class CommitUnknownError extends Error {
  */
 export interface Backend {
   readonly name: string;
+  /**
+   * Why a row of this key and value cannot be stored, whatever else is; null: it can. Asked before a write joins a batch, so that one which does
+   * not fit fails alone. Absent: every row that a client may send fits.
+   */
+  misfit?(key: Buffer, value: Buffer): string | null;
   /** Takes the database over for this writer and tells where it stands. Rejects with FencedError when it has a newer one. */
   claim(claim: WriterClaim): Promise<BackendState>;
   /**

@@ -80,6 +80,14 @@ export class RequestTooLargeError extends KeyspaceError {
   }
 }
 
+/** A key or a value that the database of this key cannot store. */
+export class MisfitError extends KeyspaceError {
+  readonly name = 'MisfitError';
+  constructor(backend: string, reason: string) {
+    super(`request is too large for backend "${backend}": ${reason}`);
+  }
+}
+
 export class LeaseNotFoundError extends KeyspaceError {
   readonly name = 'LeaseNotFoundError';
   constructor() {

@@ -1,6 +1,6 @@
 import { CommitFailedError, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
 import type { Clock } from './clock.js';
-import { KeyspaceError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
+import { KeyspaceError, MisfitError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
 import type { GuardedBackend } from './guarded-backend.js';
 import type { HeadCache } from './head-cache.js';
@@ -84,6 +84,8 @@ export interface CommitterOptions {
   /** As people know it now. */
   readonly label: () => string;
   readonly backend: GuardedBackend;
+  /** Why the backend cannot store a key and a value; null: it takes whatever comes. */
+  readonly misfit: Misfit | null;
   readonly clock: Clock;
   readonly cache: HeadCache;
   readonly arena: RecordArena;
@@ -176,6 +178,9 @@ export class GroupCommitter {
   /** Resolves after the commit is durable. Nothing that depends on an uncommitted write is told earlier. */
   submit(txn: TxnRequest): Promise<TxnResult> {
     if (this.#closed !== null) return Promise.reject(this.#closed);
+    const { misfit } = this.options;
+    const misfitReason = misfit === null ? null : misfitOf(txn, misfit);
+    if (misfitReason !== null) return Promise.reject(new MisfitError(this.options.label(), misfitReason));
     const reason = this.#refusedFor || this.#doubtReason;
     if (reason !== '') return Promise.reject(this.#unavailable(reason));
     this.#sweeper ??= setInterval(() => this.#sweep(), this.options.requestTimeoutMs / 10);
@@ -667,6 +672,19 @@ export class GroupCommitter {
 }
 
 const NO_SUBMISSIONS: readonly Submission[] = [];
+
+type Misfit = (key: Buffer, value: Buffer) => string | null;
+
+/** Why one of the rows that a txn may write cannot be stored. */
+function misfitOf({ success, failure }: TxnRequest, misfit: Misfit): string | null {
+  for (const ops of [success, failure]) {
+    for (const op of ops) {
+      const reason = op.type === 'put' ? misfit(op.key, op.value) : op.type === 'txn' ? misfitOf(op, misfit) : null;
+      if (reason !== null) return reason;
+    }
+  }
+  return null;
+}
 
 /** A put of a key that is to be absent, and nothing whose answer or effect would depend on more than that. */
 function isCreation({ compares, success }: TxnRequest): boolean {

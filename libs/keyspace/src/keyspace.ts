@@ -305,11 +305,29 @@ export class Keyspace implements Store {
 
   async range(request: RangeRequest): Promise<RangeResult> {
     if (request.selection !== undefined) return selectRange(request, request.selection, (fetched) => this.range(fetched));
-    const result = this.#cachedGet(request) ?? (await this.#range(request));
+    const result = this.#cachedGet(request) ?? (await this.#rangeInTime(request));
     // Whoever else writes has begun after this: what was read is what there was.
     if (this.options.lease.isHeld) return result;
     await result.rest?.return();
     throw this.#notHeld();
+  }
+
+  /** What has to be waited for and what is read then take no longer together than either may. */
+  async #rangeInTime(request: RangeRequest): Promise<RangeResult> {
+    const arrival = this.clock.observed;
+    const reading = this.#range(request);
+    const late = (): Error => {
+      const slots = this.#placement.slotsFor(request.range);
+      const slot = slots.find(({ id }) => this.clock.horizon(id) < arrival) ?? slots[0] ?? this.#main;
+      return new UnavailableError(slot.label, new LateAnswerError(this.#requestTimeoutMs).message);
+    };
+    try {
+      return await within(this.#requestTimeoutMs, reading, late);
+    } catch (error) {
+      // It may come yet, with a snapshot that is to be given up.
+      reading.then(({ rest }) => rest?.return()).catch(() => undefined);
+      throw error;
+    }
   }
 
   async #range(request: RangeRequest): Promise<RangeResult> {
@@ -641,6 +659,7 @@ export class Keyspace implements Store {
       id,
       label: () => slot.label,
       backend: guarded,
+      misfit: backend.misfit === undefined ? null : (key, value) => backend.misfit?.(key, value) ?? null,
       clock: this.clock,
       cache,
       arena: this.#arena,

@@ -83,6 +83,13 @@ describe('EtcdBackend over TLS', () => {
     await expect(opening).rejects.toMatchObject({ name: 'DatabaseOpenError', message: expect.stringContaining(url) });
   });
 
+  it.each(['localhost', '[::ffff:127.0.0.1]'])('is not opened under the name %s, which its certificate has not', async (host) => {
+    const opening = openEtcd(url.replace('127.0.0.1', host), { tls: client, requestTimeoutMs: 3000 });
+    await expect(opening).rejects.toThrow(/does not match certificate's altnames/);
+    const backend = await openEtcd(url.replace('127.0.0.1', host), { tls: { ...client, skipVerify: true } });
+    await backend.close();
+  });
+
   it('trusts anybody when it is told not to look', async () => {
     const backend = await openEtcd(url, { tls: { ...client, caFile: join(folder, 'other.crt'), skipVerify: true } });
     await backend.close();

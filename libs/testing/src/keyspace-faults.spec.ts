@@ -680,3 +680,22 @@ describe('a stop', () => {
     expect(asked.length).toBe(before);
   });
 });
+
+describe('a write that its database cannot store', () => {
+  it('fails alone, by name, and harms none that would go with it', async () => {
+    const harness = await start();
+    harness.hook('main').misfit = (_, value) => (value.length > 10 ? `its value has ${value.length} bytes` : null);
+    const gate = holdCommits(harness);
+    const first = harness.put('/first', 'one');
+    await gate.arrived;
+    const beside = harness.put('/beside', 'two');
+    await expect(harness.put('/large', 'a value of 20 bytes.')).rejects.toMatchObject({
+      name: 'MisfitError',
+      message: 'request is too large for backend "main": its value has 20 bytes',
+    });
+    gate.open();
+    await Promise.all([first, beside]);
+    expect((await harness.get('/large')).kv).toBeNull();
+    expect((await harness.get('/beside')).kv).not.toBeNull();
+  });
+});

@@ -91,6 +91,7 @@ export interface MemoryHooks {
   /** Before a call of the control store or a claim. */
   beforeControl?: (method: ControlMethod) => void | Promise<void>;
   beforeCompact?: (revision: Revision) => void | Promise<void>;
+  misfit?: (key: Buffer, value: Buffer) => string | null;
 }
 
 /**
@@ -110,6 +111,10 @@ export class MemoryBackend implements Backend, ControlStore {
     private readonly database: MemoryDatabase,
     readonly hooks: MemoryHooks = {},
   ) {}
+
+  misfit(key: Buffer, value: Buffer): string | null {
+    return this.hooks.misfit?.(key, value) ?? null;
+  }
 
   async claim({ storeId, epoch }: WriterClaim): Promise<BackendState> {
     await this.hooks.beforeControl?.('claim');

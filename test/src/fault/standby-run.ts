@@ -152,6 +152,7 @@ class RoutersRun {
       }
     } finally {
       for (const { proxy, router } of this.#places ?? []) {
+        this.#readLog(router);
         await router.kill();
         await proxy.close();
       }
@@ -222,9 +223,17 @@ class RoutersRun {
       if (!place.router.hasEnded) continue;
       const end = await place.router.ended;
       if (!EXPECTED_ENDS.has(end)) this.#complain(`a router ended with ${end}:\n${place.router.output}`);
+      this.#readLog(place.router);
       place.router = this.#launch(place.proxy, place.port);
     }
     await this.#active();
+  }
+
+  /** An error is what somebody has to see to; nothing of the kind comes of faults that a router is made for. */
+  #readLog({ lines }: StandbyRouter): void {
+    for (const line of lines) {
+      if (line.level === 'error' && !line.msg.startsWith('another router has taken over')) this.#complain(JSON.stringify(line));
+    }
   }
 
   async #place(server: EngineServer): Promise<Place> {

@@ -6,6 +6,7 @@ import {
   TopologyError,
   TopologyManager,
   type TopologyManagerOptions,
+  type StartFrom,
   type TopologySource,
   TopologySourceError,
   topologySourceName,
@@ -32,22 +33,14 @@ export interface OpenedStore {
  * source may have changed since it was read.
  */
 export async function openStore({ source, parse, manager }: OpenStoreOptions): Promise<OpenedStore> {
-  let hasWaited = false;
-  const writer: TopologyManagerOptions['writer'] = {
-    ...manager.writer,
-    onWaiting: (record) => {
-      hasWaited = true;
-      manager.writer.onWaiting?.(record);
-    },
-  };
-  const open = (startFrom: TopologyManagerOptions['startFrom']): Promise<TopologyManager> =>
+  let isOutdated = false;
+  const open = (startFrom: StartFrom): Promise<TopologyManager> =>
     TopologyManager.open({
       ...manager,
-      writer,
       topologyOptions: parse,
-      // It is asked for when the turn has come.
-      get startFrom() {
-        return hasWaited && source !== null ? 'recorded' : startFrom;
+      startFrom: (hasWaited) => {
+        isOutdated = hasWaited && source !== null;
+        return isOutdated ? 'recorded' : startFrom;
       },
     });
   // It is read through an API server whose data is in this store.
@@ -60,7 +53,7 @@ export async function openStore({ source, parse, manager }: OpenStoreOptions): P
     const topology = parseTopologyDocuments([{ name: topologySourceName(source), text }], parse);
     const version = topologyVersion([{ name: '', text }]);
     const opened = await open({ topology, version });
-    return { manager: opened, sourceVersion: hasWaited ? null : version };
+    return { manager: opened, sourceVersion: isOutdated ? null : version };
   } catch (error) {
     if (error instanceof PlacementError) return { manager: await open('recorded'), sourceVersion: null };
     if (!(error instanceof TopologyError || error instanceof TopologySourceError)) throw error;

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
   type BackendState,
-  BlockStream,
   type ChangesAnswer,
   type ChangesQuery,
   type CommitBatch,
@@ -11,7 +10,6 @@ import {
   FencedError,
   type Head,
   isEmptyRange,
-  type KeyRange,
   type KeyValue,
   type LeaseRow,
   type LoadAnswer,
@@ -35,8 +33,9 @@ import { EtcdControl } from './etcd-control.js';
 import { CompareFailedError, EtcdGuard, type Pin } from './etcd-guard.js';
 import { checkMembers } from './etcd-members.js';
 import { deleteOp, isAbsent, putOp, type RangeCall } from './etcd-messages.js';
-import { packed, type Part, partsOf, type Unit, unit } from './etcd-parts.js';
-import { clientRanges, type Entry, entryOfRow, EtcdSnapshot, framedSizeOf, type Overlay, recordOf } from './etcd-snapshot.js';
+import { packed, partsOf, unit } from './etcd-parts.js';
+import { planOf, restOf } from './etcd-range.js';
+import { clientRanges, entryOfRow, EtcdSnapshot, type Overlay, recordOf } from './etcd-snapshot.js';
 import {
   decodeKeyMeta,
   decodePart,
@@ -53,14 +52,10 @@ import {
   PARTS_END,
   type StoreMeta,
 } from './own-keys.js';
+import { undoHalf } from './undo-half.js';
 
-/** Bytes of one block of an answer. */
-const BLOCK_BYTES = 1024 * 1024;
-/** Bytes of an answer that are read at once; more than that is read while it is sent. */
-const ANSWER_BYTES = 4 * 1024 * 1024;
-/** Keys of a lease, or parts of a batch to be undone, that are looked at together. */
+/** Keys of a lease that are looked at together. */
 const PAGE_KEYS = 1000;
-const PAGE_PARTS = 16;
 
 const ZERO = Buffer.from([0]);
 
@@ -136,8 +131,8 @@ export class EtcdBackend implements Database {
       client.close();
       throw error instanceof RefusedDatabaseError ? error : new DatabaseOpenError(this.location, error);
     }
-    const { maxTxnOps } = this.#endpoint;
-    this.#open = { client, guard, control: new EtcdControl(client, guard), changes: new EtcdChanges(client, guard, maxTxnOps) };
+    const changes = new EtcdChanges(client, guard, () => this.#endpoint.maxTxnOps);
+    this.#open = { client, guard, control: new EtcdControl(client, guard), changes };
   }
 
   async #make(client: EtcdClient, guard: EtcdGuard): Promise<StoreMeta> {
@@ -281,33 +276,9 @@ export class EtcdBackend implements Database {
     return guard.meta.lastRevision >= lastRevision;
   }
 
-  /**
-   * Gives every key of a batch that was written in part what it had before. It may be cut short anywhere: the parts that are
-   * left tell what is still to be done.
-   */
-  async #undo(): Promise<void> {
+  #undo(): Promise<void> {
     const { client, guard } = this.#opened;
-    const { pending, lastRevision } = guard.meta;
-    if (pending === null) return;
-    for (;;) {
-      const { kvs } = await client.range({ start: partKey(rowId(lastRevision + 1n, 0)), end: PARTS_END, limit: PAGE_PARTS });
-      if (kvs.length === 0) break;
-      for (const part of kvs) {
-        for (const { ops } of await this.#restoration(part, pending.base)) await guard.write({ ops });
-      }
-    }
-    await guard.write({ ops: [], change: (meta) => ({ ...meta, pending: null }) });
-  }
-
-  async #restoration(part: KeyValue, base: bigint): Promise<readonly Part[]> {
-    const units: Unit[] = [];
-    for (const { key } of decodePart(part.value)) {
-      const [value, meta] = await this.#readAt(base, [key, metaKey(key)]);
-      const ops = value === undefined || meta === undefined ? [deleteOp(key), deleteOp(metaKey(key))] : null;
-      units.push(unit(ops ?? [putOp(key, value?.value ?? ZERO), putOp(metaKey(key), meta?.value ?? ZERO)]));
-    }
-    units.push(unit([deleteOp(part.key)]));
-    return packed(units, this.#endpoint);
+    return undoHalf(client, guard, this.#endpoint);
   }
 
   async load(keys: readonly Buffer[]): Promise<LoadAnswer> {
@@ -364,7 +335,7 @@ export class EtcdBackend implements Database {
       ]);
       const { records, bytes, next } = plan;
       const count = total === null ? null : Math.max(total, records);
-      const answer = { lastRevision, count, more: count === null || count > records, records, bytes, blocks: blocks.map(owned) };
+      const answer = { lastRevision, count, more: count === null || count > records, records, bytes, blocks: blocks.map(ownedBlock) };
       if (next === null) return answer;
       isKept = true;
       return { ...answer, rest: restOf(snapshot, range, next, records - plan.read, keysOnly, release) };
@@ -429,7 +400,8 @@ export class EtcdBackend implements Database {
       });
       return keys.length < limit;
     });
-    if (left.length > 0 && keys.length < limit) await this.#forget(at, left);
+    // In the middle of a batch the state that was looked at is not the newest.
+    if (left.length > 0 && keys.length < limit && pin.local === at) await this.#forget(at, left);
     return keys.slice(0, limit);
   }
 
@@ -468,7 +440,7 @@ export class EtcdBackend implements Database {
   }
 
   async compact(revision: Revision, signal: AbortSignal): Promise<void> {
-    const { client, guard } = this.#opened;
+    const { client, guard, changes } = this.#opened;
     const { local: now } = guard.pin;
     const { kvs } = await client.range({ start: partKey(rowId(revision, 0)), end: PARTS_END, limit: 1, keysOnly: true, revision: now });
     const local = kvs[0] === undefined ? now : kvs[0].modRevision - 1n;
@@ -476,6 +448,7 @@ export class EtcdBackend implements Database {
       local > meta.floor.local ? { ...meta, floor: { local, lastRevision: revision - 1n } } : meta;
     await guard.write({ ops: [], change });
     if (this.#past !== null && this.#past.local < local) this.#past = null;
+    changes.forget();
     const end = partKey(rowId(revision, 0));
     while (!signal.aborted) {
       const parts = await client.range({ start: PARTS, end, limit: this.#settings.compactBatchSize, keysOnly: true });
@@ -597,86 +570,7 @@ export async function countKeys(client: EtcdClient): Promise<{ readonly keys: nu
   return { keys: ranges.reduce((sum, { count }) => sum + count, 0), revision };
 }
 
-/** What of a range is answered at once, and how much comes after it. */
-interface Plan {
-  readonly blocks: readonly (readonly Entry[])[];
-  /** Records in `blocks`. */
-  readonly read: number;
-  /** Records and bytes of the whole answer. */
-  readonly records: number;
-  readonly bytes: number;
-  /** Where the answer goes on behind the blocks; null: nowhere. */
-  readonly next: Buffer | null;
-  /** The answer ends with the range. */
-  readonly isEnd: boolean;
-  /** The limit may have cut nothing off. */
-  readonly isDoubtful: boolean;
-}
-
-async function planOf(snapshot: EtcdSnapshot, range: KeyRange, limit: number, keysOnly: boolean): Promise<Plan> {
-  const blocks: Entry[][] = [];
-  let blockBytes = Infinity;
-  let records = 0;
-  let read = 0;
-  let bytes = 0;
-  let next: Buffer | null = null;
-  for (let from: Buffer | null = range.start; from !== null && records < limit;) {
-    const page = await snapshot.page(from, range.end, limit - records);
-    for (const entry of page.entries) {
-      const size = framedSizeOf(entry, keysOnly);
-      records++;
-      if (next === null && bytes < ANSWER_BYTES) {
-        if (blockBytes >= BLOCK_BYTES) {
-          blocks.push([]);
-          blockBytes = 0;
-        }
-        blocks.at(-1)?.push(entry);
-        blockBytes += size;
-        read++;
-      } else next ??= entry.key;
-      bytes += size;
-    }
-    from = page.next;
-    if (from === null) return { blocks, read, records, bytes, next, isEnd: true, isDoubtful: false };
-  }
-  return { blocks, read, records, bytes, next, isEnd: false, isDoubtful: snapshot.isOverlaid };
-}
-
-/** The blocks of an answer that follow the first ones, read while they are sent. */
-function restOf(
-  snapshot: EtcdSnapshot,
-  range: KeyRange,
-  start: Buffer,
-  records: number,
-  keysOnly: boolean,
-  release: () => void,
-): BlockStream {
-  let from: Buffer | null = start;
-  let left = records;
-  let waiting: readonly Entry[] = [];
-  const read = async (): Promise<Buffer | null> => {
-    if (waiting.length === 0 && from !== null && left > 0) {
-      const page = await snapshot.page(from, range.end, left);
-      waiting = page.entries;
-      left -= page.entries.length;
-      from = page.next;
-    }
-    if (waiting.length === 0) return null;
-    let bytes = 0;
-    let end = 0;
-    for (; end < waiting.length && bytes < BLOCK_BYTES; end++) bytes += framedSizeOf(waiting[end] as Entry, keysOnly);
-    const block = await snapshot.block(waiting.slice(0, end), keysOnly);
-    waiting = waiting.slice(end);
-    return owned(block);
-  };
-  return new BlockStream(read, async () => release());
-}
-
 const NO_BYTES = Buffer.alloc(0);
-
-function owned(block: Buffer<ArrayBuffer>): Buffer {
-  return ownedBlock(block);
-}
 
 /** First key behind those that begin with a prefix that ends in a slash. */
 function endBehind(prefix: Buffer): Buffer {

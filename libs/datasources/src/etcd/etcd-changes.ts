@@ -45,7 +45,7 @@ export class EtcdChanges {
   constructor(
     private readonly client: EtcdClient,
     private readonly guard: EtcdGuard,
-    private readonly maxTxnOps: number,
+    private readonly maxTxnOps: () => number,
   ) {}
 
   async read(query: ChangesQuery, pin: Pin): Promise<ChangesAnswer> {
@@ -54,6 +54,11 @@ export class EtcdChanges {
     if (query.after >= floor.lastRevision || (await this.#addStanding(query, floor.local, collected)))
       await this.#addLogged(query, pin, collected);
     return { lastRevision: pin.lastRevision, changes: collected.changes, through: collected.through };
+  }
+
+  /** What stood there is another matter since a compaction. */
+  forget(): void {
+    this.#standing = null;
   }
 
   /** False: the answer is full. */
@@ -65,7 +70,7 @@ export class EtcdChanges {
     for (let at = 0; at < wanted.length;) {
       let bytes = 0;
       let end = at;
-      for (; end < wanted.length && (end === at || (bytes < PIECE_BYTES && end - at < this.maxTxnOps)); end++) {
+      for (; end < wanted.length && (end === at || (bytes < PIECE_BYTES && end - at < this.maxTxnOps())); end++) {
         bytes += (wanted[end] as Entry).valueLength;
       }
       const piece = wanted.slice(at, end);
@@ -108,7 +113,7 @@ export class EtcdChanges {
         for (const row of decodePart(value)) {
           if (revisionOf(row.id) <= after || revisionOf(row.id) > through || !contains(range, row.key)) continue;
           const cost = readsOf(row);
-          if (ops + cost > this.maxTxnOps) {
+          if (ops + cost > this.maxTxnOps()) {
             if (!(await this.#add(waiting, collected))) return;
             waiting = [];
             ops = 0;

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import { type ChannelCredentials, Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import type { KeyValue } from '@harikube/keyspace';
 import { addressText, type EtcdAddress, type EtcdEndpoint, etcdLocation } from '../topology/endpoints/etcd.js';
@@ -56,6 +58,8 @@ const CERTAIN_CODES: readonly status[] = [
 ];
 /** What grpc-js 1.14 says of a call that has not left: load-balancing-call.ts and resolving-call.ts. Other words only mean more caution. */
 const NOT_SENT = /^(No connection established|Name resolution failed)|Waiting for (LB pick|name resolution)/;
+/** TLS names no addresses, and Node warns of whoever does. The certificate is checked for the address all the same. */
+const NO_NAME = 'etcd';
 const COMPACTED = 'mvcc: required revision has been compacted';
 /** A token that has ended, or was given before the users changed. */
 const STALE_TOKEN = /invalid auth token|revision of auth store is old/;
@@ -272,20 +276,21 @@ export class EtcdClient {
     if (existing !== undefined && existing !== null) return existing;
     const address = this.addresses[index];
     if (address === undefined) throw new EtcdCallError(`etcd ${this.location} has no member ${index}`, status.UNAVAILABLE, true);
-    const client = new Client(addressText(address), this.#credentials(), CHANNEL_OPTIONS);
+    const options = isIP(address.host) === 0 ? CHANNEL_OPTIONS : { ...CHANNEL_OPTIONS, 'grpc.ssl_target_name_override': NO_NAME };
+    const client = new Client(addressText(address), this.#credentials(address.host), options);
     this.#clients[index] = client;
     return client;
   }
 
   /** The files are read with each connection that is made anew, so that renewed ones are taken up. */
-  #credentials(): ChannelCredentials {
+  #credentials(host: string): ChannelCredentials {
     const { endpoint, tls } = this.#options;
     if (endpoint.scheme === 'http') return credentials.createInsecure();
     const file = (path: string | null | undefined): Buffer | null => (path === null || path === undefined ? null : readFileSync(path));
     const rejectUnauthorized = tls?.skipVerify !== true;
     return credentials.createSsl(file(tls?.caFile), file(tls?.keyFile), file(tls?.certFile), {
       rejectUnauthorized,
-      ...(rejectUnauthorized ? {} : { checkServerIdentity: () => undefined }),
+      checkServerIdentity: (_, certificate) => (rejectUnauthorized ? checkServerIdentity(host, certificate) : undefined),
     });
   }
 }

@@ -129,7 +129,7 @@ function merged(found: readonly Entry[], overlaid: Overlay): readonly Entry[] {
   return [...entries.values()].sort((a, b) => Buffer.compare(a.key, b.key));
 }
 
-export function entryOf(kv: KeyValue): Entry {
+function entryOf(kv: KeyValue): Entry {
   return { ...decodeKeyMeta(kv.value), key: keyOfMeta(kv.key) };
 }
 
@@ -150,7 +150,7 @@ export function framedSizeOf({ id, key, createRevision, version, lease, valueLen
 }
 
 /** The metadata of the keys of a range. */
-export function metaRange(start: Buffer, end: Buffer | null): { readonly start: Buffer; readonly end: Buffer } {
+function metaRange(start: Buffer, end: Buffer | null): { readonly start: Buffer; readonly end: Buffer } {
   return { start: metaKey(start), end: end === null ? METAS_END : metaKey(end) };
 }
 

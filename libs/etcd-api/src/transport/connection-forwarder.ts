@@ -23,7 +23,7 @@ export interface ForwarderLimits {
   readonly lingerMs: number;
 }
 
-export const DEFAULT_FORWARDER_LIMITS: ForwarderLimits = {
+const DEFAULT_FORWARDER_LIMITS: ForwarderLimits = {
   maxConnections: 10_000,
   holdMs: 15_000,
   dialMs: 2000,

@@ -10,10 +10,13 @@ import type { ConnectionSettings } from './mysql-connection.js';
 import { MysqlSession } from './mysql-session.js';
 import { connectionSettings, explained, lockNameOf, openDatabase } from './open-database.js';
 import { DEFAULT_PACKET_BYTES } from './server-settings.js';
-import { applyBatch, loadCall, MYSQL_STATEMENTS } from './statements.js';
+import { applyBatch, loadCall, MYSQL_STATEMENTS, packetMisfit } from './statements.js';
 
 /** MySQL has no limit for a transaction that waits for its client: a session that writes ends when it has been idle for so long. */
 const WRITER_WAIT_SECONDS = 10;
+
+/** Of a record, beside key and value: numbers and lengths. */
+const RECORD_OVERHEAD_BYTES = 64;
 
 /** One database of a MySQL or MariaDB server. */
 export class MysqlDialect implements SqlDialect {
@@ -67,6 +70,10 @@ export class MysqlDialect implements SqlDialect {
 
   load(keys: readonly Buffer[]): SqlCall {
     return loadCall(keys);
+  }
+
+  misfit(key: Buffer, value: Buffer): string | null {
+    return packetMisfit(key, key.length + value.length + RECORD_OVERHEAD_BYTES, this.#maxPacketBytes);
   }
 
   batch(plan: BatchPlan): readonly SqlCall[] {

@@ -308,17 +308,25 @@ function bytesOf({ values }: SqlCall): number {
   return bytes;
 }
 
-const pieces = new Map<string, readonly string[]>();
+interface TextPieces {
+  readonly texts: readonly string[];
+  /** Which value stands behind each of the texts but the last. */
+  readonly values: readonly number[];
+}
 
-/** The statement with its values in it. None of ours has a question mark that stands for itself. */
+const pieces = new Map<string, TextPieces>();
+
+/** The statement with its values in it: `?` is the next one, `?3` the third. None of ours has a question mark that stands for itself. */
 function textOf({ statement, values }: SqlCall): string {
   let parts = pieces.get(statement.text);
   if (parts === undefined) {
-    parts = statement.text.split('?');
+    let next = 0;
+    const marks = [...statement.text.matchAll(/\?(\d*)/g)].map(([, number]) => (number ? Number(number) - 1 : next++));
+    parts = { texts: statement.text.split(/\?\d*/), values: marks };
     pieces.set(statement.text, parts);
   }
-  let text = parts[0] ?? '';
-  for (let i = 0; i < values.length; i++) text += literal(values[i] ?? null) + (parts[i + 1] ?? '');
+  let text = parts.texts[0] ?? '';
+  for (let i = 0; i < parts.values.length; i++) text += literal(values[parts.values[i] ?? 0] ?? null) + (parts.texts[i + 1] ?? '');
   return text;
 }
 

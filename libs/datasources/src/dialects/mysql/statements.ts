@@ -34,12 +34,12 @@ const FRAME = '1 + CASE WHEN s.bytes < 128 THEN 1 WHEN s.bytes < 16384 THEN 2 WH
 const BYTES = 'OCTET_LENGTH(l.record) AS bytes';
 
 /**
- * Records of a page in order of `place`, until the bytes of those before are as many as the last parameter says. What a
+ * Records of a page in order of `place`, until those before have so many bytes. What a
  * window function goes through is written to a temporary table: ids and sizes, without the records.
  */
-function budgeted(page: string): string {
+function budgeted(page: string, bytes: string): string {
   return `SELECT l.record FROM (SELECT p.id, p.place, SUM(p.bytes) OVER (ORDER BY p.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
-    FROM (${page}) p) r STRAIGHT_JOIN log l ON l.id = r.id WHERE r.bytes_before IS NULL OR r.bytes_before < ? ORDER BY r.place`;
+    FROM (${page}) p) r STRAIGHT_JOIN log l ON l.id = r.id WHERE r.bytes_before IS NULL OR r.bytes_before < ${bytes} ORDER BY r.place`;
 }
 
 /** The order of the tables is said: a list goes through the heads and looks each row up, however few there are. */
@@ -49,7 +49,7 @@ function latest(isBounded: boolean): RangeStatements {
   const from = `FROM head h FORCE INDEX (PRIMARY) STRAIGHT_JOIN log l ON l.id = h.id WHERE h.\`key\` >= ? ${end} ORDER BY h.\`key\` LIMIT ?`;
   return {
     records: {
-      text: budgeted(`SELECT h.\`key\` AS place, h.id, ${BYTES} ${from}`),
+      text: budgeted(`SELECT h.\`key\` AS place, h.id, ${BYTES} ${from}`, '?'),
       parameters: [...range, 'int', 'int'],
       columns: ['bytes'],
     },
@@ -63,22 +63,26 @@ function latest(isBounded: boolean): RangeStatements {
   };
 }
 
-/** `replacing` is the key of a row that replaces another one, and indexed. */
+/**
+ * `replacing` is the key of a row that replaces another one, and indexed. Each part stops at the limit by itself, so that a
+ * page never goes through all keys. `?3` is the third value.
+ */
 function at(isBounded: boolean): RangeStatements {
-  const end = (column: string): string => (isBounded ? `AND ${column} < ?` : '');
   const range: SqlType[] = isBounded ? ['bytes', 'bytes', 'int', 'bytes', 'bytes', 'int', 'int'] : ['bytes', 'int', 'bytes', 'int', 'int'];
-  const heads = `head h WHERE h.\`key\` >= ? ${end('h.`key`')} AND h.id < ?`;
-  const replaced = `log r FORCE INDEX (log_replacement) WHERE r.replacing >= ? ${end('r.replacing')} AND r.id >= ? AND r.prev_id < ?`;
-  const page = (columns: string): string => `SELECT h.place, ${columns} FROM (
-      SELECT h.\`key\` AS place, h.id FROM ${heads} UNION ALL SELECT r.replacing AS place, r.prev_id FROM ${replaced} ORDER BY place LIMIT ?
+  const before = isBounded ? '?3' : '?2';
+  const limit = `?${range.length + 1}`;
+  const bytes = `?${range.length + 2}`;
+  const keys = (column: string): string => `${column} >= ?1 ${isBounded ? `AND ${column} < ?2` : ''}`;
+  const heads = `head h FORCE INDEX (PRIMARY) WHERE ${keys('h.`key`')} AND h.id < ${before}`;
+  const replaced = `log r FORCE INDEX (log_replacement) WHERE ${keys('r.replacing')} AND r.id >= ${before} AND r.prev_id < ${before}`;
+  const page = (columns: string): string => `SELECT ${columns} FROM (
+      (SELECT h.\`key\` AS place, h.id FROM ${heads} ORDER BY h.\`key\` LIMIT ${limit})
+      UNION ALL (SELECT r.replacing AS place, r.prev_id FROM ${replaced} ORDER BY r.replacing LIMIT ${limit})
+      ORDER BY place LIMIT ${limit}
     ) h STRAIGHT_JOIN log l ON l.id = h.id`;
   return {
-    records: { text: budgeted(page(`h.id, ${BYTES}`)), parameters: [...range, 'int', 'int'], columns: ['bytes'] },
-    keys: {
-      text: `${page(KEY)} ORDER BY h.place`.replace('SELECT h.place, ', 'SELECT '),
-      parameters: [...range, 'int'],
-      columns: KEY_TYPES,
-    },
+    records: { text: budgeted(page(`h.place, h.id, ${BYTES}`), bytes), parameters: [...range, 'int', 'int'], columns: ['bytes'] },
+    keys: { text: `${page(KEY)} ORDER BY h.place`, parameters: [...range, 'int'], columns: KEY_TYPES },
     size: {
       text: `SELECT COUNT(*), COALESCE(SUM(s.bytes + ${FRAME}), 0) FROM (${page(BYTES)}) s`,
       parameters: [...range, 'int'],
@@ -254,15 +258,18 @@ export function insertsHeads(statement: SqlStatement): boolean {
   return INSERT_HEADS.has(statement);
 }
 
+/** Why the server does not take a record of a key; null: it does. */
+export function packetMisfit(key: Buffer, recordBytes: number, maxPacketBytes: number): string | null {
+  if (key.length + recordBytes + ROW_OVERHEAD_BYTES <= maxPacketBytes - STATEMENT_BYTES) return null;
+  return `"${key.toString()}" has ${recordBytes} bytes; the server takes statements of max_allowed_packet=${maxPacketBytes} bytes, so set that higher`;
+}
+
 /** The calls that apply a batch, in order. Throws CommitFailedError for a record that the server does not take. */
 export function applyBatch(plan: BatchPlan, maxPacketBytes: number): SqlCall[] {
   const maxBytes = maxPacketBytes - STATEMENT_BYTES;
   for (const { key, record } of plan.rows) {
-    if (key.length + record.length + ROW_OVERHEAD_BYTES > maxBytes) {
-      throw new CommitFailedError(
-        `"${key.toString()}" has ${record.length} bytes; the server takes statements of max_allowed_packet=${maxPacketBytes} bytes, so set that higher`,
-      );
-    }
+    const misfit = packetMisfit(key, record.length, maxPacketBytes);
+    if (misfit !== null) throw new CommitFailedError(misfit);
   }
   return [
     ...INSERT_LOG.calls(plan.rows, maxBytes),

@@ -88,7 +88,6 @@ export abstract class SqlBackend implements Database {
   #identity = '';
   #owner: string | null = null;
   #epoch = 0n;
-  #warnings: readonly string[] = [];
   /** No revision of this database that was seen is above it. */
   #lastRevision: Revision = 0n;
   /** The session whose last commit may or may not have taken place. */
@@ -123,11 +122,6 @@ export abstract class SqlBackend implements Database {
     return this.#isOpen;
   }
 
-  /** What the server allows and its operator should know; found when it was opened. */
-  get warnings(): readonly string[] {
-    return this.#warnings;
-  }
-
   /** Other ways to the same database. Sessions that are open are used for what is under way, and no longer. */
   protected rewire(dialect: SqlDialect, settings: DatabaseSettings): void {
     this.#wiring = { dialect, settings };
@@ -155,7 +149,7 @@ export abstract class SqlBackend implements Database {
     }
     this.#identity = identity;
     this.#owner = storeId;
-    this.#warnings = warnings;
+    for (const warning of warnings) settings.onWarning?.(warning);
     this.#isOpen = true;
   }
 
@@ -229,15 +223,21 @@ export abstract class SqlBackend implements Database {
     return { identity: meta.identity, lastRevision: meta.lastRevision };
   }
 
+  misfit(key: Buffer, value: Buffer): string | null {
+    const { dialect } = this.#wiring;
+    if (key.length > dialect.maxKeyBytes) {
+      return `its key has ${key.length} bytes, and the indexes of ${this.location} take ${dialect.maxKeyBytes}`;
+    }
+    return dialect.misfit?.(key, value) ?? null;
+  }
+
   async commit(batch: CommitBatch): Promise<void> {
     const { dialect } = this.#wiring;
     const { advanceRevision } = dialect.statements;
     const plan = planBatch(batch);
-    const long = batch.rows.find(({ key }) => key.length > dialect.maxKeyBytes);
-    if (long !== undefined) {
-      throw new CommitFailedError(
-        `a key of ${long.key.length} bytes does not fit the indexes of ${this.location}, which take ${dialect.maxKeyBytes}`,
-      );
+    for (const { key, value } of batch.rows) {
+      const misfit = this.misfit(key, value);
+      if (misfit !== null) throw new CommitFailedError(misfit);
     }
     const calls = [
       { statement: advanceRevision, values: [batch.lastRevision, this.#epoch, batch.previousRevision] },
@@ -280,6 +280,8 @@ export abstract class SqlBackend implements Database {
     });
     this.#lostSession = null;
     if (meta.epoch !== this.#epoch) throw new FencedError(this.name, this.#epoch, meta.epoch);
+    // An older copy of the database cannot tell what became of a commit in the right one.
+    if (meta.lastRevision < this.#lastRevision) throw new RolledBackError(this.name, this.#lastRevision, meta.lastRevision);
     this.#saw(meta.lastRevision);
     return meta.lastRevision >= lastRevision;
   }

@@ -18,6 +18,8 @@ export interface SqlDialect {
   readonly statements: SqlStatements;
   /** A longer key does not fit its indexes. */
   readonly maxKeyBytes: number;
+  /** Why a record of this key and value does not fit; null: it does. Absent: all do. */
+  misfit?(key: Buffer, value: Buffer): string | null;
   /**
    * Makes the database when it is absent, checks the server's settings, brings the tables up to date under a lock. Rejects
    * with RefusedDatabaseError when somebody has to decide, with DatabaseOpenError otherwise.
