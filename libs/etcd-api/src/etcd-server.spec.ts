@@ -8,6 +8,7 @@ import {
   UnknownOutcomeError,
   type KeyValue,
   type RangeRequest,
+  type TxnRequest,
   type WatchMessage,
   BlockStream,
 } from '@harikube/keyspace';
@@ -57,6 +58,14 @@ const TXN: Method = ['/etcdserverpb.KV/Txn', 'etcdserverpb.TxnRequest', 'etcdser
 const COMPACT: Method = ['/etcdserverpb.KV/Compact', 'etcdserverpb.CompactionRequest', 'etcdserverpb.CompactionResponse'];
 const GRANT: Method = ['/etcdserverpb.Lease/LeaseGrant', 'etcdserverpb.LeaseGrantRequest', 'etcdserverpb.LeaseGrantResponse'];
 const REVOKE: Method = ['/etcdserverpb.Lease/LeaseRevoke', 'etcdserverpb.LeaseRevokeRequest', 'etcdserverpb.LeaseRevokeResponse'];
+const TIME_TO_LIVE: Method = [
+  '/etcdserverpb.Lease/LeaseTimeToLive',
+  'etcdserverpb.LeaseTimeToLiveRequest',
+  'etcdserverpb.LeaseTimeToLiveResponse',
+];
+const LEASES: Method = ['/etcdserverpb.Lease/LeaseLeases', 'etcdserverpb.LeaseLeasesRequest', 'etcdserverpb.LeaseLeasesResponse'];
+const HASH: Method = ['/etcdserverpb.Maintenance/Hash', 'etcdserverpb.HashRequest', 'etcdserverpb.HashResponse'];
+const HASH_KV: Method = ['/etcdserverpb.Maintenance/HashKV', 'etcdserverpb.HashKVRequest', 'etcdserverpb.HashKVResponse'];
 const STATUS: Method = ['/etcdserverpb.Maintenance/Status', 'etcdserverpb.StatusRequest', 'etcdserverpb.StatusResponse'];
 const ALARM: Method = ['/etcdserverpb.Maintenance/Alarm', 'etcdserverpb.AlarmRequest', 'etcdserverpb.AlarmResponse'];
 const MEMBERS: Method = ['/etcdserverpb.Cluster/MemberList', 'etcdserverpb.MemberListRequest', 'etcdserverpb.MemberListResponse'];
@@ -74,6 +83,23 @@ async function ask(method: Method, message: PlainMessage): Promise<PlainMessage>
 async function refusal(method: Method, message: PlainMessage): Promise<readonly [number, string]> {
   const { code, text } = await send(method, message);
   return [code, text];
+}
+
+/** A txn in whose success there is a txn, and so on; of each level there is one operation. */
+function nestedDeep(depth: number): Buffer {
+  let message: Buffer = Buffer.alloc(0);
+  for (let level = 0; level < depth; level++) {
+    const operation = field(4, message);
+    message = field(2, operation);
+  }
+  return message;
+}
+
+function field(number: number, bytes: Buffer): Buffer {
+  const head = [(number << 3) | 2];
+  let rest = bytes.length;
+  for (; rest >= 0x80; rest >>>= 7) head.push((rest & 0x7f) | 0x80);
+  return Buffer.concat([Buffer.from([...head, rest]), bytes]);
 }
 
 function restOf(frames: readonly Buffer[]): BlockStream {
@@ -162,7 +188,10 @@ describe('KV', () => {
   const remove = (key: string, end = ''): PlainMessage => ({ request_delete_range: { key: b(key), range_end: b(end) } });
   const many = (count: number): PlainMessage[] => Array.from({ length: count }, (_, i) => put(`k${i}`));
   const invalid = GrpcCode.InvalidArgument;
-  const absent = GrpcCode.Unimplemented;
+  const inner = (success: readonly PlainMessage[], failure: readonly PlainMessage[] = []): PlainMessage => ({
+    request_txn: { success, failure },
+  });
+  const manyTxns = (txns: number, operations: number): PlainMessage[] => Array.from({ length: txns }, () => inner(many(operations)));
 
   it.each<readonly [string, Method, PlainMessage, number, string]>([
     ['a range without a key', RANGE, { range_end: b('x') }, invalid, 'key is not provided'],
@@ -183,20 +212,43 @@ describe('KV', () => {
     ['a put behind a delete without end', TXN, { success: [remove('b', '\0'), put('z')] }, invalid, 'duplicate key given in txn request'],
     ['an unknown compare result', TXN, { compare: [{ key: b('k'), result: 4 }] }, invalid, 'compare result 4 is not supported'],
     ['an unknown compare target', TXN, { compare: [{ key: b('k'), target: 5 }] }, invalid, 'compare target 5 is not supported'],
-    ['descending order', RANGE, range({ sort_order: 2 }), absent, 'sort_order DESCEND of a range request is not supported'],
-    ['order by version', RANGE, range({ sort_target: 1 }), absent, 'a sort_target other than KEY of a range request is not supported'],
-    ['min_mod_revision', RANGE, range({ min_mod_revision: 1 }), absent, 'min_mod_revision of a range request is not supported'],
-    ['max_mod_revision', RANGE, range({ max_mod_revision: 1 }), absent, 'max_mod_revision of a range request is not supported'],
-    ['min_create_revision', RANGE, range({ min_create_revision: 1 }), absent, 'min_create_revision of a range request is not supported'],
-    ['max_create_revision', RANGE, range({ max_create_revision: 1 }), absent, 'max_create_revision of a range request is not supported'],
-    ['a range compare', TXN, { compare: [{ key: b('k'), range_end: b('l') }] }, absent, 'range_end of a compare is not supported'],
-    ['a nested txn', TXN, { success: [{ request_txn: {} }] }, absent, 'a txn inside a txn request is not supported'],
+    ['an unknown sort order inside a txn', TXN, { success: [{ request_range: range({ sort_order: 3 }) }] }, invalid, 'invalid sort option'],
+    ['4097 operations in all', TXN, { success: manyTxns(33, 127) }, invalid, 'too many operations in txn request'],
+    ['the same put inside and outside', TXN, { success: [inner([put('a')]), put('a')] }, invalid, 'duplicate key given in txn request'],
     [
-      'an order inside a txn',
+      'the same put inside two txns',
       TXN,
-      { success: [{ request_range: range({ sort_order: 2 }) }] },
-      absent,
-      'sort_order DESCEND of a range request is not supported',
+      { success: [inner([put('a')]), inner([], [put('a')])] },
+      invalid,
+      'duplicate key given in txn request',
+    ],
+    [
+      'a put inside of what is deleted outside',
+      TXN,
+      { failure: [inner([put('b')]), remove('a', 'c')] },
+      invalid,
+      'duplicate key given in txn request',
+    ],
+    [
+      'a put outside of what is deleted inside',
+      TXN,
+      { failure: [inner([], [remove('a', 'c')]), put('b')] },
+      invalid,
+      'duplicate key given in txn request',
+    ],
+    [
+      'a put inside before a delete inside',
+      TXN,
+      { success: [inner([put('b')]), inner([remove('b')])] },
+      invalid,
+      'duplicate key given in txn request',
+    ],
+    [
+      'the same put twice deep inside',
+      TXN,
+      { success: [inner([inner([put('a'), put('a')])])] },
+      invalid,
+      'duplicate key given in txn request',
     ],
   ])('refuses %s', async (_name, method, message, code, text) => {
     expect(await refusal(method, message)).toEqual([code, `etcdserver: ${text}`]);
@@ -210,6 +262,46 @@ describe('KV', () => {
   it('takes 128 operations, overlapping deletes, and the same key in both branches', async () => {
     expect(await ask(TXN, { success: many(128), failure: many(128) })).toMatchObject({ succeeded: true });
     expect(await ask(TXN, { success: [remove('a', 'c'), remove('b'), put('c')] })).toMatchObject({ succeeded: true });
+  });
+
+  it('takes txns inside txns, with the same key where they exclude each other', async () => {
+    let seen: TxnRequest | null = null;
+    store.txnAnswer = async (request) => {
+      seen = request;
+      return { type: 'txn', revision: 7n, succeeded: true, responses: [] };
+    };
+    await ask(TXN, { success: [inner([put('a'), remove('b')], [put('a'), remove('c')]), inner([put('d')]), remove('b', 'd')] });
+    expect(seen).toMatchObject({
+      success: [{ type: 'txn', success: [{ type: 'put' }, { type: 'delete' }] }, { type: 'txn', failure: [] }, { type: 'delete' }],
+    });
+    await ask(TXN, { compare: [{ key: b('a'), range_end: b('c'), target: 1, create_revision: '5', result: 1 }] });
+    expect(seen).toMatchObject({ compares: [{ range: { end: b('c'), single: false }, target: 'create', result: 'greater', number: 5n }] });
+  });
+
+  it('takes txns as deep as 128 operations go', async () => {
+    store.txnAnswer = async () => ({ type: 'txn', revision: 7n, succeeded: true, responses: [] });
+    expect((await grpc.call(TXN[0], nestedDeep(128))).code).toBe(0);
+    const { code, text } = await grpc.call(TXN[0], nestedDeep(129));
+    expect([code, text]).toEqual([invalid, 'etcdserver: too many operations in txn request']);
+  });
+
+  it('passes on how a range is sorted and filtered, where that changes anything', async () => {
+    const seen: RangeRequest[] = [];
+    store.rangeAnswer = async (request) => {
+      seen.push(request);
+      return { revision: 1n, count: 0, more: false, records: 0, bytes: 0, blocks: [] };
+    };
+    const none = { minModRevision: 0n, maxModRevision: 0n, minCreateRevision: 0n, maxCreateRevision: 0n };
+    for (const fields of [{ sort_order: 1 }, { sort_order: 2 }, { sort_target: 1 }, { sort_target: 4, sort_order: 1 }])
+      await ask(RANGE, range(fields));
+    await ask(RANGE, range({ min_mod_revision: 1, max_mod_revision: 2, min_create_revision: 3, max_create_revision: '-4' }));
+    expect(seen.map(({ selection }) => selection)).toEqual([
+      undefined,
+      { target: 'key', order: 'descend', ...none },
+      { target: 'version', order: 'none', ...none },
+      { target: 'value', order: 'ascend', ...none },
+      { target: 'key', order: 'none', minModRevision: 1n, maxModRevision: 2n, minCreateRevision: 3n, maxCreateRevision: -4n },
+    ]);
   });
 
   it('refuses a write above 1.5 MiB, after the checks of its fields', async () => {
@@ -566,7 +658,17 @@ describe('Lease', () => {
       { header: header(1n), ID: granted['ID'], TTL: '60' },
     ]);
     expect(await ask(REVOKE, { ID: granted['ID'] })).toEqual({ header: header(1n) });
-    expect(store.leases.size).toBe(0);
+    expect(store.grants.size).toBe(0);
+  });
+
+  it('tells what is left of a lease, with its keys when they are asked for, and which leases there are', async () => {
+    await ask(GRANT, { TTL: 60, ID: '5' });
+    await ask(GRANT, { TTL: 70, ID: '6' });
+    for (const key of ['b', 'a']) await ask(PUT, { key: b(key), lease: '5' });
+    expect(await ask(TIME_TO_LIVE, { ID: '5' })).toEqual({ header: header(3n), ID: '5', TTL: '59', grantedTTL: '60', keys: [] });
+    expect(await ask(TIME_TO_LIVE, { ID: '5', keys: true })).toMatchObject({ keys: [b('a'), b('b')] });
+    expect(await ask(TIME_TO_LIVE, { ID: '7', keys: true })).toEqual({ header: header(3n), ID: '7', TTL: '-1', grantedTTL: '0', keys: [] });
+    expect(await ask(LEASES, {})).toEqual({ header: header(3n), leases: [{ ID: '5' }, { ID: '6' }] });
   });
 
   it('refuses a TTL that etcd refuses', async () => {
@@ -599,20 +701,27 @@ describe('Maintenance, Cluster, Auth', () => {
     );
   });
 
+  it('tells hashes, and defragments nothing', async () => {
+    expect(await ask(HASH, {})).toEqual({ header: header(1n), hash: 0xfedc_ba98 });
+    const told = { header: header(1n), hash: 0xfedc_ba98, compact_revision: '-1' };
+    expect(await ask(HASH_KV, { revision: '7' })).toEqual({ ...told, hash_revision: '7' });
+    expect(await ask(HASH_KV, {})).toEqual({ ...told, hash_revision: '1' });
+    const { code, messages } = await grpc.call('/etcdserverpb.Maintenance/Defragment', Buffer.alloc(0));
+    expect([code, messages.map((message) => message.length)]).toEqual([0, [0]]);
+  });
+
   it('has no alarm, and refuses to set one', async () => {
     expect(await ask(ALARM, {})).toEqual({ header: header(1n), alarms: [] });
     expect(await refusal(ALARM, { action: 1 })).toEqual([
       GrpcCode.Unimplemented,
       'etcdserver: action ACTIVATE of an alarm request is not supported',
     ]);
-    expect(await refusal(ALARM, { action: 2 })).toEqual([
-      GrpcCode.Unimplemented,
-      'etcdserver: action DEACTIVATE of an alarm request is not supported',
-    ]);
+    expect(await ask(ALARM, { action: 2, alarm: 1 })).toEqual({ header: header(1n), alarms: [] });
   });
 
   it('lists one named member at the addresses it listens on, or at those advertised', async () => {
     expect(await ask(MEMBERS, {})).toMatchObject({
+      header: header(0n),
       members: [{ ID: HEADER.member_id, name: 'harikube', clientURLs: [...server.addresses] }],
     });
     grpc.close();
@@ -622,9 +731,8 @@ describe('Maintenance, Cluster, Auth', () => {
   });
 
   it.each([
-    ...['Defragment', 'Hash', 'HashKV', 'Snapshot', 'MoveLeader', 'Downgrade'].map((name) => ['Maintenance', name] as const),
+    ...['Snapshot', 'MoveLeader', 'Downgrade'].map((name) => ['Maintenance', name] as const),
     ...['MemberAdd', 'MemberRemove', 'MemberUpdate', 'MemberPromote'].map((name) => ['Cluster', name] as const),
-    ...['LeaseTimeToLive', 'LeaseLeases'].map((name) => ['Lease', name] as const),
   ])('refuses %s.%s by its name', async (service, name) => {
     const { code, text } = await grpc.call(`/etcdserverpb.${service}/${name}`, Buffer.alloc(0));
     expect([code, text]).toEqual([GrpcCode.Unimplemented, `etcdserver: ${name} is not supported`]);

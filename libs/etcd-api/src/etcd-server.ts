@@ -4,7 +4,10 @@ import { toGrpcError } from './etcd-status.js';
 import { warmUpLists } from './list-warm-up.js';
 import { authRoutes } from './services/auth-service.js';
 import { ClusterService } from './services/cluster-service.js';
+import { ElectionService } from './services/concurrency/election-service.js';
+import { LockService } from './services/concurrency/lock-service.js';
 import { HealthService } from './services/health-service.js';
+import { etcdPages } from './services/http-pages.js';
 import { KvService } from './services/kv-service.js';
 import { LeaseService } from './services/lease-service.js';
 import { MaintenanceService } from './services/maintenance-service.js';
@@ -61,10 +64,13 @@ export class EtcdServer {
         ...new WatchService(store, header).routes(),
         ...new LeaseService(store, header).routes(),
         ...new MaintenanceService(store, header, options.emulatedVersion ?? DEFAULT_VERSION).routes(),
-        ...new ClusterService(store, header, () => this.member()).routes(),
+        ...new LockService(store, header, this.closing.signal).routes(),
+        ...new ElectionService(store, header, this.closing.signal).routes(),
+        ...new ClusterService(header, () => this.member()).routes(),
         ...authRoutes(),
         ...this.health.routes(),
       },
+      pages: etcdPages(store, () => this.health.isServing, options.emulatedVersion ?? DEFAULT_VERSION),
       toGrpcError: (error) => toGrpcError(error, options.onInternalError),
       observer: options.observer,
       streamBufferBytes: options.streamBufferBytes,
@@ -94,7 +100,7 @@ export class EtcdServer {
   /** Stops accepting, ends watches so that clients resume elsewhere, lets unary calls finish within the grace. Always resolves. */
   async close(): Promise<void> {
     this.health.setServing(false);
-    this.closing.abort();
+    this.closing.abort(new StoppedError());
     await this.server.close(this.options.closeGraceMs ?? DEFAULT_CLOSE_GRACE_MS, new StoppedError());
   }
 

@@ -5,9 +5,7 @@ import {
   keyRange,
   LeaseProvidedError,
   LeaseTtlTooLargeError,
-  singleKey,
   TooManyOperationsError,
-  UnsupportedError,
   ValueProvidedError,
   type Compare,
   type CompareResult,
@@ -16,6 +14,8 @@ import {
   type KeyRange,
   type PutRequest,
   type RangeRequest,
+  type RangeSelection,
+  type SortTarget,
   type TxnOp,
   type TxnRequest,
 } from '@harikube/keyspace';
@@ -28,28 +28,24 @@ import { GrpcCode, GrpcError } from './wire/grpc-status.js';
 
 /**
  * From what came over the wire to what the keyspace understands: the checks in etcd's order
- * (server/etcdserver/api/v3rpc/key.go, v3.6), and by name the refusal of what is not supported.
+ * (server/etcdserver/api/v3rpc/key.go, v3.6).
  */
 
 /** Compares, and operations of either branch, that a txn may hold. */
 const MAX_TXN_OPERATIONS = 128;
 
+/**
+ * Compares and operations of a txn and all txns inside it. etcd bounds only how they nest, which lets a single request hold hundreds of
+ * thousands.
+ */
+const MAX_NESTED_OPERATIONS = 4096;
+
 /** Seconds. */
 const MAX_LEASE_TTL = 9_000_000_000n;
 
-const SORT_TARGETS = 5;
-
 export function toRangeRequest(message: RangeMessage): RangeRequest {
   checkRange(message);
-  refuseUnsupportedRange(message);
-  return {
-    type: 'range',
-    range: keyRange(message.key, message.rangeEnd),
-    limit: toLimit(message.limit),
-    revision: message.revision < 0n ? 0n : message.revision,
-    keysOnly: message.keysOnly,
-    countOnly: message.countOnly,
-  };
+  return toRange(message, message.revision < 0n ? 0n : message.revision);
 }
 
 export function toPutRequest(message: PutMessage): PutRequest {
@@ -64,8 +60,13 @@ export function toDeleteRangeRequest(message: DeleteRangeMessage): DeleteRangeRe
 
 export function toTxnRequest(message: TxnMessage): TxnRequest {
   checkTxn(message, MAX_TXN_OPERATIONS);
-  checkOverlaps(message.success);
-  checkOverlaps(message.failure);
+  if (operationsIn(message, 0) > MAX_NESTED_OPERATIONS) throw new TooManyOperationsError();
+  if (mayOverlap(message.success)) checkOverlaps(message.success);
+  if (mayOverlap(message.failure)) checkOverlaps(message.failure);
+  return toTxn(message);
+}
+
+function toTxn(message: TxnMessage): TxnRequest {
   return {
     type: 'txn',
     compares: message.compare.map(toCompare),
@@ -81,19 +82,35 @@ export function checkLeaseGrant(message: LeaseGrantMessage): void {
 function checkRange(message: RangeMessage): void {
   if (message.key.length === 0) throw new EmptyKeyError();
   const { sortOrder, sortTarget } = message;
-  if (sortOrder < 0 || sortOrder > SortOrder.Descend || sortTarget < 0 || sortTarget >= SORT_TARGETS) {
+  if (sortOrder < 0 || sortOrder > SortOrder.Descend || sortTarget < 0 || sortTarget >= SORT_TARGETS.length) {
     throw new GrpcError(GrpcCode.InvalidArgument, 'etcdserver: invalid sort option');
   }
 }
 
-function refuseUnsupportedRange(message: RangeMessage): void {
-  // Without an order, another target than the key means ascending (etcd server/etcdserver/txn/range.go, v3.6).
-  if (message.sortOrder === SortOrder.Descend) throw new UnsupportedError('sort_order DESCEND of a range request');
-  if (message.sortTarget !== 0) throw new UnsupportedError('a sort_target other than KEY of a range request');
-  if (message.minModRevision !== 0n) throw new UnsupportedError('min_mod_revision of a range request');
-  if (message.maxModRevision !== 0n) throw new UnsupportedError('max_mod_revision of a range request');
-  if (message.minCreateRevision !== 0n) throw new UnsupportedError('min_create_revision of a range request');
-  if (message.maxCreateRevision !== 0n) throw new UnsupportedError('max_create_revision of a range request');
+function toRange(message: RangeMessage, revision: bigint): RangeRequest {
+  return {
+    type: 'range',
+    range: keyRange(message.key, message.rangeEnd),
+    limit: toLimit(message.limit),
+    revision,
+    keysOnly: message.keysOnly,
+    countOnly: message.countOnly,
+    selection: toSelection(message),
+  };
+}
+
+const SORT_TARGETS: readonly SortTarget[] = ['key', 'version', 'create', 'mod', 'value'];
+const SORT_ORDERS = ['none', 'ascend', 'descend'] as const;
+
+/** Undefined where it is what a range does anyway. */
+function toSelection(message: RangeMessage): RangeSelection | undefined {
+  const { sortOrder, sortTarget, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision } = message;
+  const isPlain = sortTarget === 0 && sortOrder !== SortOrder.Descend;
+  const isBounded = minModRevision !== 0n || maxModRevision !== 0n || minCreateRevision !== 0n || maxCreateRevision !== 0n;
+  if (isPlain && !isBounded) return undefined;
+  const target = SORT_TARGETS[sortTarget] as SortTarget;
+  const order = SORT_ORDERS[sortOrder] ?? 'none';
+  return { target, order, minModRevision, maxModRevision, minCreateRevision, maxCreateRevision };
 }
 
 function checkPut(message: PutMessage): void {
@@ -133,17 +150,80 @@ function checkOperation(operation: RequestOpMessage, budget: number): void {
   }
 }
 
-/** A branch must not put a key twice, nor put a key that it deletes. Ranges, and deletes among themselves, may overlap. */
-function checkOverlaps(branch: readonly RequestOpMessage[]): void {
-  if (branch.length < 2) return;
+/** Only a txn with txns inside it is counted: any other is within its bound. */
+function operationsIn({ compare, success, failure }: TxnMessage, depth: number): number {
+  let operations = depth === 0 ? 0 : compare.length + success.length + failure.length;
+  for (const operation of success) if (operation?.type === 'txn') operations += operationsIn(operation, depth + 1);
+  for (const operation of failure) if (operation?.type === 'txn') operations += operationsIn(operation, depth + 1);
+  return operations;
+}
+
+function mayOverlap(branch: readonly RequestOpMessage[]): boolean {
+  return branch.length > 1 || branch[0]?.type === 'txn';
+}
+
+interface Writes {
+  /** Keys that are put, as latin1. */
+  readonly puts: Set<string>;
+  readonly deletes: KeyRange[];
+}
+
+const NO_WRITES: Writes = { puts: new Set(), deletes: [] };
+
+/**
+ * A branch must not put a key twice, nor put a key that it deletes, in itself or in the txns inside it; what excludes each other there may.
+ * Ranges, and deletes among themselves, may overlap. Stricter than etcd's checkIntervals in two cases, which would write a key twice in one
+ * revision: a delete to the end of all keys, and a delete in a txn behind the one that puts the key.
+ */
+function checkOverlaps(branch: readonly RequestOpMessage[]): Writes {
+  if (!mayOverlap(branch)) return writesOf(branch[0] ?? null);
   const deletes: KeyRange[] = [];
-  for (const operation of branch) if (operation?.type === 'delete') deletes.push(keyRange(operation.key, operation.rangeEnd));
   const puts = new Set<string>();
+  const addPut = (key: string, but?: ReadonlySet<string>): void => {
+    if (puts.has(key) && but?.has(key) !== true) throw new DuplicateKeyError();
+    puts.add(key);
+  };
+  for (const operation of branch) if (operation?.type === 'delete') deletes.push(keyRange(operation.key, operation.rangeEnd));
+  for (const operation of branch) {
+    if (operation?.type !== 'txn') continue;
+    const success = checkOverlaps(operation.success);
+    const failure = checkOverlaps(operation.failure);
+    const inner = [...success.deletes, ...failure.deletes];
+    refuseCovered(success.puts, deletes);
+    refuseCovered(failure.puts, deletes);
+    refuseCovered(puts, inner);
+    for (const key of success.puts) addPut(key);
+    for (const key of failure.puts) addPut(key, success.puts);
+    deletes.push(...inner);
+  }
+  const own = new Set<string>();
   for (const operation of branch) {
     if (operation?.type !== 'put') continue;
     const key = operation.key.toString('latin1');
-    if (puts.has(key) || deletes.some((range) => covers(range, operation.key))) throw new DuplicateKeyError();
-    puts.add(key);
+    addPut(key);
+    own.add(key);
+  }
+  refuseCovered(own, deletes);
+  return { puts, deletes };
+}
+
+/** A single operation has nothing to overlap with. */
+function writesOf(operation: RequestOpMessage): Writes {
+  switch (operation?.type) {
+    case 'put':
+      return { puts: new Set([operation.key.toString('latin1')]), deletes: [] };
+    case 'delete':
+      return { puts: new Set(), deletes: [keyRange(operation.key, operation.rangeEnd)] };
+    default:
+      return NO_WRITES;
+  }
+}
+
+function refuseCovered(puts: ReadonlySet<string>, deletes: readonly KeyRange[]): void {
+  if (deletes.length === 0 || puts.size === 0) return;
+  for (const text of puts) {
+    const key = Buffer.from(text, 'latin1');
+    if (deletes.some((range) => covers(range, key))) throw new DuplicateKeyError();
   }
 }
 
@@ -154,13 +234,13 @@ function covers(range: KeyRange, key: Buffer): boolean {
 function toOperation(operation: RequestOpMessage): TxnOp {
   switch (operation?.type) {
     case 'range':
-      return toRangeRequest(operation);
+      return toRange(operation, operation.revision);
     case 'put':
       return operation;
     case 'delete':
       return { type: 'delete', range: keyRange(operation.key, operation.rangeEnd), prevKv: operation.prevKv };
     case 'txn':
-      throw new UnsupportedError('a txn inside a txn request');
+      return toTxn(operation);
     case undefined:
       throw new KeyNotFoundError();
   }
@@ -171,7 +251,6 @@ const TARGETS: readonly CompareTarget[] = ['version', 'create', 'mod', 'value', 
 const FIRST_MEMBER = CompareMember.Version;
 
 function toCompare(message: CompareMessage): Compare {
-  if (message.rangeEnd.length > 0) throw new UnsupportedError('range_end of a compare');
   const result = RESULTS[message.result];
   const target = TARGETS[message.target];
   if (result === undefined) throw new GrpcError(GrpcCode.InvalidArgument, `etcdserver: compare result ${message.result} is not supported`);
@@ -179,7 +258,7 @@ function toCompare(message: CompareMessage): Compare {
   // The members of the oneof stand in the order of the targets. One that is not the target's counts as absent.
   const isMember = message.member === FIRST_MEMBER + message.target;
   return {
-    range: singleKey(message.key),
+    range: keyRange(message.key, message.rangeEnd),
     target,
     result,
     number: isMember ? message.number : 0n,

@@ -1,14 +1,15 @@
 import { CommitFailedError, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
 import type { Clock } from './clock.js';
-import { type KeyspaceError, MisfitError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
+import { KeyspaceError, MisfitError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
 import type { GuardedBackend } from './guarded-backend.js';
 import type { HeadCache } from './head-cache.js';
 import { contains } from './key-range.js';
 import { keyOf, recordsOf } from './key-value.js';
-import type { KeyRange, Revision, TxnOp, TxnRequest, TxnResult } from './model.js';
+import type { KeyRange, RangeRequest, Revision, TxnRangeResult, TxnRequest, TxnResult } from './model.js';
 import type { RecordArena } from './record-arena.js';
 import { type Judgement, TxnJudge } from './txn-judge.js';
+import { collect, MAX_RANGE_KEYS, valueBytes } from './txn-scope.js';
 import { keyText, textKey } from './key-text.js';
 import { LateAnswerError } from './within.js';
 
@@ -16,8 +17,6 @@ import { LateAnswerError } from './within.js';
 const MAX_BATCH_TXNS = 1024;
 /** Bytes of keys and values after which a batch is closed. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-/** Most keys that ranges inside a txn, or a DeleteRange, may hold. */
-const MAX_RANGE_KEYS = 100_000;
 /** Creations that load the head of their key first, after one whose key turned out to be there. */
 const CAUTIOUS_CREATIONS = 64;
 /** Pauses before a database is asked again for the outcome of a commit: each is twice the one before. */
@@ -30,6 +29,8 @@ interface Submission {
   readonly keys: readonly string[];
   /** Ranges of more than one key; such a txn is a batch of its own. */
   readonly ranges: readonly KeyRange[];
+  /** Ranges at an old revision, and what they are answered with; such a txn, too. */
+  readonly pasts: readonly RangeRequest[];
   readonly resolve: (result: TxnResult) => void;
   readonly reject: (error: Error) => void;
   readonly cohort: Cohort;
@@ -92,6 +93,8 @@ export interface CommitterOptions {
   readonly compactRevision: () => Revision;
   /** Makes sure that `count` revisions may be handed out; undefined when they already may. */
   readonly reserve: (count: number) => Promise<void> | undefined;
+  /** Answers a range at an old revision, which nothing can change any more. */
+  readonly readPast: (request: RangeRequest) => Promise<TxnRangeResult>;
   /** Called in commit order, before any answer: the events are settled. */
   readonly onSettled: (events: readonly StoreEvent[]) => void;
   /** Called when a batch came to nothing: horizons have moved all the same. */
@@ -184,10 +187,22 @@ export class GroupCommitter {
     return new Promise((resolve, reject) => {
       const keys: string[] = [];
       const ranges: KeyRange[] = [];
-      collect(txn, keys, ranges);
+      const pasts: RangeRequest[] = [];
+      collect(txn, { keys, ranges, pasts });
       const cohort = this.#cohort;
       cohort.open++;
-      const submission: Submission = { txn, keys, ranges, resolve, reject, cohort, since: performance.now(), missing: 0, isDone: false };
+      const submission: Submission = {
+        txn,
+        keys,
+        ranges,
+        pasts,
+        resolve,
+        reject,
+        cohort,
+        since: performance.now(),
+        missing: 0,
+        isDone: false,
+      };
       for (const text of keys) this.#use(text, submission);
       this.#queue.push(submission);
       this.#schedule();
@@ -410,13 +425,13 @@ export class GroupCommitter {
       const submission = this.#queue[i] as Submission;
       if (submission.isDone) continue;
       const isFull = taken.length >= MAX_BATCH_TXNS || bytes >= MAX_BATCH_BYTES;
-      const isAlone = submission.ranges.length > 0;
+      const isAlone = submission.ranges.length > 0 || submission.pasts.length > 0;
       if (submission.missing > 0 || isFull || (isAlone && taken.length > 0)) {
         this.#queue[kept++] = submission;
         continue;
       }
       taken.push(submission);
-      for (const op of submission.txn.success) if (op.type === 'put') bytes += op.value.length;
+      bytes += valueBytes(submission.txn);
       if (isAlone) bytes = MAX_BATCH_BYTES;
     }
     this.#queue.length = kept;
@@ -426,6 +441,7 @@ export class GroupCommitter {
   async #process(taken: Submission[]): Promise<void> {
     const { id, clock } = this.options;
     const rangeHeads = new Map<string, Head>();
+    const pasts = new Map<RangeRequest, TxnRangeResult | Error>();
     let batch = taken;
     this.#preparing = taken;
     try {
@@ -433,6 +449,11 @@ export class GroupCommitter {
         for (const range of submission.ranges) {
           this.#answer();
           await this.#loadRange(range, rangeHeads);
+        }
+        for (const past of submission.pasts) {
+          this.#answer();
+          // Only the branch that is taken has to be answerable.
+          pasts.set(past, await this.options.readPast(past).catch((error: unknown) => this.#pastError(error)));
         }
       }
       // Loops because the other backends take numbers, too, while this one waits for its block.
@@ -453,7 +474,7 @@ export class GroupCommitter {
     // Some may have been told meanwhile that they take too long.
     if (batch.some(({ isDone }) => isDone)) batch = batch.filter(({ isDone }) => !isDone);
     if (batch.length === 0) return;
-    const judge = this.#judgeOf(rangeHeads);
+    const judge = this.#judgeOf(rangeHeads, pasts);
     const waiting: Answer[] = [];
     for (const submission of batch) this.#judge(submission, judge, waiting);
     if (judge.rows.length === 0) return;
@@ -463,13 +484,14 @@ export class GroupCommitter {
     await this.#commit({ rows: judge.rows, firstRevision, lastRevision, previousRevision: this.options.backend.held }, judge, waiting);
   }
 
-  #judgeOf(rangeHeads: Map<string, Head>): TxnJudge {
+  #judgeOf(rangeHeads: Map<string, Head>, pasts: ReadonlyMap<RangeRequest, TxnRangeResult | Error>): TxnJudge {
     const { clock, arena, hasLease, compactRevision } = this.options;
     const settled = {
       head: (text: string): Head | null => this.#working.get(text)?.head ?? rangeHeads.get(text) ?? null,
       *keysIn(range: KeyRange): Generator<string> {
         for (const text of rangeHeads.keys()) if (contains(range, textKey(text))) yield text;
       },
+      past: (op: RangeRequest): TxnRangeResult | Error => pasts.get(op) as TxnRangeResult | Error,
     };
     return new TxnJudge(settled, clock.current + 1n, compactRevision(), hasLease, arena);
   }
@@ -620,6 +642,10 @@ export class GroupCommitter {
     return new UnavailableError(this.options.label(), error instanceof Error ? error.message : String(error), { cause: error });
   }
 
+  #pastError(error: unknown): Error {
+    return error instanceof KeyspaceError ? error : this.#unavailable(error);
+  }
+
   #unknown(cause?: unknown): UnknownOutcomeError {
     return new UnknownOutcomeError(this.options.label(), { cause });
   }
@@ -675,25 +701,4 @@ function isCreation({ compares, success }: TxnRequest): boolean {
     !op.ignoreValue &&
     !op.ignoreLease
   );
-}
-
-/** The single keys and the ranges that a txn may read or write, in either branch. */
-function collect(txn: TxnRequest, keys: string[], ranges: KeyRange[]): void {
-  for (const compare of txn.compares) add(compare.range, keys, ranges);
-  for (const op of txn.success) collectOp(op, keys, ranges);
-  for (const op of txn.failure) collectOp(op, keys, ranges);
-}
-
-function collectOp(op: TxnOp, keys: string[], ranges: KeyRange[]): void {
-  if (op.type === 'put') addKey(keyText(op.key), keys);
-  else if (op.type !== 'txn') add(op.range, keys, ranges);
-}
-
-function add(range: KeyRange, keys: string[], ranges: KeyRange[]): void {
-  if (range.single) addKey(keyText(range.start), keys);
-  else ranges.push(range);
-}
-
-function addKey(text: string, keys: string[]): void {
-  if (!keys.includes(text)) keys.push(text);
 }

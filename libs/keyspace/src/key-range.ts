@@ -14,6 +14,8 @@ class SingleKey implements KeyRange {
   }
 }
 
+export const EVERY_KEY: KeyRange = { start: Buffer.alloc(0), end: null, single: false };
+
 export function singleKey(key: Buffer): KeyRange {
   return new SingleKey(key);
 }

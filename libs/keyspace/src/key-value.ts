@@ -80,6 +80,11 @@ export function decodeKeyValue(record: KeyValueBytes): KeyValue {
   return { key, createRevision, modRevision, version, value, lease };
 }
 
+/** The same record without its value: what a range of keys only returns. */
+export function withoutValue(record: KeyValueBytes): KeyValueBytes {
+  return encodeKeyValue({ ...decodeKeyValue(record), value: NO_BYTES });
+}
+
 /** Tag of `RangeResponse.kvs`. */
 const RANGE_KVS = 0x12;
 

@@ -12,20 +12,31 @@ import {
 import { BlockStream } from './block-stream.js';
 import { Clock } from './clock.js';
 import { CountHints } from './count-hints.js';
-import { CompactedError, FutureRevisionError, KeyspaceError, StoppedError, UnavailableError, UnsupportedError } from './errors.js';
+import {
+  CompactedError,
+  FutureRevisionError,
+  KeyspaceError,
+  LeaseNotFoundError,
+  StoppedError,
+  UnavailableError,
+  UnsupportedError,
+} from './errors.js';
 import { EventRing, type StoreEvent } from './event-ring.js';
 import { GuardedBackend } from './guarded-backend.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
-import { singleKey } from './key-range.js';
-import { decodeKeyValue, encodeKeyValue, frameRecord, lastKeyOf } from './key-value.js';
+import { EVERY_KEY, isEmptyRange, singleKey } from './key-range.js';
+import { frameRecord, lastKeyOf, withoutValue } from './key-value.js';
+import { KeyspaceHasher } from './keyspace-hash.js';
 import { Lessor } from './lessor.js';
 import { mergeAnswers } from './merge-answers.js';
 import type {
   DeleteRangeRequest,
   DeleteRangeResult,
   KeyRange,
+  KeyspaceHash,
   LeaseGranted,
+  LeaseLife,
   PutRequest,
   PutResult,
   RangeRequest,
@@ -41,13 +52,16 @@ import type {
 } from './model.js';
 import { Placement, type Routing } from './placement.js';
 import { PointReader } from './point-reader.js';
+import { readPast, readTxn } from './read-txn.js';
 import { RecordArena } from './record-arena.js';
 import { type PlannedRouting, Rerouter, type RoutingChange, type RoutingVerdict } from './rerouter.js';
 import { type RetiredBackend, RoutingHistory } from './routing-history.js';
 import { keyText } from './key-text.js';
+import { selectRange } from './selected-range.js';
 import type { KeyspaceLog } from './keyspace-log.js';
 import { messageOf } from './message-of.js';
 import { ready, type Slot } from './slot.js';
+import { isPast, isReadOnly, MAX_RANGE_KEYS } from './txn-scope.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
 import { LateAnswerError, within } from './within.js';
 import type { WriteGate } from './write-gate.js';
@@ -290,6 +304,7 @@ export class Keyspace implements Store {
   }
 
   async range(request: RangeRequest): Promise<RangeResult> {
+    if (request.selection !== undefined) return selectRange(request, request.selection, (fetched) => this.range(fetched));
     const result = this.#cachedGet(request) ?? (await this.#rangeInTime(request));
     // Whoever else writes has begun after this: what was read is what there was.
     if (this.options.lease.isHeld) return result;
@@ -402,13 +417,31 @@ export class Keyspace implements Store {
       const slots = this.#slotsOfTxn(placement, request);
       const [only] = slots;
       if (slots.length === 1 && only !== undefined) return only.committer.submit(request);
+      if (isReadOnly(request)) return this.#readTxn(request);
       const slot = await this.#slotOfLoneDelete(request, slots);
       // The rules may have changed while the databases were asked, or may be about to.
       if (this.#placement === placement && this.#rerouter.gate?.holdsBack(request) !== true) return slot.committer.submit(request);
     }
   }
 
+  /** Over several backends: at what anybody was told of by now. */
+  async #readTxn(request: TxnRequest): Promise<TxnResult> {
+    for (;;) {
+      const compactRevision = this.#compactRevision;
+      try {
+        return await readTxn(request, this.clock.observed, compactRevision, (range) => this.range(range));
+      } catch (error) {
+        // A compaction has passed the revision meanwhile.
+        if (!(error instanceof CompactedError) || this.#compactRevision === compactRevision) throw error;
+      }
+    }
+  }
+
   async put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }> {
+    // Outside a txn etcd looks for the lease before it looks for the key.
+    if ((request.ignoreValue || request.ignoreLease) && request.lease !== 0n && !this.#lessor.isAlive(request.lease)) {
+      throw new LeaseNotFoundError();
+    }
     while (this.#rerouter.gate?.holdsBackKey(request.key) === true) await this.#whenOpened(this.#rerouter.gate);
     this.#checkHeld();
     const slot = ready(this.#placement.slotOf(request.key));
@@ -422,13 +455,15 @@ export class Keyspace implements Store {
   }
 
   /** One after the other, so that what is recorded never goes back. */
-  compact(revision: Revision): Promise<Revision> {
+  async compact(revision: Revision, isPhysical = false): Promise<Revision> {
     const compacting = this.#compacting.then(() => this.#compactTo(revision));
     this.#compacting = compacting.then(
       () => undefined,
       () => undefined,
     );
-    return this.#inTime(this.#main, compacting);
+    const current = await this.#inTime(this.#main, compacting);
+    if (isPhysical) await Promise.all([...this.#slots.values()].map((slot) => slot.compaction));
+    return current;
   }
 
   async #compactTo(revision: Revision): Promise<Revision> {
@@ -550,6 +585,35 @@ export class Keyspace implements Store {
     return ttl;
   }
 
+  async leaseLife(id: bigint, withKeys: boolean): Promise<LeaseLife | null> {
+    this.#checkHeld();
+    const life = this.#lessor.life(id);
+    if (life === null || !withKeys) return life === null ? null : { ...life, keys: [] };
+    const slots = readyOf([...this.#placement.slots.values()]);
+    await Promise.all(slots.map((slot) => this.#inTime(slot, this.clock.whenSettled(slot.id))));
+    const keys = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.keysOfLease(id, MAX_RANGE_KEYS))));
+    return { ...life, keys: keys.flat().sort((a, b) => Buffer.compare(a, b)) };
+  }
+
+  leases(): readonly bigint[] {
+    return this.#lessor.ids();
+  }
+
+  async hash(revision: Revision): Promise<KeyspaceHash> {
+    const hasher = new KeyspaceHasher();
+    const current = this.clock.observed;
+    const compactRevision = this.#compactRevision;
+    const hashRevision = revision > 0n ? revision : current;
+    const request = { type: 'range', range: EVERY_KEY, revision: hashRevision, limit: 0, keysOnly: false, countOnly: false } as const;
+    await hasher.addLive(await this.range(request));
+    const placed = this.#placement.slotsFor(EVERY_KEY);
+    const slots = readyOf([...placed, ...this.#history.before(EVERY_KEY, compactRevision, placed).slots]);
+    for (const slot of slots) await this.#reading(slot, hasher.addChanges(slot.guarded, compactRevision, hashRevision));
+    // What a compaction has passed may be missing from what was read.
+    if (this.#compactRevision !== compactRevision) return this.hash(revision);
+    return { hash: hasher.value, hashRevision, compactRevision: compactRevision === 0n ? -1n : compactRevision, revision: current };
+  }
+
   /** Ends watches, finishes commits, writes the exact clock, and then lets others write. */
   async close(): Promise<void> {
     this.#stopped.abort();
@@ -601,6 +665,7 @@ export class Keyspace implements Store {
       arena: this.#arena,
       hasLease: (id) => this.#lessor.isAlive(id),
       compactRevision: () => this.#compactRevision,
+      readPast: (request) => readPast(request, (range) => this.range(range)),
       reserve: (count) => this.#reserve(count),
       onSettled: (events) => this.#settled(slot, events),
       onBurned: () => this.#hub.moved(id),
@@ -925,7 +990,7 @@ export class Keyspace implements Store {
       return this.#range(request);
     }
     await this.#checkStillReadable(request, answers);
-    const merged = await mergeAnswers(answers, request.limit);
+    const merged = await mergeAnswers(answers, request.countOnly ? 0 : request.limit);
     return { ...merged, revision: request.revision > 0n ? this.clock.observed : revision };
   }
 
@@ -988,14 +1053,20 @@ export class Keyspace implements Store {
   /** At least one. */
   #slotsOfTxn(placement: Placement, request: TxnRequest): Slot[] {
     const slots = new Set<Slot>();
-    const add = (range: KeyRange): void => placement.slotsFor(range).forEach((slot) => slots.add(slot));
+    const add = (range: KeyRange): void => {
+      if (!isEmptyRange(range)) placement.slotsFor(range).forEach((slot) => slots.add(slot));
+    };
     const addOp = (op: TxnOp): void => {
       if (op.type === 'put') slots.add(placement.slotOf(op.key));
-      else if (op.type !== 'txn') add(op.range);
+      else if (op.type === 'txn') addTxn(op);
+      else if (!isPast(op)) add(op.range);
     };
-    for (const compare of request.compares) add(compare.range);
-    request.success.forEach(addOp);
-    request.failure.forEach(addOp);
+    const addTxn = ({ compares, success, failure }: TxnRequest): void => {
+      for (const compare of compares) add(compare.range);
+      success.forEach(addOp);
+      failure.forEach(addOp);
+    };
+    addTxn(request);
     if (slots.size === 0) slots.add(this.#main);
     return readyOf([...slots]);
   }
@@ -1101,7 +1172,7 @@ function soleSlotOf(placement: Placement, { compares, success, failure }: TxnReq
   }
   for (let i = success.length + failure.length - 1; i >= 0; i--) {
     const op = (i < success.length ? success[i] : failure[i - success.length]) as TxnOp;
-    const key = op.type === 'put' ? op.key : op.type !== 'txn' && op.range.single ? op.range.start : undefined;
+    const key = op.type === 'put' ? op.key : op.type !== 'txn' && op.range.single && !isPast(op) ? op.range.start : undefined;
     const slot = key === undefined ? undefined : placement.slotOf(key);
     if (slot === undefined || (sole !== undefined && slot !== sole)) return undefined;
     sole = slot;
@@ -1121,7 +1192,7 @@ function queryOf(request: RangeRequest, revision: Revision, count: boolean): Ran
 function pointResult(record: Buffer | null, request: RangeRequest, revision: Revision): RangeResult {
   if (record === null) return { revision, count: 0, more: false, records: 0, bytes: 0, blocks: [] };
   if (request.countOnly) return { revision, count: 1, more: false, records: 0, bytes: 0, blocks: [] };
-  const framed = frameRecord(request.keysOnly ? encodeKeyValue({ ...decodeKeyValue(record), value: NO_BYTES }) : record);
+  const framed = frameRecord(request.keysOnly ? withoutValue(record) : record);
   return { revision, count: 1, more: false, records: 1, bytes: framed.length, blocks: [framed] };
 }
 

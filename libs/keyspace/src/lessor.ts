@@ -117,6 +117,20 @@ export class Lessor {
     return lease.ttl;
   }
 
+  /** What is left of a lease, and what it was granted, in seconds; null: there is none, or it has ended. */
+  life(id: bigint): { readonly ttl: bigint; readonly granted: bigint } | null {
+    const lease = this.#leases.get(id);
+    if (lease === undefined || lease.isEnding) return null;
+    const left = Math.trunc((lease.deadline - this.options.monotonicNow()) / 1000);
+    return { ttl: BigInt(left), granted: lease.ttl };
+  }
+
+  /** Leases that have not ended, the one that ends first before the others. */
+  ids(): bigint[] {
+    const living = [...this.#leases.values()].filter((lease) => !lease.isEnding);
+    return living.sort((a, b) => a.deadline - b.deadline).map(({ id }) => id);
+  }
+
   async revoke(id: bigint): Promise<void> {
     const lease = this.#leases.get(id);
     // One without a deadline is still being granted: nobody was told of it.

@@ -29,10 +29,26 @@ export interface RangeRequest {
   readonly range: KeyRange;
   /** Most records to return; 0: all. */
   readonly limit: number;
-  /** 0: latest. */
+  /** 0: latest. Below 0, which only a range inside a txn may be: etcd takes it for compacted, except -1 in a store that never was. */
   readonly revision: Revision;
   readonly keysOnly: boolean;
   readonly countOnly: boolean;
+  /** Absent: every record, in key order. */
+  readonly selection?: RangeSelection | undefined;
+}
+
+export type SortTarget = 'key' | 'version' | 'create' | 'mod' | 'value';
+
+/** Which records of a range are returned, and in which order. `count` stays that of all of them. */
+export interface RangeSelection {
+  readonly target: SortTarget;
+  /** `none`: by another target than the key it is `ascend`, but among the first records of the key order that the limit lets through. */
+  readonly order: 'none' | 'ascend' | 'descend';
+  /** Bounds, inclusive; 0: none. */
+  readonly minModRevision: Revision;
+  readonly maxModRevision: Revision;
+  readonly minCreateRevision: Revision;
+  readonly maxCreateRevision: Revision;
 }
 
 export interface RangeResult {
@@ -76,6 +92,7 @@ export type CompareTarget = 'version' | 'create' | 'mod' | 'value' | 'lease';
 export type CompareResult = 'equal' | 'greater' | 'less' | 'not-equal';
 
 export interface Compare {
+  /** Of a range, every key must satisfy it; one without keys counts as a single absent key. */
   readonly range: KeyRange;
   readonly target: CompareTarget;
   readonly result: CompareResult;
@@ -103,6 +120,8 @@ export interface DeleteRangeResult {
   readonly type: 'delete';
   readonly deleted: number;
   readonly prevKvs: readonly KeyValueBytes[];
+  /** In a txn that wrote: it deleted nothing before the first write, so it holds at the revision before the txn's. */
+  readonly isBefore?: boolean;
 }
 
 export interface TxnRangeResult {
@@ -110,6 +129,8 @@ export interface TxnRangeResult {
   readonly count: number;
   readonly more: boolean;
   readonly kvs: readonly KeyValueBytes[];
+  /** In a txn that wrote: it was read before the first write, at the revision before the txn's. */
+  readonly isBefore?: boolean;
 }
 
 export type TxnOpResult = PutResult | DeleteRangeResult | TxnRangeResult | TxnResult;
@@ -197,6 +218,26 @@ export interface LeaseGranted {
   readonly revision: Revision;
 }
 
+export interface LeaseLife {
+  /** Whole seconds that are left. */
+  readonly ttl: bigint;
+  /** Seconds of a whole life. */
+  readonly granted: bigint;
+  /** Keys attached to it, in key order; empty unless they were asked for. */
+  readonly keys: readonly Buffer[];
+}
+
+export interface KeyspaceHash {
+  /** uint32; equal for equal content. */
+  readonly hash: number;
+  /** The revision that was hashed. */
+  readonly hashRevision: Revision;
+  /** Where compaction stood; -1: there was none. */
+  readonly compactRevision: Revision;
+  /** The current one. */
+  readonly revision: Revision;
+}
+
 /** What the etcd API needs of the store behind it. `Keyspace` is the one implementation; the interface keeps the wire testable alone. */
 export interface Store {
   status(): StoreStatus;
@@ -205,8 +246,11 @@ export interface Store {
   /** Header revision and result of a put or delete outside a txn. */
   put(request: PutRequest): Promise<PutResult & { readonly revision: Revision }>;
   deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResult & { readonly revision: Revision }>;
-  /** Resolves when reads below `revision` are refused everywhere; the header's revision is the current one. */
-  compact(revision: Revision): Promise<Revision>;
+  /**
+   * Resolves when reads below `revision` are refused everywhere; the header's revision is the current one. `isPhysical`: when what they
+   * needed is removed, too, from every backend that answers.
+   */
+  compact(revision: Revision, isPhysical?: boolean): Promise<Revision>;
   watch(sink: WatchSink): WatchStream;
   /** `id` 0: the store picks one. */
   grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted>;
@@ -214,4 +258,10 @@ export interface Store {
   revokeLease(id: bigint): Promise<Revision>;
   /** Seconds granted anew; 0: the lease does not exist. */
   keepAliveLease(id: bigint): Promise<bigint>;
+  /** What is left of a lease; null: it does not exist. */
+  leaseLife(id: bigint, withKeys: boolean): Promise<LeaseLife | null>;
+  /** Every lease, the one that ends first before the others. */
+  leases(): readonly bigint[];
+  /** A hash over what is live at `revision` (0: latest) and over every change up to it that is not compacted. */
+  hash(revision: Revision): Promise<KeyspaceHash>;
 }

@@ -1,9 +1,9 @@
 import { type Head, type RowId, type RowWrite, revisionOf, rowId } from './backend.js';
-import { CompactedError, KeyNotFoundError, LeaseNotFoundError, UnsupportedError } from './errors.js';
+import { CompactedError, KeyNotFoundError, LeaseNotFoundError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
 import { keyText, textKey } from './key-text.js';
 import { contains } from './key-range.js';
-import { decodeKeyValue, keyOf, keyValueSize, writeKeyValue } from './key-value.js';
+import { decodeKeyValue, keyOf, keyValueSize, withoutValue, writeKeyValue } from './key-value.js';
 import type {
   Compare,
   DeleteRangeRequest,
@@ -12,10 +12,11 @@ import type {
   PutRequest,
   RangeRequest,
   Revision,
-  TxnOp,
   TxnOpResult,
+  TxnRangeResult,
   TxnRequest,
 } from './model.js';
+import { fetchFor, RangeSelector } from './range-selection.js';
 import type { RecordArena } from './record-arena.js';
 
 /** What a batch is judged against: settled heads. Every key and range that its txns name is at hand. */
@@ -23,7 +24,19 @@ export interface SettledHeads {
   head(keyText: string): Head | null;
   /** Settled live keys of a range; only asked for ranges that were loaded beforehand. */
   keysIn(range: KeyRange): Iterable<string>;
+  /** What a range at an old revision was answered with, or why it could not be; loaded beforehand. */
+  past(op: RangeRequest): TxnRangeResult | Error;
 }
+
+/** Which branch a txn takes, and which the txns of that branch take, in their order. */
+interface TakenPath {
+  readonly succeeded: boolean;
+  readonly nested: readonly TakenPath[];
+}
+
+const NO_PATHS: readonly TakenPath[] = [];
+const SUCCESS: TakenPath = { succeeded: true, nested: NO_PATHS };
+const FAILURE: TakenPath = { succeeded: false, nested: NO_PATHS };
 
 export interface Judgement {
   readonly succeeded: boolean;
@@ -51,6 +64,9 @@ export class TxnJudge {
   #bytes = 0;
   #last: Revision | null = null;
   #isDerived = false;
+  /** Writes of the txn under way so far, and its answers before the first of them. */
+  #position = 0;
+  readonly #leading: { isBefore?: boolean }[] = [];
 
   constructor(
     private readonly settled: SettledHeads,
@@ -78,32 +94,70 @@ export class TxnJudge {
   judge(txn: TxnRequest): Judgement {
     this.#isDerived = false;
     const precedingRevision = this.#last;
-    const succeeded = txn.compares.every((compare) => this.#holds(compare));
-    const branch = succeeded ? txn.success : txn.failure;
-    for (const op of branch) this.#check(op);
+    const path = this.#pathOf(txn);
+    this.#checkBranch(txn, path);
     const revision = precedingRevision === null ? this.firstRevision : precedingRevision + 1n;
+    this.#position = 0;
+    this.#leading.length = 0;
     const responses: TxnOpResult[] = [];
-    let position = 0;
-    for (const op of branch) {
+    this.#execute(txn, path, revision, responses);
+    const isWritten = this.#position > 0;
+    if (isWritten) {
+      this.#last = revision;
+      for (const result of this.#leading) result.isBefore = true;
+    }
+    const { succeeded } = path;
+    return { succeeded, responses, revision: isWritten ? revision : null, precedingRevision, isDerived: this.#isDerived };
+  }
+
+  /** All compares, those of nested txns too, are about what was there before the txn. */
+  #pathOf(txn: TxnRequest): TakenPath {
+    const succeeded = txn.compares.every((compare) => this.#holds(compare));
+    let nested = NO_PATHS;
+    for (const op of succeeded ? txn.success : txn.failure) if (op.type === 'txn') nested = [...nested, this.#pathOf(op)];
+    if (nested.length > 0) return { succeeded, nested };
+    return succeeded ? SUCCESS : FAILURE;
+  }
+
+  /** Everything that can be wrong with the operations that are to be done, before any of them takes effect. */
+  #checkBranch(txn: TxnRequest, { succeeded, nested }: TakenPath): void {
+    let next = 0;
+    for (const op of succeeded ? txn.success : txn.failure) {
+      if (op.type === 'put') this.#checkPut(op);
+      else if (op.type === 'range') this.#checkRange(op);
+      else if (op.type === 'txn') this.#checkBranch(op, nested[next++] as TakenPath);
+    }
+  }
+
+  #execute(txn: TxnRequest, { succeeded, nested }: TakenPath, revision: Revision, responses: TxnOpResult[]): void {
+    let next = 0;
+    for (const op of succeeded ? txn.success : txn.failure) {
       switch (op.type) {
         case 'put':
-          responses.push(this.#put(op, rowId(revision, position++)));
+          responses.push(this.#put(op, rowId(revision, this.#position++)));
           break;
         case 'delete': {
-          const result = this.#delete(op, revision, position);
-          position += result.deleted;
+          const result = this.#delete(op, revision, this.#position);
+          this.#position += result.deleted;
+          if (this.#position === 0) this.#leading.push(result);
           responses.push(result);
           break;
         }
-        case 'range':
-          responses.push(this.#range(op));
+        case 'range': {
+          const result = this.#range(op);
+          if (this.#position === 0) this.#leading.push(result);
+          responses.push(result);
           break;
-        case 'txn':
-          throw new UnsupportedError('a txn inside a txn');
+        }
+        case 'txn': {
+          const path = nested[next++] as TakenPath;
+          const inner: TxnOpResult[] = [];
+          this.#execute(op, path, revision, inner);
+          // Only the outermost txn tells its revision.
+          responses.push({ type: 'txn', revision: 0n, succeeded: path.succeeded, responses: inner });
+        }
       }
     }
-    if (position > 0) this.#last = revision;
-    return { succeeded, responses, revision: position > 0 ? revision : null, precedingRevision, isDerived: this.#isDerived };
   }
 
   /** The head of a key as the batch leaves it so far. */
@@ -115,8 +169,18 @@ export class TxnJudge {
   }
 
   #holds(compare: Compare): boolean {
-    if (!compare.range.single) throw new UnsupportedError('range_end in a compare');
-    const head = this.#head(keyText(compare.range.start));
+    if (compare.range.single) return this.#holdsFor(compare, this.#head(keyText(compare.range.start)));
+    let isEmpty = true;
+    for (const text of this.#textsIn(compare.range)) {
+      const head = this.#head(text);
+      if (head === null) continue;
+      if (!this.#holdsFor(compare, head)) return false;
+      isEmpty = false;
+    }
+    return !isEmpty || this.#holdsFor(compare, null);
+  }
+
+  #holdsFor(compare: Compare, head: Head | null): boolean {
     if (compare.target === 'mod') return relates(compare, head === null ? 0n : revisionOf(head.id));
     if (head === null) return compare.target !== 'value' && relates(compare, 0n);
     const kv = decodeKeyValue(head.record);
@@ -132,17 +196,18 @@ export class TxnJudge {
     }
   }
 
-  /** Everything that can be wrong with an operation, before any of its txn takes effect. */
-  #check(op: TxnOp): void {
-    if (op.type === 'put') {
-      if (op.lease !== 0n && !this.hasLease(op.lease)) throw new LeaseNotFoundError();
-      if ((op.ignoreValue || op.ignoreLease) && this.#head(keyText(op.key)) === null) throw new KeyNotFoundError();
-    } else if (op.type === 'range' && op.revision > 0n) {
-      if (op.revision < this.compactRevision) throw new CompactedError(this.compactRevision);
-      throw new UnsupportedError('a revision in a range inside a txn');
-    } else if (op.type === 'txn') {
-      throw new UnsupportedError('a txn inside a txn');
-    }
+  #checkPut(op: PutRequest): void {
+    if ((op.ignoreValue || op.ignoreLease) && this.#head(keyText(op.key)) === null) throw new KeyNotFoundError();
+    if (op.lease !== 0n && !this.hasLease(op.lease)) throw new LeaseNotFoundError();
+  }
+
+  #checkRange(op: RangeRequest): void {
+    if (op.revision === 0n) return;
+    const oldest = this.compactRevision === 0n ? -1n : this.compactRevision;
+    if (op.revision < oldest) throw new CompactedError(this.compactRevision);
+    if (op.revision < 0n) return;
+    const past = this.settled.past(op);
+    if (past instanceof Error) throw past;
   }
 
   #put(op: PutRequest, id: RowId): TxnOpResult {
@@ -200,16 +265,28 @@ export class TxnJudge {
     return { type: 'delete', deleted, prevKvs };
   }
 
-  #range(op: RangeRequest): TxnOpResult {
+  #range(op: RangeRequest): TxnRangeResult {
+    if (op.revision > 0n) {
+      const past = this.settled.past(op);
+      if (past instanceof Error) throw past;
+      return { ...past };
+    }
+    const { selection } = op;
+    const selector = selection === undefined || op.countOnly ? null : new RangeSelector(op, selection);
+    // What a selection without an order looks at; see `fetchFor`.
+    const fetched = selection === undefined ? 0 : fetchFor(op, selection).limit;
     const kvs: KeyValueBytes[] = [];
     let count = 0;
     for (const text of this.#textsIn(op.range)) {
       const head = this.#head(text);
       if (head === null) continue;
       count++;
-      if (op.countOnly || (op.limit > 0 && kvs.length >= op.limit)) continue;
-      kvs.push(op.keysOnly ? withoutValue(head.record) : head.record);
+      if (op.countOnly) continue;
+      if (selector !== null) {
+        if (fetched === 0 || count <= fetched) selector.add(head.record);
+      } else if (op.limit === 0 || kvs.length < op.limit) kvs.push(op.keysOnly ? withoutValue(head.record) : head.record);
     }
+    if (selector !== null) return { type: 'range', count, ...selector.result() };
     return { type: 'range', count, more: !op.countOnly && kvs.length < count, kvs };
   }
 
@@ -235,13 +312,6 @@ export class TxnJudge {
       prevRecord: replaced === null ? null : replaced.record,
     });
   }
-}
-
-function withoutValue(record: KeyValueBytes): KeyValueBytes {
-  const kv = { ...decodeKeyValue(record), value: NO_BYTES };
-  const bare = Buffer.allocUnsafe(keyValueSize(kv));
-  writeKeyValue(bare, 0, kv);
-  return bare;
 }
 
 function relates(compare: Compare, actual: bigint): boolean {

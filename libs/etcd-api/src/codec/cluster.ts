@@ -9,9 +9,10 @@ export interface MemberMessage {
 }
 
 /** The answer to MemberList: `header`=1, `members`=2 of `ID`=1, `name`=2, `peerURLs`=3, `clientURLs`=4. */
-export function encodeMemberListResponse(header: ResponseHeaderWriter, revision: bigint, member: MemberMessage): Buffer {
+export function encodeMemberListResponse(header: ResponseHeaderWriter, member: MemberMessage): Buffer {
   const target = writer.reset();
-  header.write(target, revision);
+  // etcd tells no revision here.
+  header.write(target, 0n);
   const mark = target.begin(2);
   target.int64(1, header.identity.memberId);
   target.string(2, member.name);

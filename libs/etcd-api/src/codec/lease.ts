@@ -1,4 +1,4 @@
-import type { LeaseGranted } from '@harikube/keyspace';
+import type { LeaseGranted, LeaseLife } from '@harikube/keyspace';
 import type { WireReader } from '../wire/wire-reader.js';
 import { writer } from '../wire/wire-writer.js';
 import type { ResponseHeaderWriter } from './response-header.js';
@@ -27,6 +27,47 @@ export function decodeLeaseId(reader: WireReader): bigint {
     else reader.skip();
   }
   return id;
+}
+
+/** `etcdserverpb.LeaseTimeToLiveRequest` as it came over the wire. */
+export interface LeaseTimeToLiveMessage {
+  id: bigint;
+  keys: boolean;
+}
+
+export function decodeLeaseTimeToLiveRequest(reader: WireReader): LeaseTimeToLiveMessage {
+  const message: LeaseTimeToLiveMessage = { id: 0n, keys: false };
+  while (reader.next()) {
+    if (reader.field === 1) message.id = reader.int64();
+    else if (reader.field === 2) message.keys = reader.bool();
+    else reader.skip();
+  }
+  return message;
+}
+
+/** The answer to a LeaseTimeToLive: `header`=1, `ID`=2, `TTL`=3 (-1: no such lease), `grantedTTL`=4, `keys`=5. */
+export function encodeLeaseTimeToLiveResponse(header: ResponseHeaderWriter, revision: bigint, id: bigint, life: LeaseLife | null): Buffer {
+  const target = writer.reset();
+  header.write(target, revision);
+  target.int64(2, id);
+  target.int64(3, life === null ? -1n : life.ttl);
+  if (life !== null) {
+    target.int64(4, life.granted);
+    for (const key of life.keys) target.bytesAlways(5, key);
+  }
+  return target.frame();
+}
+
+/** The answer to a LeaseLeases: `header`=1, `leases`=2 of `ID`=1. */
+export function encodeLeaseLeasesResponse(header: ResponseHeaderWriter, revision: bigint, ids: readonly bigint[]): Buffer {
+  const target = writer.reset();
+  header.write(target, revision);
+  for (const id of ids) {
+    const mark = target.begin(2);
+    target.int64(1, id);
+    target.end(mark);
+  }
+  return target.frame();
 }
 
 /** The answer to a LeaseGrant: `header`=1, `ID`=2, `TTL`=3. */

@@ -1,3 +1,4 @@
+import type { KeyspaceHash } from '@harikube/keyspace';
 import type { WireReader } from '../wire/wire-reader.js';
 import { writer } from '../wire/wire-writer.js';
 import type { ResponseHeaderWriter } from './response-header.js';
@@ -49,4 +50,32 @@ export function decodeAlarmRequest(reader: WireReader): AlarmMessage {
     else reader.skip();
   }
   return message;
+}
+
+/** HashKVRequest: `revision`=1. */
+export function decodeHashKvRequest(reader: WireReader): bigint {
+  let revision = 0n;
+  while (reader.next()) {
+    if (reader.field === 1) revision = reader.int64();
+    else reader.skip();
+  }
+  return revision;
+}
+
+/** The answer to a HashKV: `header`=1, `hash`=2, `compact_revision`=3, `hash_revision`=4. */
+export function encodeHashKvResponse(header: ResponseHeaderWriter, result: KeyspaceHash): Buffer {
+  const target = writer.reset();
+  header.write(target, result.revision);
+  target.number(2, result.hash);
+  target.int64(3, result.compactRevision);
+  target.int64(4, result.hashRevision);
+  return target.frame();
+}
+
+/** The answer to a Hash: `header`=1, `hash`=2. */
+export function encodeHashResponse(header: ResponseHeaderWriter, result: KeyspaceHash): Buffer {
+  const target = writer.reset();
+  header.write(target, result.revision);
+  target.number(2, result.hash);
+  return target.frame();
 }

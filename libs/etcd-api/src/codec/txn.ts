@@ -34,13 +34,13 @@ export interface TxnMessage {
   readonly failure: RequestOpMessage[];
 }
 
-/** Deeper nesting than this is refused before it can exhaust the stack. */
-const MAX_DEPTH = 32;
+/** Each level takes one operation of etcd's 128 at least, so nothing deeper is ever accepted. */
+const MAX_DEPTH = 128;
 
 const EMPTY = Buffer.alloc(0);
 
 export function decodeTxnRequest(reader: WireReader, depth = 0): TxnMessage {
-  if (depth > MAX_DEPTH) throw new GrpcError(GrpcCode.InvalidArgument, `etcdserver: txn requests are nested deeper than ${MAX_DEPTH}`);
+  if (depth > MAX_DEPTH) throw new GrpcError(GrpcCode.InvalidArgument, 'etcdserver: too many operations in txn request');
   const message: TxnMessage = { type: 'txn', compare: [], success: [], failure: [] };
   while (reader.next()) {
     switch (reader.field) {
@@ -135,7 +135,7 @@ function writeResponseOp(target: WireWriter, result: TxnOpResult, revision: bigi
   switch (result.type) {
     case 'range': {
       const mark = target.begin(1);
-      writeOperationHeader(target, revision);
+      writeOperationHeader(target, result.isBefore === true ? revision - 1n : revision);
       for (const kv of result.kvs) target.bytesAlways(2, kv);
       target.bool(3, result.more);
       target.number(4, result.count);
@@ -151,7 +151,7 @@ function writeResponseOp(target: WireWriter, result: TxnOpResult, revision: bigi
     }
     case 'delete': {
       const mark = target.begin(3);
-      writeOperationHeader(target, revision);
+      writeOperationHeader(target, result.isBefore === true ? revision - 1n : revision);
       target.number(2, result.deleted);
       for (const kv of result.prevKvs) target.bytesAlways(3, kv);
       target.end(mark);
@@ -159,7 +159,8 @@ function writeResponseOp(target: WireWriter, result: TxnOpResult, revision: bigi
     }
     case 'txn': {
       const mark = target.begin(4);
-      writeOperationHeader(target, revision);
+      // etcd leaves this header empty.
+      writeOperationHeader(target, 0n);
       target.bool(2, result.succeeded);
       for (const response of result.responses) writeResponseOp(target, response, revision);
       target.end(mark);

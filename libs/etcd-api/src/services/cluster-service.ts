@@ -1,4 +1,4 @@
-import { UnsupportedError, type Store } from '@harikube/keyspace';
+import { UnsupportedError } from '@harikube/keyspace';
 import { encodeMemberListResponse, type MemberMessage } from '../codec/cluster.js';
 import type { ResponseHeaderWriter } from '../codec/response-header.js';
 import type { RouteTable } from '../transport/grpc-server.js';
@@ -9,7 +9,6 @@ const REFUSED = ['MemberAdd', 'MemberRemove', 'MemberUpdate', 'MemberPromote'];
 /** `etcdserverpb.Cluster`: one member. */
 export class ClusterService {
   constructor(
-    private readonly store: Store,
     private readonly header: () => ResponseHeaderWriter,
     /** Asked for at each call: the addresses are known only once the listeners stand. */
     private readonly member: () => MemberMessage,
@@ -20,7 +19,7 @@ export class ClusterService {
       '/etcdserverpb.Cluster/MemberList': {
         kind: 'unary',
         cancellable: true,
-        handle: async () => encodeMemberListResponse(this.header(), this.store.status().revision, this.member()),
+        handle: async () => encodeMemberListResponse(this.header(), this.member()),
       },
       ...Object.fromEntries(REFUSED.map((name) => [`/etcdserverpb.Cluster/${name}`, refusedMethod(new UnsupportedError(name))])),
     };

@@ -9,6 +9,10 @@ export class HealthService {
   private status: ServingStatus = ServingStatus.Serving;
   private readonly watchers = new Set<StreamCall>();
 
+  get isServing(): boolean {
+    return this.status === ServingStatus.Serving;
+  }
+
   /** Tells everybody who asks or watches from here on. */
   setServing(isServing: boolean): void {
     const status = isServing ? ServingStatus.Serving : ServingStatus.NotServing;

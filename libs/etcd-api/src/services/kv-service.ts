@@ -1,4 +1,4 @@
-import { RequestTooLargeError, type Store } from '@harikube/keyspace';
+import { RequestTooLargeError, type Store, type TxnRequest } from '@harikube/keyspace';
 import { decodeCompactionRequest } from '../codec/compaction.js';
 import { decodeDeleteRangeRequest, encodeDeleteRangeResponse } from '../codec/delete-range.js';
 import { decodePutRequest, encodePutResponse } from '../codec/put.js';
@@ -60,13 +60,14 @@ export class KvService {
 
   private async txn(message: Buffer): Promise<Reply> {
     const request = toTxnRequest(decodeTxnRequest(new WireReader(message)));
-    checkSize(message);
+    // What only reads never gets to etcd's log.
+    if (message.length > MAX_REQUEST_BYTES && !isReadOnly(request)) throw new RequestTooLargeError();
     return encodeTxnResponse(this.header(), await this.store.txn(request));
   }
 
   private async compact(message: Buffer): Promise<Reply> {
-    const { revision } = decodeCompactionRequest(new WireReader(message));
-    return this.header().frame(await this.store.compact(revision));
+    const { revision, physical } = decodeCompactionRequest(new WireReader(message));
+    return this.header().frame(await this.store.compact(revision, physical));
   }
 
   private rangeStream(call: StreamCall): StreamHandler {
@@ -109,6 +110,11 @@ export class KvService {
 export async function answerRange(message: Buffer, header: () => ResponseHeaderWriter, store: Pick<Store, 'range'>): Promise<Reply> {
   const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
   return encodeRangeResponse(header(), await store.range(request));
+}
+
+/** etcd looks at the operations themselves, not at those of txns among them (server/etcdserver/txn/txn.go, IsTxnReadonly, v3.6). */
+function isReadOnly({ success, failure }: TxnRequest): boolean {
+  return [...success, ...failure].every(({ type }) => type === 'range');
 }
 
 function checkSize(message: Buffer): void {

@@ -1,11 +1,18 @@
 import { UnsupportedError, type Store } from '@harikube/keyspace';
-import { decodeLeaseGrantRequest, decodeLeaseId, encodeLeaseGrantResponse, encodeLeaseKeepAliveResponse } from '../codec/lease.js';
+import {
+  decodeLeaseGrantRequest,
+  decodeLeaseId,
+  decodeLeaseTimeToLiveRequest,
+  encodeLeaseGrantResponse,
+  encodeLeaseKeepAliveResponse,
+  encodeLeaseLeasesResponse,
+  encodeLeaseTimeToLiveResponse,
+} from '../codec/lease.js';
 import type { ResponseHeaderWriter } from '../codec/response-header.js';
 import { checkLeaseGrant } from '../requests.js';
 import type { RouteTable, StreamCall, StreamHandler } from '../transport/grpc-server.js';
 import type { Reply } from '../wire/reply.js';
 import { WireReader } from '../wire/wire-reader.js';
-import { refusedMethod } from './refused-method.js';
 
 /** `etcdserverpb.Lease`. */
 export class LeaseService {
@@ -23,8 +30,8 @@ export class LeaseService {
         type: 'bidi_stream',
         open: (call) => new KeepAliveCall(this.store, this.header(), call),
       },
-      '/etcdserverpb.Lease/LeaseTimeToLive': refusedMethod(new UnsupportedError('LeaseTimeToLive')),
-      '/etcdserverpb.Lease/LeaseLeases': refusedMethod(new UnsupportedError('LeaseLeases')),
+      '/etcdserverpb.Lease/LeaseTimeToLive': { kind: 'unary', cancellable: true, handle: (message) => this.timeToLive(message) },
+      '/etcdserverpb.Lease/LeaseLeases': { kind: 'unary', cancellable: true, handle: () => this.leases() },
     };
   }
 
@@ -37,6 +44,16 @@ export class LeaseService {
   private async revoke(message: Buffer): Promise<Reply> {
     const id = decodeLeaseId(new WireReader(message));
     return this.header().frame(await this.store.revokeLease(id));
+  }
+
+  private async timeToLive(message: Buffer): Promise<Reply> {
+    const { id, keys } = decodeLeaseTimeToLiveRequest(new WireReader(message));
+    const life = await this.store.leaseLife(id, keys);
+    return encodeLeaseTimeToLiveResponse(this.header(), this.store.status().revision, id, life);
+  }
+
+  private async leases(): Promise<Reply> {
+    return encodeLeaseLeasesResponse(this.header(), this.store.status().revision, this.store.leases());
   }
 }
 

@@ -7,8 +7,10 @@ import {
   type DeleteRangeRequest,
   type DeleteRangeResult,
   type KeyRange,
+  type KeyspaceHash,
   type KeyValue,
   type LeaseGranted,
+  type LeaseLife,
   type PutRequest,
   type PutResult,
   type RangeRequest,
@@ -30,10 +32,11 @@ export class MemoryStore implements Store {
   revision = 1n;
   /** Set by a spec that wants an answer of its own. */
   rangeAnswer: ((request: RangeRequest) => Promise<RangeResult>) | null = null;
+  txnAnswer: ((request: TxnRequest) => Promise<TxnResult>) | null = null;
   /** Set by a spec that wants writes to wait or to fail. */
   beforeWrite: () => Promise<void> = () => Promise.resolve();
   readonly streams = new Set<MemoryWatchStream>();
-  readonly leases = new Map<bigint, bigint>();
+  readonly grants = new Map<bigint, bigint>();
   private readonly records = new Map<string, KeyValue>();
 
   status(): StoreStatus {
@@ -49,7 +52,7 @@ export class MemoryStore implements Store {
 
   async range(request: RangeRequest): Promise<RangeResult> {
     if (this.rangeAnswer !== null) return this.rangeAnswer(request);
-    const found = this.select(request.range);
+    const found = this.selected(request);
     const limited = request.limit > 0 ? found.slice(0, request.limit) : found;
     const kept = request.countOnly ? [] : limited;
     const blocks = kept.map((kv) => frameRecord(encodeKeyValue(request.keysOnly ? { ...kv, value: Buffer.alloc(0) } : kv)));
@@ -78,6 +81,7 @@ export class MemoryStore implements Store {
   }
 
   async txn(request: TxnRequest): Promise<TxnResult> {
+    if (this.txnAnswer !== null) return this.txnAnswer(request);
     await this.beforeWrite();
     const succeeded = request.compares.every((compare) => this.holds(compare));
     const next = this.revision + 1n;
@@ -99,18 +103,44 @@ export class MemoryStore implements Store {
   }
 
   async grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted> {
-    const granted = id === 0n ? 0x7fff_ffff_0000_0000n + BigInt(this.leases.size) : id;
-    this.leases.set(granted, ttl);
+    const granted = id === 0n ? 0x7fff_ffff_0000_0000n + BigInt(this.grants.size) : id;
+    this.grants.set(granted, ttl);
     return { id: granted, ttl, revision: this.revision };
   }
 
   async revokeLease(id: bigint): Promise<Revision> {
-    this.leases.delete(id);
+    this.grants.delete(id);
     return this.revision;
   }
 
   async keepAliveLease(id: bigint): Promise<bigint> {
-    return this.leases.get(id) ?? 0n;
+    return this.grants.get(id) ?? 0n;
+  }
+
+  async leaseLife(id: bigint, withKeys: boolean): Promise<LeaseLife | null> {
+    const ttl = this.grants.get(id);
+    if (ttl === undefined) return null;
+    const keys = [...this.records.values()].filter((kv) => kv.lease === id).map((kv) => kv.key);
+    return { ttl: ttl - 1n, granted: ttl, keys: withKeys ? keys.sort((a, b) => Buffer.compare(a, b)) : [] };
+  }
+
+  leases(): readonly bigint[] {
+    return [...this.grants.keys()];
+  }
+
+  async hash(revision: Revision): Promise<KeyspaceHash> {
+    const hashRevision = revision === 0n ? this.revision : revision;
+    return { hash: 0xfedc_ba98, hashRevision, compactRevision: -1n, revision: this.revision };
+  }
+
+  /** Of selections it knows the order of creation, and its bound. */
+  private selected({ range, selection }: RangeRequest): KeyValue[] {
+    const found = this.select(range);
+    if (selection?.target !== 'create') return found;
+    const { order, maxCreateRevision: most } = selection;
+    const kept = found.filter((kv) => most === 0n || kv.createRevision <= most);
+    const ascending = kept.sort((a, b) => Number(a.createRevision - b.createRevision));
+    return order === 'descend' ? ascending.reverse() : ascending;
   }
 
   private select(range: KeyRange): KeyValue[] {
@@ -124,7 +154,8 @@ export class MemoryStore implements Store {
       case 'delete':
         return this.applyDelete(operation, revision);
       case 'range': {
-        const kvs = this.select(operation.range).map(encodeKeyValue);
+        const found = this.selected(operation);
+        const kvs = (operation.limit > 0 ? found.slice(0, operation.limit) : found).map(encodeKeyValue);
         return { type: 'range', count: kvs.length, more: false, kvs };
       }
       case 'txn':

@@ -4,7 +4,7 @@ import protobuf from 'protobufjs';
 const folder = new URL('../../proto/', import.meta.url);
 const root = new protobuf.Root();
 root.resolvePath = (_origin, target) => fileURLToPath(new URL(target, folder));
-root.loadSync(['rpc.proto', 'kv.proto', 'health.proto'], { keepCase: true });
+root.loadSync(['rpc.proto', 'kv.proto', 'health.proto', 'v3lock.proto', 'v3election.proto'], { keepCase: true });
 
 export type PlainMessage = Record<string, unknown>;
 

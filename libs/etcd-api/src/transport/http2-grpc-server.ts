@@ -3,7 +3,10 @@ import { createServer as createSecureServer, type Server as SecureServer, type T
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { Deadlines } from './deadlines.js';
 import type { CallObserver, MethodName, Route, RouteTable } from './grpc-server.js';
+import { answerPage, hasPage, type HttpPages } from './http-pages.js';
+import { Http1Connection } from './http1-connection.js';
 import { Http2Connection, type ConnectionEnvironment } from './http2/connection.js';
+import { encodeHeaders, type HeaderPair } from './http2/hpack/encoder.js';
 import { DEFAULT_LIMITS, type Http2Limits } from './http2/limits.js';
 import type { RequestHeaders } from './http2/request-headers.js';
 import type { Http2Stream } from './http2/stream.js';
@@ -23,6 +26,8 @@ export interface GrpcServerOptions {
   readonly addresses: readonly string[] | SocketListener;
   readonly tls?: TlsMaterial | undefined;
   readonly routes: RouteTable;
+  /** What clients get that speak no gRPC, over HTTP/1 or HTTP/2; default: nothing. */
+  readonly pages?: HttpPages | undefined;
   readonly toGrpcError: (error: unknown) => GrpcError;
   readonly observer?: CallObserver | undefined;
   /** Bytes that may wait for one stream's client (default 1 MiB). */
@@ -33,7 +38,7 @@ export interface GrpcServerOptions {
 
 type RouteEntry = { readonly route: Route; readonly method: MethodName };
 
-/** gRPC over HTTP/2: plain (prior knowledge), TLS with ALPN, and unix sockets. */
+/** gRPC over HTTP/2: plain (prior knowledge), TLS with ALPN, and unix sockets; and a few pages for clients that speak plain HTTP. */
 export class Http2GrpcServer implements SocketTaker {
   private readonly entries = new Map<string, RouteEntry>();
   private readonly services = new Set<string>();
@@ -47,8 +52,10 @@ export class Http2GrpcServer implements SocketTaker {
   private readonly connectionEnvironment: ConnectionEnvironment;
   /** What calls are answered with that come after the server began to close. */
   private closingError: GrpcError | null = null;
+  private readonly pages: HttpPages;
 
   constructor(private readonly options: GrpcServerOptions) {
+    this.pages = options.pages ?? {};
     const { addresses } = options;
     const onError = (error: Error): unknown => options.toGrpcError(error);
     this.listener = addresses instanceof SocketListener ? addresses : new SocketListener(addresses, onError);
@@ -135,13 +142,13 @@ export class Http2GrpcServer implements SocketTaker {
       ...secureOptions(tls),
       requestCert: tls.ca !== undefined,
       rejectUnauthorized: tls.ca !== undefined,
-      ALPNProtocols: ['h2'],
+      ALPNProtocols: ['h2', 'http/1.1'],
       handshakeTimeout: this.connectionEnvironment.limits.prefaceMs,
     };
     this.secureServer = createSecureServer(options, (socket: TLSSocket) => {
       // A client that names no protocol at all means HTTP/1 (RFC 9113 section 3.2).
       if (socket.alpnProtocol === 'h2') this.connect(socket);
-      else socket.destroy();
+      else this.connectHttp1(socket, null);
     });
   }
 
@@ -150,9 +157,17 @@ export class Http2GrpcServer implements SocketTaker {
       socket.destroy();
       return;
     }
-    const connection = new Http2Connection(socket, this.connectionEnvironment);
+    const connection = new Http2Connection(socket, {
+      ...this.connectionEnvironment,
+      onOtherProtocol: (first) => this.connectHttp1(socket, first),
+    });
     this.connections.add(connection);
     connection.start();
+  }
+
+  private connectHttp1(socket: Socket, first: Buffer | null): void {
+    const { deadlines, limits } = this.connectionEnvironment;
+    new Http1Connection(socket, { pages: this.pages, deadlines, lifetimeMs: limits.prefaceMs }).start(first);
   }
 
   private accept(stream: Http2Stream, headers: RequestHeaders): void {
@@ -170,13 +185,26 @@ export class Http2GrpcServer implements SocketTaker {
 
   private refused(stream: Http2Stream, headers: RequestHeaders, entry: RouteEntry | undefined): boolean {
     const { method, path, contentType } = headers;
-    if (!/^application\/grpc($|[+;])/.test(contentType)) {
+    if (entry === undefined && hasPage(this.pages, path)) void this.sendPage(stream, method, path);
+    else if (!/^application\/grpc($|[+;])/.test(contentType)) {
       refuse(stream, new GrpcError(GrpcCode.Internal, `invalid gRPC request content-type "${contentType}"`), '415');
     } else if (method !== 'POST') {
       refuse(stream, new GrpcError(GrpcCode.Internal, `received a HEADERS frame with :method "${method}" which should be POST`), '405');
     } else if (entry === undefined) refuse(stream, this.unknownPath(path));
     else return false;
     return true;
+  }
+
+  private async sendPage(stream: Http2Stream, method: string, path: string): Promise<void> {
+    const { status, contentType, body, headers } = await answerPage(this.pages, method, path);
+    const bytes = Buffer.from(body);
+    const fields: readonly HeaderPair[] = [
+      [':status', String(status)],
+      ['content-type', contentType],
+      ['content-length', String(bytes.length)],
+      ...headers,
+    ];
+    stream.answer(encodeHeaders(fields), bytes);
   }
 
   private unknownPath(path: string): GrpcError {

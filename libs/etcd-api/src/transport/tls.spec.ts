@@ -59,12 +59,13 @@ describe('Http2GrpcServer over TLS', () => {
     expect(await handshake(url, { ALPNProtocols: ['h2'], maxVersion: 'TLSv1.2' })).toBe('TLSv1.2 h2');
   });
 
-  it('refuses TLS below 1.2 and clients without h2', async () => {
+  it('refuses TLS below 1.2 and clients whose protocols it does not speak', async () => {
     const url = await start({ ...serverPair });
     expect(
       await handshake(url, { ALPNProtocols: ['h2'], minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }),
     ).toMatch(/ALERT_PROTOCOL_VERSION/);
-    expect(await handshake(url, { ALPNProtocols: ['http/1.1'] })).toMatch(/NO_APPLICATION_PROTOCOL/);
+    expect(await handshake(url, { ALPNProtocols: ['http/0.9'] })).toMatch(/NO_APPLICATION_PROTOCOL/);
+    expect(await handshake(url, { ALPNProtocols: ['http/1.1'] })).toBe('TLSv1.3 http/1.1');
   });
 
   it('serves only clients with a certificate of the authority given', async () => {

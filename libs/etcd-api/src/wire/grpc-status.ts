@@ -2,6 +2,7 @@
 export const GrpcCode = {
   Ok: 0,
   Canceled: 1,
+  Unknown: 2,
   InvalidArgument: 3,
   DeadlineExceeded: 4,
   NotFound: 5,

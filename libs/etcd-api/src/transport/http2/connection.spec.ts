@@ -229,11 +229,14 @@ describe('Http2Connection, what ends the connection', () => {
     expect(await goAway(connection)).toBe(PROTOCOL_ERROR);
   });
 
-  it('bytes that are no preface, without a word', async () => {
+  it.each([
+    ['no protocol that is known', Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1])],
+    ['a preface that ends otherwise', Buffer.concat([PREFACE.subarray(0, 20), Buffer.from('....')])],
+  ])('bytes that are %s, without a word', async (_name, bytes) => {
     const connection = new RawConnection(url);
-    connection.send(Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n'));
+    connection.send(bytes);
     await connection.closed();
-    expect(connection.frames.map(({ type }) => type)).toEqual([SETTINGS, WINDOW_UPDATE]);
+    expect(connection.frames).toEqual([]);
   });
 
   it('and with it the calls under way, whose handlers are told', async () => {
@@ -352,6 +355,7 @@ describe('Http2Connection, what is taken', () => {
   it('announces its limits', async () => {
     const connection = new RawConnection(url);
     opened.push(connection);
+    connection.send(PREFACE);
     const { payload } = await connection.until(({ type }) => type === SETTINGS);
     const announced = Array.from({ length: payload.length / 6 }, (_, i) => [payload.readUInt16BE(i * 6), payload.readUInt32BE(i * 6 + 2)]);
     expect(announced).toEqual([

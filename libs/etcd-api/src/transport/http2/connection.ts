@@ -10,6 +10,7 @@ import {
   MAX_31_BITS,
   MAX_FRAME,
   numberFrame,
+  PREFACE,
   readUInt31,
   Setting,
   settingsFrame,
@@ -28,6 +29,8 @@ export interface ConnectionEnvironment {
   /** A request has begun; `headers` hold what they say only until this returns. */
   readonly onRequest: (stream: Http2Stream, headers: RequestHeaders) => void;
   readonly onClosed: (connection: Http2Connection) => void;
+  /** The client does not speak HTTP/2: what it said first. The connection does nothing any more but tell that it is closed. */
+  readonly onOtherProtocol?: (first: Buffer) => void;
   /** Is told of what is nobody's fault but ours. */
   readonly onInternalError: (error: unknown) => void;
 }
@@ -82,6 +85,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   private readonly waiting = new Set<Http2Stream>();
   private phase: Phase = Phase.Opening;
   private lastStreamId = 0;
+  private isGreeted = false;
   private block: OpenBlock | null = null;
 
   constructor(
@@ -106,14 +110,6 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     socket.on('error', () => {});
     socket.on('close', () => this.closed());
     this.deadlines.add(this, limits.prefaceMs, this.now);
-    this.output.bytes(
-      settingsFrame([
-        [Setting.MaxConcurrentStreams, limits.maxConcurrentStreams],
-        [Setting.InitialWindowSize, limits.streamWindowBytes],
-        [Setting.MaxHeaderListSize, limits.maxHeaderListBytes],
-      ]),
-    );
-    this.sendNumber(FrameType.WindowUpdate, 0, limits.connectionWindowBytes - DEFAULT_WINDOW);
   }
 
   get isReading(): boolean {
@@ -237,11 +233,34 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   private receive(chunk: Buffer): void {
     if (!this.isReading) return;
     this.now = performance.now();
+    if (!this.isGreeted && !this.greet(chunk)) return;
     try {
       this.reader.push(chunk);
     } catch (error) {
       this.fail(error);
     }
+  }
+
+  /** The server's preface goes out behind the client's first bytes, which tell what it speaks; false: it is not HTTP/2. */
+  private greet(first: Buffer): boolean {
+    const { environment, limits } = this;
+    const isHttp2 = PREFACE.compare(first, 0, Math.min(first.length, PREFACE.length), 0, Math.min(first.length, PREFACE.length)) === 0;
+    this.isGreeted = true;
+    if (!isHttp2 && environment.onOtherProtocol !== undefined) {
+      this.phase = Phase.Ended;
+      this.deadlines.remove(this);
+      environment.onOtherProtocol(first);
+      return false;
+    }
+    this.output.bytes(
+      settingsFrame([
+        [Setting.MaxConcurrentStreams, limits.maxConcurrentStreams],
+        [Setting.InitialWindowSize, limits.streamWindowBytes],
+        [Setting.MaxHeaderListSize, limits.maxHeaderListBytes],
+      ]),
+    );
+    this.sendNumber(FrameType.WindowUpdate, 0, limits.connectionWindowBytes - DEFAULT_WINDOW);
+    return true;
   }
 
   private receiveHeaders(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {

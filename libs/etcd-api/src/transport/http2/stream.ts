@@ -71,6 +71,8 @@ export class Http2Stream implements Expiring {
   /** How much of the first buffer in the queue is sent. */
   private offset = 0;
   private trailers: Buffer | null = null;
+  /** The header block of an answer that is no gRPC, whose end has no trailers. */
+  private page: Buffer | null = null;
   private heldBytes = 0;
   private isAbandoned = false;
   private receivedBytes = 0;
@@ -98,6 +100,13 @@ export class Http2Stream implements Expiring {
   /** Begins a good answer; goes out with what follows. */
   respond(): void {
     if (this.headers === 'none') this.headers = 'written';
+  }
+
+  /** A whole answer that is no gRPC: a block of `encodeHeaders`, and the body. */
+  answer(head: Buffer, body: Buffer): void {
+    if (this.isEnding || this.isClosed) return;
+    this.page = head;
+    this.reply(body);
   }
 
   /** Writes parts of the answer's body. */
@@ -218,7 +227,7 @@ export class Http2Stream implements Expiring {
       if (connection.isOutputFull) return connection.wait(this);
       if (this.headers === 'written') {
         this.headers = 'sent';
-        connection.sendHeaders(this.id, connection.encoder.response(), false);
+        connection.sendHeaders(this.id, this.page === null ? connection.encoder.response() : connection.encoder.plain(this.page), false);
       }
       if (this.queuedBytes === 0) break;
       const window = Math.min(connection.sendWindow.available, this.sendWindow.available);
@@ -265,7 +274,8 @@ export class Http2Stream implements Expiring {
     const { connection } = this;
     this.isLocalClosed = true;
     const { trailers } = this;
-    connection.sendHeaders(this.id, trailers === null ? connection.encoder.okTrailers() : connection.encoder.plain(trailers), true);
+    if (this.page !== null) connection.output.header(0, FrameType.Data, Flag.EndStream, this.id);
+    else connection.sendHeaders(this.id, trailers === null ? connection.encoder.okTrailers() : connection.encoder.plain(trailers), true);
     if (this.isRemoteClosed) this.close();
     else connection.deadlines.add(this, connection.limits.lingerMs, performance.now());
   }
