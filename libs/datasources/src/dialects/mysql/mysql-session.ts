@@ -21,26 +21,46 @@ import {
 import { insertsHeads } from './statements.js';
 
 /*
- * Statements that are sent as text go several at a time, in one round trip; those with many bytes in them are prepared,
- * since bytes have twice their length in a text and take the server as long to read. The server stops at the first
- * statement of a text that fails.
+ * Statements that are sent as text go several at a time, in one round trip, and a usual batch is one text. Of a large one, statements with many
+ * bytes in them are prepared, since bytes have twice their length in a text and take the server as long to read. The server stops at
+ * the first statement of a text that fails.
  */
 
-/** Bytes of values above which a call is prepared. */
+/** Bytes of values above which a call is prepared, where it is one of several trips. */
 const TEXT_BYTES = 4096;
+/** Bytes of values up to which a whole write is one text, and so one round trip. */
+const WHOLE_TEXT_BYTES = 65_536;
+/** Ends the text when the statement before it has changed no row: of two rows a value cannot be made. */
+const UNLESS_CHANGED = 'SELECT IF(ROW_COUNT() > 0, 0, (SELECT 1 FROM meta UNION ALL SELECT 1 FROM meta))';
 
 /** Everything that follows is read from one snapshot. */
 export const BEGIN_READ = ['SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', 'START TRANSACTION WITH CONSISTENT SNAPSHOT'];
-/** Locks nothing beside the rows that are written. */
-export const BEGIN_WRITE = ['SET TRANSACTION ISOLATION LEVEL READ COMMITTED', 'START TRANSACTION'];
+/** Locks nothing beside the rows that are written: sessions read what is committed. */
+export const BEGIN_WRITE = ['START TRANSACTION'];
 
 /** Errors of the server, by their numbers. */
 const DUPLICATE_KEY = 1062;
 const LOCK_WAIT_TIMEOUT = 1205;
 const DEADLOCK = 1213;
 const NO_SUCH_THREAD = 1094;
+/** A subquery that is to be a value has several rows. */
+const SEVERAL_ROWS = 1242;
 /** After these it is certain that the text which ends in COMMIT has committed nothing: rows that cannot be written, and servers that take none. */
-const CERTAIN_FAILURES = new Set([DUPLICATE_KEY, LOCK_WAIT_TIMEOUT, DEADLOCK, 1021, 1114, 1142, 1264, 1290, 1366, 1406, 1792, 1836]);
+const CERTAIN_FAILURES = new Set([
+  DUPLICATE_KEY,
+  LOCK_WAIT_TIMEOUT,
+  DEADLOCK,
+  SEVERAL_ROWS,
+  1021,
+  1114,
+  1142,
+  1264,
+  1290,
+  1366,
+  1406,
+  1792,
+  1836,
+]);
 
 /** A statement that waits longer for a lock in a transaction of its own has found somebody who does not give it back. */
 const LOCK_PATIENCE_SECONDS = 1;
@@ -121,15 +141,26 @@ export class MysqlSession implements SqlConnection {
       const [guard, ...others] = calls;
       if (guard === undefined) return true;
       if (others.length === 0) return (await this.#commit([textOf(guard)])) > 0;
-      const trips = inTrips(others);
       try {
-        return await this.#write(guard, trips);
+        if (others.reduce((bytes, call) => bytes + bytesOf(call), 0) <= WHOLE_TEXT_BYTES) return await this.#writeWhole(guard, others);
+        return await this.#write(guard, inTrips(others));
       } catch (error) {
+        if (!(error instanceof RefusedStatementError) || error.number !== DUPLICATE_KEY) throw error;
         // Several statements went together, so that nothing tells which of them found a row that is there: they go one by one.
-        if (!(error instanceof RefusedStatementError) || error.number !== DUPLICATE_KEY || trips.length === others.length + 1) throw error;
         return await this.#write(guard, [...others.map((call) => [call]), []]);
       }
     });
+  }
+
+  /** In one round trip. */
+  async #writeWhole(guard: SqlCall, others: readonly SqlCall[]): Promise<boolean> {
+    try {
+      await this.#commit([...BEGIN_WRITE, textOf(guard), UNLESS_CHANGED, ...others.map(textOf), 'COMMIT']);
+      return true;
+    } catch (error) {
+      if (error instanceof RefusedStatementError && error.number === SEVERAL_ROWS) return false;
+      throw error;
+    }
   }
 
   /** The last trip commits. */
