@@ -8,14 +8,14 @@ import { DEFAULT_KUBERNETES } from './options.js';
 
 const MINUTES = 60_000;
 
-describe('the router under the storage tests of Kubernetes, over two files', () => {
+describe('the router under the storage tests of Kubernetes, over etcd, PostgreSQL and MariaDB', () => {
   const folder = mkdtemp(join(tmpdir(), 'conformance-'));
   afterAll(async () => rm(await folder, { recursive: true }));
 
   it.each(['etcd3', 'cacher'] as const)(
     'passes the suite %s',
     async (suite) => {
-      const options = { kubernetes: DEFAULT_KUBERNETES, suites: [suite], setup: 'split', pattern: '.', server: undefined } as const;
+      const options = { kubernetes: DEFAULT_KUBERNETES, suites: [suite], setup: 'mix', pattern: '.', server: undefined } as const;
       const [report] = await runConformance(options, await folder, readEnv(), (text) => process.stderr.write(`${text}\n`));
       if (report === undefined) throw new Error('no report');
       expect({ failed: report.failed, summary: summarise(report) }).toMatchObject({ failed: [] });

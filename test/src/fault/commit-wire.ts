@@ -32,7 +32,7 @@ export interface CommitWire {
 const NO_MARKS: ReadonlySet<CommitMark> = new Set();
 
 /** What a statement does; outside of a transaction it is a whole commit by itself when it takes the meta row. */
-export function statementMarks(sql: string, isOpen: boolean): ReadonlySet<CommitMark> {
+function statementMarks(sql: string, isOpen: boolean): ReadonlySet<CommitMark> {
   const marks = new Set<CommitMark>();
   if (/^\s*(BEGIN|START\s+TRANSACTION)\b/i.test(sql)) marks.add('begin');
   if (/\bUPDATE\s+\S*\bmeta\b/i.test(sql) && /last_revision/i.test(sql)) marks.add('meta');

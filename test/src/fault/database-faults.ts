@@ -64,7 +64,7 @@ function between(random: Random, least: number, most: number): number {
   return least + random.below(most - least + 1);
 }
 
-export const COMMIT_FAULTS: readonly DatabaseFault[] = [
+const COMMIT_FAULTS: readonly DatabaseFault[] = [
   ...COMMIT_STEPS.map((step) => commitFault({ step, disturbance: 'cut' })),
   ...(['inside the rows', 'before COMMIT is sent', 'before COMMIT is answered'] as const).map((step) =>
     commitFault({ step, disturbance: 'vanish' }),
@@ -72,7 +72,7 @@ export const COMMIT_FAULTS: readonly DatabaseFault[] = [
   commitFault({ step: 'before COMMIT is sent', disturbance: 'late' }),
 ];
 
-export const NETWORK_FAULTS: readonly DatabaseFault[] = [
+const NETWORK_FAULTS: readonly DatabaseFault[] = [
   {
     name: 'every connection is cut',
     isLong: false,
@@ -223,7 +223,7 @@ async function isNamed({ area }: Target, { answer, meetsIt, timeoutMs }: FaultCo
 }
 
 /** Not of the default backend, without which a router does not go on. */
-export const RESTORE_FAULTS: readonly DatabaseFault[] = [
+const RESTORE_FAULTS: readonly DatabaseFault[] = [
   {
     name: 'an older copy is restored under the router, then the right one',
     isLong: true,
@@ -273,7 +273,7 @@ export const RESTORE_FAULTS: readonly DatabaseFault[] = [
   },
 ];
 
-export const DATABASE_FAULTS: readonly DatabaseFault[] = [...COMMIT_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS, ...RESTORE_FAULTS];
+const DATABASE_FAULTS: readonly DatabaseFault[] = [...COMMIT_FAULTS, ...NETWORK_FAULTS, ...SERVER_FAULTS, ...RESTORE_FAULTS];
 
 /** Those that can happen to a target. */
 export function faultsOf({ server: { engine }, isDefault }: Target): DatabaseFault[] {
