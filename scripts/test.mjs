@@ -48,8 +48,10 @@ function node(args, { result, variables, isPiped = false } = {}) {
 
 const jest = [path.join(modules, 'jest', 'bin', 'jest.js'), '--passWithNoTests'];
 
+let runs = 0;
+
 async function runProject(project, options) {
-  const tallyFile = path.join(scratch, `${project}.json`);
+  const tallyFile = path.join(scratch, `${project}-${++runs}.json`);
   const args = [...jest, '--selectProjects', project, ...options, ...extra];
   const { code } = await node(args, { result: tallyFile, variables: { TALLY_FILE: tallyFile } });
   // jest that ended without a tally has crashed, and jest may fail without a failed test (an unknown option): either is one failure.
@@ -63,29 +65,36 @@ async function testsOf(project) {
   return output.split('\n').filter((line) => line.includes(`${path.sep}dist${path.sep}`));
 }
 
-/** Those that start servers of databases. */
-const NEEDS_DATABASES = /[\\/]libs[\\/]testing[\\/]dist[\\/](?:etcd|mariadb|postgres)-/;
+/** Those that start servers of databases, as jest matches paths. */
+const DATABASES = '[/\\\\]libs[/\\\\]testing[/\\\\]dist[/\\\\](?:etcd|mariadb|postgres)-';
 
-/** Null: everything is there. Otherwise why the tests cannot run. */
-async function prepare(tests) {
-  const needsPrograms = tests.some((test) => test.startsWith(path.join(root, 'test')));
-  const needsDatabases = needsPrograms || tests.some((test) => NEEDS_DATABASES.test(test));
-  if (!needsDatabases) return null;
-  if ((await node([path.join(root, 'scripts', 'prepare-binaries.mjs')])).code !== 0) return 'they need the Kubernetes programs, see above';
-  if ((await node([path.join(root, 'scripts', 'prepare-databases.mjs')])).code !== 0) return 'they need the databases, see above';
-  return null;
+/** True when programs and databases are there that tests start. */
+async function prepare() {
+  for (const [script, what] of [
+    ['prepare-binaries.mjs', 'the Kubernetes programs'],
+    ['prepare-databases.mjs', 'the databases'],
+  ]) {
+    const { code } = await node([path.join(root, 'scripts', script)]);
+    if (code === 0) continue;
+    process.stderr.write(`tests that start servers did not run: they need ${what}, see above\n`);
+    return false;
+  }
+  return true;
 }
 
 const tallies = [];
 try {
+  const unit = [`--maxWorkers=${os.availableParallelism()}`, '--testTimeout=30000'];
   const tests = { unit: await testsOf('unit'), process: await testsOf('process') };
-  const missing = await prepare([...tests.unit, ...tests.process]);
-  if (missing !== null) {
-    process.stderr.write(`tests did not run: ${missing}\n`);
-    tallies.push({ passed: 0, failed: 1 });
-  } else {
-    if (tests.unit.length > 0) tallies.push(await runProject('unit', [`--maxWorkers=${os.availableParallelism()}`, '--testTimeout=30000']));
-    if (tests.process.length > 0) tallies.push(await runProject('process', ['--runInBand', '--testTimeout=300000']));
+  const usesDatabases = (test) => new RegExp(DATABASES).test(test);
+  // While the programs may still be built beside them, those that need none.
+  if (!tests.unit.every(usesDatabases))
+    tallies.push(await runProject('unit', [`--testPathIgnorePatterns=/node_modules/|${DATABASES}`, ...unit]));
+  if (tests.process.length > 0 || tests.unit.some(usesDatabases)) {
+    if (await prepare()) {
+      if (tests.unit.some(usesDatabases)) tallies.push(await runProject('unit', [`--testPathIgnorePatterns=^(?!.*${DATABASES})`, ...unit]));
+      if (tests.process.length > 0) tallies.push(await runProject('process', ['--runInBand', '--testTimeout=300000']));
+    } else tallies.push({ passed: 0, failed: 1 });
   }
 } finally {
   fs.rmSync(scratch, { recursive: true, force: true });
