@@ -1,5 +1,5 @@
-import { didYouMean } from '@harikube/platform';
 import { EndpointError } from '../endpoint-error.js';
+import { EndpointReader, splitOnce } from './endpoint-reader.js';
 
 /** One member of an etcd cluster, as clients reach it. */
 export interface EtcdAddress {
@@ -57,15 +57,15 @@ export function addressText({ host, port }: EtcdAddress): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-class EtcdReader {
-  readonly reasons: string[] = [];
-
-  constructor(private readonly shown: string) {}
+class EtcdReader extends EndpointReader {
+  constructor(shown: string) {
+    super(shown, DEFAULT_PORT);
+  }
 
   read(text: string): EtcdEndpoint {
     const question = text.indexOf('?');
     const before = question < 0 ? text : text.slice(0, question);
-    const parameters = this.#parameters(question < 0 ? '' : text.slice(question + 1));
+    const parameters = this.parameters(question < 0 ? '' : text.slice(question + 1), PARAMETERS);
     const separator = before.indexOf('://');
     const scheme = before.slice(0, Math.max(separator, 0)).toLowerCase() === 'https' ? 'https' : 'http';
     const target = before.slice(separator < 0 ? 0 : separator + 3);
@@ -86,82 +86,42 @@ class EtcdReader {
     if (text === null) return [null, null];
     const colon = text.indexOf(':');
     if (colon <= 0 || colon === text.length - 1) {
-      this.#refuse('names a user without a password, or a password without a user; write USER:PASSWORD@HOST:PORT');
+      this.refuse('names a user without a password, or a password without a user; write USER:PASSWORD@HOST:PORT');
       return [null, null];
     }
-    return [this.#decoded(text.slice(0, colon)), this.#decoded(text.slice(colon + 1))];
+    return [this.decoded(text.slice(0, colon)), this.decoded(text.slice(colon + 1))];
   }
 
   #addresses(text: string, scheme: string): EtcdAddress[] {
     const addresses = text.split(',').map((part, i) => {
       const own = /^([a-z]+):\/\/(.*)$/i.exec(part);
       if (own !== null && (i === 0 || own[1]?.toLowerCase() !== scheme)) {
-        this.#refuse(`has addresses of several schemes; the members of one cluster are reached by ${scheme}:// all`);
+        this.refuse(`has addresses of several schemes; the members of one cluster are reached by ${scheme}:// all`);
       }
       return this.#address(own?.[2] ?? part);
     });
     const texts = addresses.map(addressText);
     const twice = texts.find((address, i) => texts.indexOf(address) !== i);
-    if (twice !== undefined) this.#refuse(`names ${twice} twice; leave one out`);
+    if (twice !== undefined) this.refuse(`names ${twice} twice; leave one out`);
     return addresses;
   }
 
   #address(text: string): EtcdAddress {
     const [address, path] = splitOnce(text, '/');
     if (path !== undefined && path !== '') {
-      this.#refuse(`has a path ("/${path}"), and an etcd has none; its keys stand under the prefix that kube-apiserver gives them`);
+      this.refuse(`has a path ("/${path}"), and an etcd has none; its keys stand under the prefix that kube-apiserver gives them`);
     }
     const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(address);
     const [host, port = ''] = bracketed === null ? splitOnce(address, ':') : [bracketed[1] ?? '', bracketed[2]];
-    if (host === '') this.#refuse(`names no host; ${EXAMPLE}`);
-    return { host, port: this.#port(port) };
-  }
-
-  #port(text: string): number {
-    if (text === '') return DEFAULT_PORT;
-    const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-    if (port < 1 || port > 65_535) this.#refuse(`"${text}" is not a port; use a number from 1 to 65535`);
-    return port;
-  }
-
-  #parameters(query: string): Map<string, string> {
-    const parameters = new Map<string, string>();
-    for (const [name, value] of new URLSearchParams(query)) {
-      if (!PARAMETERS.includes(name)) {
-        this.#refuse(`unknown parameter "${name}"${didYouMean(name, PARAMETERS)}; there are ${PARAMETERS.join(', ')}`);
-      } else if (parameters.has(name)) {
-        this.#refuse(`parameter ${name} stands there twice; leave one out`);
-      } else {
-        parameters.set(name, value);
-      }
-    }
-    return parameters;
+    if (host === '') this.refuse(`names no host; ${EXAMPLE}`);
+    return { host, port: this.port(port) };
   }
 
   #number(parameters: ReadonlyMap<string, string>, name: string, otherwise: number, least: number): number {
     const text = parameters.get(name);
     if (text === undefined) return otherwise;
     const number = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-    if (number < least) this.#refuse(`parameter ${name}=${text} is not supported; use a number from ${least} on, that of the server`);
+    if (number < least) this.refuse(`parameter ${name}=${text} is not supported; use a number from ${least} on, that of the server`);
     return number;
   }
-
-  #decoded(text: string): string {
-    try {
-      return decodeURIComponent(text);
-    } catch {
-      this.#refuse('has a % that is no escape; write %25 for a % in a name or a password');
-      return text;
-    }
-  }
-
-  #refuse(reason: string): void {
-    const whole = `endpoint "${this.shown}"${/^(names|has) /.test(reason) ? ' ' : ': '}${reason}`;
-    if (!this.reasons.includes(whole)) this.reasons.push(whole);
-  }
-}
-
-function splitOnce(text: string, separator: string): [string, string?] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }

@@ -1,5 +1,5 @@
-import { didYouMean } from '@harikube/platform';
 import { EndpointError } from '../endpoint-error.js';
+import { EndpointReader, splitOnce } from './endpoint-reader.js';
 
 /** As libpq defines them, those that need no second attempt without TLS; and pg's `no-verify`, another name of `require`. */
 export type PostgresSslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
@@ -89,10 +89,10 @@ export function postgresLocation({ host, port, database, schema }: PostgresEndpo
   return `postgres://${shownHost}:${port}/${encodeURIComponent(database)}${suffix}`;
 }
 
-class PostgresReader {
-  readonly reasons: string[] = [];
-
-  constructor(private readonly shown: string) {}
+class PostgresReader extends EndpointReader {
+  constructor(shown: string) {
+    super(shown, DEFAULT_PORT);
+  }
 
   read(target: string): PostgresEndpoint {
     const question = target.indexOf('?');
@@ -103,15 +103,15 @@ class PostgresReader {
     const [user = '', password] = at < 0 ? [] : splitOnce(before.slice(0, at), ':');
     const [address, path = ''] = splitOnce(before.slice(at + 1), '/');
     const { host, port } = this.#address(address);
-    const named = (name: string, fromUri: string | undefined): string => parameters.get(name) ?? this.#decoded(fromUri ?? '');
+    const named = (name: string, fromUri: string | undefined): string => parameters.get(name) ?? this.decoded(fromUri ?? '');
     const endpoint: PostgresEndpoint = {
       scheme: 'postgres',
       host: parameters.get('host') ?? (host === '' ? 'localhost' : host),
-      port: this.#port(parameters.get('port') ?? port),
+      port: this.port(parameters.get('port') ?? port),
       database: named('dbname', path),
       schema: this.#schema(parameters),
       user: named('user', user),
-      password: parameters.get('password') ?? (password === undefined ? null : this.#decoded(password)),
+      password: parameters.get('password') ?? (password === undefined ? null : this.decoded(password)),
       sslMode: this.#sslMode(parameters.get('sslmode')),
       caFile: parameters.get('sslrootcert') ?? null,
       certFile: parameters.get('sslcert') ?? null,
@@ -128,39 +128,28 @@ class PostgresReader {
 
   #checkTogether({ host, database, user, sslMode, sslNegotiation, caFile, certFile, keyFile }: PostgresEndpoint): void {
     if (host.includes(',')) {
-      this.#refuse(
+      this.refuse(
         `several hosts ("${host}") are not supported; name one address that always leads to the primary, such as that of a proxy`,
       );
     }
-    if (database === '') this.#refuse(`names no database; ${EXAMPLE}`);
-    if (user === '') this.#refuse(`names no user; ${EXAMPLE}`);
-    if ((certFile === null) !== (keyFile === null)) this.#refuse('sslcert and sslkey belong together; name both or neither');
+    if (database === '') this.refuse(`names no database; ${EXAMPLE}`);
+    if (user === '') this.refuse(`names no user; ${EXAMPLE}`);
+    if ((certFile === null) !== (keyFile === null)) this.refuse('sslcert and sslkey belong together; name both or neither');
     if ((sslMode === null || sslMode === 'disable') && (caFile ?? certFile ?? keyFile) !== null) {
-      this.#refuse('sslrootcert, sslcert and sslkey have no effect without TLS; add sslmode=verify-full');
+      this.refuse('sslrootcert, sslcert and sslkey have no effect without TLS; add sslmode=verify-full');
     }
     if (sslMode === 'verify-ca' && caFile === null) {
-      this.#refuse('sslmode=verify-ca needs sslrootcert; any public authority could vouch for any server otherwise');
+      this.refuse('sslmode=verify-ca needs sslrootcert; any public authority could vouch for any server otherwise');
     }
     if (sslNegotiation === 'direct' && (sslMode === null || sslMode === 'disable')) {
-      this.#refuse('sslnegotiation=direct needs TLS; add sslmode=verify-full');
+      this.refuse('sslnegotiation=direct needs TLS; add sslmode=verify-full');
     }
   }
 
   #parameters(query: string): Map<string, string> {
-    const parameters = new Map<string, string>();
-    for (const [name, value] of new URLSearchParams(query)) {
-      if (!PARAMETERS.includes(name)) {
-        this.#refuse(`unknown parameter "${name}"${didYouMean(name, PARAMETERS)}; there are ${PARAMETERS.join(', ')}`);
-      } else if (value === '') {
-        this.#refuse(`parameter ${name} is empty; leave it out`);
-      } else if (parameters.has(name)) {
-        this.#refuse(`parameter ${name} stands there twice; leave one out`);
-      } else {
-        parameters.set(name, value);
-      }
-    }
+    const parameters = this.parameters(query, PARAMETERS);
     const encoding = parameters.get('client_encoding') ?? 'UTF8';
-    if (!/^utf-?8$/i.test(encoding)) this.#refuse(`parameter client_encoding=${encoding} is not supported; use UTF8`);
+    if (!/^utf-?8$/i.test(encoding)) this.refuse(`parameter client_encoding=${encoding} is not supported; use UTF8`);
     return parameters;
   }
 
@@ -170,22 +159,15 @@ class PostgresReader {
     // Hosts that stand one behind the other are refused as a whole.
     if (address.includes(',')) return { host: address, port: '' };
     const [host, port = ''] = splitOnce(address, ':');
-    return { host: this.#decoded(host), port };
-  }
-
-  #port(text: string): number {
-    if (text === '') return DEFAULT_PORT;
-    const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-    if (port < 1 || port > 65_535) this.#refuse(`"${text}" is not a port; use a number from 1 to 65535`);
-    return port;
+    return { host: this.decoded(host), port };
   }
 
   #schema(parameters: Map<string, string>): string {
     const searchPath = parameters.get('search_path');
     const currentSchema = parameters.get('currentSchema');
-    if (searchPath !== undefined && currentSchema !== undefined) this.#refuse('search_path and currentSchema mean the same; leave one out');
+    if (searchPath !== undefined && currentSchema !== undefined) this.refuse('search_path and currentSchema mean the same; leave one out');
     const schema = searchPath ?? currentSchema ?? DEFAULT_SCHEMA;
-    if (/[,"$\0]/.test(schema)) this.#refuse(`"${schema}" is not the name of one schema, where the tables are`);
+    if (/[,"$\0]/.test(schema)) this.refuse(`"${schema}" is not the name of one schema, where the tables are`);
     return schema;
   }
 
@@ -193,13 +175,13 @@ class PostgresReader {
     if (text === undefined) return null;
     const mode = SSL_MODES[text];
     if (mode !== undefined) return mode;
-    this.#refuse(`parameter sslmode=${text} is not supported; use disable, require, verify-ca or verify-full`);
+    this.refuse(`parameter sslmode=${text} is not supported; use disable, require, verify-ca or verify-full`);
     return null;
   }
 
   #options(text: string | undefined): string | null {
     if (text === undefined) return null;
-    if (/search_path/i.test(text)) this.#refuse('options sets search_path; use the parameter search_path, which names one schema');
+    if (/search_path/i.test(text)) this.refuse('options sets search_path; use the parameter search_path, which names one schema');
     return text;
   }
 
@@ -210,33 +192,14 @@ class PostgresReader {
   #seconds(parameters: Map<string, string>, name: string): number | null {
     const text = parameters.get(name);
     if (text === undefined) return null;
-    if (!/^[1-9]\d{0,4}$/.test(text)) this.#refuse(`parameter ${name}=${text} is not supported; use seconds from 1 on`);
+    if (!/^[1-9]\d{0,4}$/.test(text)) this.refuse(`parameter ${name}=${text} is not supported; use seconds from 1 on`);
     return Number(text) * 1000;
   }
 
   #oneOf<T extends string>(parameters: Map<string, string>, name: string, values: readonly [T, ...T[]]): T {
     const text = parameters.get(name);
     const value = values.find((candidate) => candidate === text);
-    if (text !== undefined && value === undefined) this.#refuse(`parameter ${name}=${text} is not supported; use ${values.join(' or ')}`);
+    if (text !== undefined && value === undefined) this.refuse(`parameter ${name}=${text} is not supported; use ${values.join(' or ')}`);
     return value ?? values[0];
   }
-
-  #decoded(text: string): string {
-    try {
-      return decodeURIComponent(text);
-    } catch {
-      this.#refuse('has a % that is no escape; write %25 for a % in a name or a password');
-      return text;
-    }
-  }
-
-  #refuse(reason: string): void {
-    const whole = `endpoint "${this.shown}"${/^(names|has) /.test(reason) ? ' ' : ': '}${reason}`;
-    if (!this.reasons.includes(whole)) this.reasons.push(whole);
-  }
-}
-
-function splitOnce(text: string, separator: string): [string, string?] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
 }
