@@ -1,7 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { get } from 'node:http';
-import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,6 +8,7 @@ import { promisify } from 'node:util';
 import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import type { DatabaseServer } from './database-server.js';
+import { GuardedProcess } from './guarded-process.js';
 
 export interface EtcdServerOptions {
   /** Flags of the server by their names, such as `quota-backend-bytes`. */
@@ -75,8 +75,7 @@ export async function startEtcd(options: EtcdServerOptions = {}): Promise<EtcdSe
 
 class OwnEtcd implements EtcdServer {
   readonly url: string;
-  #process: ChildProcess | null = null;
-  #guard: ChildProcess | null = null;
+  #process: GuardedProcess | null = null;
   #isLocked = false;
 
   constructor(
@@ -91,9 +90,8 @@ class OwnEtcd implements EtcdServer {
   }
 
   get pid(): number {
-    const pid = this.#process?.pid;
-    if (pid === undefined) throw new Error('the server does not run');
-    return pid;
+    if (this.#process === null) throw new Error('the server does not run');
+    return this.#process.pid;
   }
 
   async start(): Promise<void> {
@@ -118,8 +116,7 @@ class OwnEtcd implements EtcdServer {
     };
     const args = Object.entries(settings).map(([name, value]) => `--${name}=${value}`);
     const server = spawn(this.programs.etcd, args, { env: {}, stdio: ['ignore', 'ignore', 'pipe'] });
-    this.#process = server;
-    this.#guard = server.pid === undefined ? null : guard(server.pid);
+    this.#process = new GuardedProcess(server, this.directory);
     try {
       await ready(server, `http://127.0.0.1:${this.healthPort}/health?exclude=NOSPACE`);
     } catch (error) {
@@ -140,18 +137,8 @@ class OwnEtcd implements EtcdServer {
 
   async kill(): Promise<void> {
     const server = this.#process;
-    if (server === null) return;
     this.#process = null;
-    await new Promise<void>((resolve) => {
-      if (server.pid === undefined || server.exitCode !== null || server.signalCode !== null) {
-        resolve();
-        return;
-      }
-      server.once('exit', () => resolve());
-      server.kill('SIGKILL');
-    });
-    this.#guard?.kill();
-    this.#guard = null;
+    await server?.kill();
   }
 
   pause(): void {
@@ -183,14 +170,6 @@ class OwnEtcd implements EtcdServer {
     if (this.#isLocked) access.push('--user=root', `--password=${rootPassword ?? ''}`);
     return (await run(this.programs.etcdctl, [...access, ...args], { env: {} })).stdout;
   }
-}
-
-/** Ends the server when this process is gone, however that came: the pipe to the guard is closed then. */
-function guard(pid: number): ChildProcess {
-  const child = spawn('/bin/sh', ['-c', 'read -r line; kill -9 "$0"', String(pid)], { stdio: ['pipe', 'ignore', 'ignore'] });
-  child.unref();
-  if (child.stdin instanceof Socket) child.stdin.unref();
-  return child;
 }
 
 /** Waits until the server has a leader; rejects with what it said last when it ends instead. */

@@ -1,7 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { accessSync, constants, realpathSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
-import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +9,7 @@ import { cacheRoot, FileLock, freePort, SetupError, silent, unpackDebianPackage 
 import { type Env, readEnv } from '@harikube/platform';
 import { createConnection } from 'mysql2/promise';
 import type { DatabaseServer } from './database-server.js';
+import { GuardedProcess } from './guarded-process.js';
 
 export interface MariadbOptions {
   /** Settings of the server by their names, such as `max_allowed_packet`. */
@@ -75,8 +75,7 @@ export async function startMariadb(options: MariadbOptions = {}): Promise<Mariad
 class OwnMariadb implements MariadbServer {
   readonly user = USER;
   readonly password = PASSWORD;
-  #process: ChildProcess | null = null;
-  #guard: ChildProcess | null = null;
+  #process: GuardedProcess | null = null;
   #databases = 0;
 
   constructor(
@@ -87,9 +86,8 @@ class OwnMariadb implements MariadbServer {
   ) {}
 
   get pid(): number {
-    const pid = this.#process?.pid;
-    if (pid === undefined) throw new Error('the server does not run');
-    return pid;
+    if (this.#process === null) throw new Error('the server does not run');
+    return this.#process.pid;
   }
 
   async start(): Promise<void> {
@@ -118,8 +116,7 @@ class OwnMariadb implements MariadbServer {
       ],
       { env, stdio: ['ignore', 'ignore', 'pipe'] },
     );
-    this.#process = server;
-    this.#guard = server.pid === undefined ? null : guard(server.pid);
+    this.#process = new GuardedProcess(server, this.directory);
     try {
       await ready(server);
     } catch (error) {
@@ -129,7 +126,9 @@ class OwnMariadb implements MariadbServer {
   }
 
   async kill(): Promise<void> {
-    await this.#end('SIGKILL');
+    const server = this.#process;
+    this.#process = null;
+    await server?.kill();
   }
 
   pause(): void {
@@ -162,30 +161,6 @@ class OwnMariadb implements MariadbServer {
       connection.destroy();
     }
   }
-
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    const server = this.#process;
-    if (server === null) return;
-    this.#process = null;
-    await new Promise<void>((resolve) => {
-      if (server.pid === undefined || server.exitCode !== null || server.signalCode !== null) {
-        resolve();
-        return;
-      }
-      server.once('exit', () => resolve());
-      server.kill(signal);
-    });
-    this.#guard?.kill();
-    this.#guard = null;
-  }
-}
-
-/** Ends the server when this process is gone, however that came: the pipe to the guard is closed then. */
-function guard(pid: number): ChildProcess {
-  const child = spawn('/bin/sh', ['-c', 'read -r line; kill -9 "$0"', String(pid)], { stdio: ['pipe', 'ignore', 'ignore'] });
-  child.unref();
-  if (child.stdin instanceof Socket) child.stdin.unref();
-  return child;
 }
 
 /** Waits until the server answers; rejects with what it said last when it ends instead. */
