@@ -61,10 +61,13 @@ export class SmtpDouble {
   #converse(socket: Socket): void {
     let text = '';
     let isMail = false;
+    let isSilent = false;
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => {
+      // What follows is TLS, in whose random bytes there may be the end of a line.
+      if (isSilent) return;
       text += chunk.toString('latin1');
       for (;;) {
         const mark = isMail ? '\r\n.\r\n' : '\r\n';
@@ -81,7 +84,8 @@ export class SmtpDouble {
           const step = stepOf(part);
           isMail = step === 'data' && this.#take(socket, step)?.startsWith('354') === true;
           if (step === null) socket.write('221 bye\r\n');
-          else if (step !== 'data') this.#take(socket, step);
+          else if (step !== 'data') isSilent = this.#take(socket, step)?.startsWith('220') === true && step === 'starttls';
+          if (isSilent) return;
         }
       }
     });
