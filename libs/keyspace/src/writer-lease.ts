@@ -18,6 +18,8 @@ import { Patience } from './patience.js';
 const LOOK_MS = { least: 100, most: 250 };
 /** Renewals carry the marks, which have to be no older than this. */
 const MARKS_INTERVAL_MS = 10_000;
+/** Pause before a renewal that failed is tried again: the lease is short, and a database that was cut off may be back at once. */
+const RETRY_MS = 250;
 /** Part of the lease that the holder does not use: clocks of two machines run at speeds that differ by less. */
 const CLOCK_DRIFT = 0.01;
 
@@ -165,7 +167,7 @@ export class WriterLease {
 
   async #keepRenewing(): Promise<void> {
     const interval = this.#interval;
-    const retry = Math.min(interval, 1_000);
+    const retry = Math.min(interval, RETRY_MS);
     while (!this.#stopped.signal.aborted && this.#lostTo === null) {
       await this.#pause(this.#failure === '' ? interval : retry);
       if (this.#stopped.signal.aborted) return;
