@@ -23,7 +23,7 @@ export class AnnouncingSocket extends Duplex {
     });
     tls.once('end', () => this.push(null));
     tls.once('close', () => this.destroy());
-    tls.once('error', (error: Error) => this.destroy(error));
+    tls.on('error', (error: Error) => this.destroy(error));
   }
 
   /** Sends the announcement, once, behind the frame that is being sent. */

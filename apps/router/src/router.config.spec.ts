@@ -124,16 +124,16 @@ describe('parseRouterConfig', () => {
       '--advertise-address=[2001:db8::1]:2379',
       '--writer-lease-duration=1s',
       '--backend-timeout=250ms',
-      '--accept-restored=main, users,main',
+      '--accept-restored=tenants, users,tenants',
     ];
     const writer = { advertiseAddress: '[2001:db8::1]:2379', leaseMs: 1000 };
-    const expected = { writer, backendTimeoutMs: 250, acceptRestored: ['main', 'users'], warnings: [] };
+    const expected = { writer, backendTimeoutMs: 250, acceptRestored: ['tenants', 'users'], warnings: [] };
     expect(parse([endpoint, ...flags])).toMatchObject(expected);
     const env = {
       KINE_ADVERTISE_ADDRESS: '[2001:db8::1]:2379',
       KINE_WRITER_LEASE_DURATION: '1s',
       KINE_BACKEND_TIMEOUT: '250ms',
-      KINE_ACCEPT_RESTORED: 'main,users',
+      KINE_ACCEPT_RESTORED: 'tenants,users',
     };
     expect(parse([endpoint], env)).toMatchObject(expected);
   });
@@ -210,7 +210,8 @@ describe('parseRouterConfig', () => {
     [['--advertise-address=router-0:0'], 'is no address that others can connect to'],
     [['--writer-lease-duration=999ms'], '--writer-lease-duration=999ms is not usable; use at least 1s'],
     [['--backend-timeout=0s'], '--backend-timeout=0s is not usable; use at least 100ms'],
-    [['--accept-restored=main,,users'], '--accept-restored=main,,users holds an empty name; write the names of backends'],
+    [['--accept-restored=tenants,,users'], '--accept-restored=tenants,,users holds an empty name; write the names of backends'],
+    [['--accept-restored=main'], '--accept-restored=main names the default database'],
     [['--listen-address=nowhere'], '--listen-address=nowhere is not an address; write HOST:PORT'],
     [['--listen-address=127.0.0.1:70000'], 'is not an address'],
     [['--listen-address=udp://127.0.0.1:1'], 'is not an address'],

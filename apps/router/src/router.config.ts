@@ -4,6 +4,7 @@ import {
   type ConnectionPool,
   type Endpoint,
   EndpointError,
+  MAIN,
   parseEndpoint,
   parseTopologySource,
   redactEndpoint,
@@ -163,7 +164,7 @@ const FLAGS: readonly FlagDefinition[] = [
   { name: 'backend-timeout', help: 'how long a request waits for a database', shownDefault: '5s' },
   {
     name: 'accept-restored',
-    help: 'names of backends, comma separated: take their databases as they are once, although they were restored from older copies',
+    help: 'names of backends, comma separated, the default one aside: take their databases as they are, although they were restored from older copies; leave it out again afterwards',
   },
   {
     name: 'metrics-bind-address',
@@ -437,7 +438,14 @@ function acceptedRestores(settings: Settings): readonly string[] {
   if (text === null) return [];
   const names = text.split(',').map((name) => name.trim());
   if (names.includes('')) {
-    settings.refuse(`${settings.source('accept-restored')}=${text} holds an empty name; write the names of backends, such as main,users`);
+    settings.refuse(
+      `${settings.source('accept-restored')}=${text} holds an empty name; write the names of backends, such as tenants,users`,
+    );
+  }
+  if (names.includes(MAIN)) {
+    settings.refuse(
+      `${settings.source('accept-restored')}=${text} names the default database, without whose record no revision can be trusted; restore the copies that belong together`,
+    );
   }
   return [...new Set(names)];
 }

@@ -123,7 +123,7 @@ async function openDatabases(
   steps.unshift({ name: 'databases', close: () => store.manager.close() });
   const { topology } = store.manager;
   for (const { name, setting } of topology.withoutEffect())
-    logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+    logger.warn('setting of a backend has no effect on this database', { backend: name, setting });
   const files = topology.rules.filter(({ endpoint }) => endpoint.scheme === 'sqlite').map(({ name }) => name);
   if (role !== null && files.length > 0)
     logger.warn('backends are SQLite files: no router on another machine can take over', { backends: files });

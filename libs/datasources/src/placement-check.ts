@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type KeyRange, keyOf, recordsOf } from '@harikube/keyspace';
+import { type KeyRange, keyOf, messageOf, recordsOf } from '@harikube/keyspace';
 import type { Database } from './database.js';
 import type { Databases } from './databases.js';
 import { endpointIdentity, endpointLocation } from './topology/endpoint.js';
@@ -89,7 +89,7 @@ async function keysOfFormer(rule: TopologyRule, databases: Databases): Promise<s
     return count > 0 ? `backend "${name}" is gone from the topology, but ${location} holds ${keys(count)}` : null;
   } catch (error) {
     if (endpoint.scheme === 'sqlite') throw error;
-    return `backend "${name}" is gone from the topology, and it cannot be seen whether it holds keys: ${error instanceof Error ? error.message : String(error)}`;
+    return `backend "${name}" is gone from the topology, and it cannot be seen whether it holds keys: ${messageOf(error)}`;
   } finally {
     await former.close();
   }

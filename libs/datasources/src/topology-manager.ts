@@ -12,6 +12,7 @@ import {
   WriterLease,
   type WriterLeaseOptions,
   type WriterRecord,
+  messageOf,
 } from '@harikube/keyspace';
 import type { Database } from './database.js';
 import { RefusedDatabaseError } from './database-errors.js';
@@ -590,8 +591,4 @@ async function report(
 async function countOf(backend: Database): Promise<number | null> {
   const query = { range: EVERYTHING, revision: 0n, limit: 0, keysOnly: false, countOnly: true, count: true };
   return (await backend.range(query)).count;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -14,3 +14,4 @@ export type { PlannedRouting, RoutingChange, RoutingVerdict } from './rerouter.j
 export type { RetiredBackend } from './routing-history.js';
 export { WriterLease, type WriterLeaseOptions, type WriterStatus } from './writer-lease.js';
 export { varint64Size, varintSize, writeVarint, writeVarint64 } from './varint.js';
+export { messageOf } from './message-of.js';

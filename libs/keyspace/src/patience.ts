@@ -17,7 +17,7 @@ export class Patience {
     this.#ended = new Promise<never>((_, reject) => (end = reject));
     this.#ended.catch(() => undefined);
     if (milliseconds !== null)
-      this.#timer = setTimeout(() => end(new PatienceError(`not done within ${milliseconds / 1000} seconds`)), milliseconds);
+      this.#timer = setTimeout(() => end(new PatienceError(`not done within ${Math.round(milliseconds) / 1000} seconds`)), milliseconds);
     this.#stop = () => end(new PatienceError('the server is stopping'));
     if (signal.aborted) this.#stop();
     signal.addEventListener('abort', this.#stop);

@@ -52,7 +52,7 @@ describe('checkTopology', () => {
 describe('checkTopology of a topology', () => {
   it('names the backends of one that is sound, and settings without effect', async () => {
     const text = 'backends:\n- name: a\n  endpoint: sqlite://./a.db\n  prefix: { prefix: pods }\n  connectionPool: { maxOpen: 3 }\n';
-    expect(await check(text)).toEqual({ code: 0, problems: ['backend "a": connectionPool has no effect on a SQLite file'] });
+    expect(await check(text)).toEqual({ code: 0, problems: ['backend "a": connectionPool has no effect on this database'] });
     expect(output.lines).toEqual([`${file} is sound: a, main`]);
   });
 

@@ -83,7 +83,7 @@ function judgeTopology({ documents, pathOf }: TopologyInput): Judgement {
 }
 
 function effectNotes(topology: Topology): string[] {
-  return topology.withoutEffect().map(({ name, setting }) => `backend "${name}": ${setting} has no effect on a SQLite file`);
+  return topology.withoutEffect().map(({ name, setting }) => `backend "${name}": ${setting} has no effect on this database`);
 }
 
 /** What is missing is a problem of the field of that name, and stands where that would be. */

@@ -182,7 +182,7 @@ export class TopologyReloader {
       const changes = plan.changes.map(({ kind, backend }) => `${kind} ${backend}`);
       logger.info(`Backends registered: [${target.topology.registeredNames().join(' ')}]`, { source: sourceName, version, changes });
       for (const { name, setting } of topology.withoutEffect()) {
-        logger.warn('setting of a backend has no effect on a SQLite file', { backend: name, setting });
+        logger.warn('setting of a backend has no effect on this database', { backend: name, setting });
       }
       return null;
     } catch (error) {

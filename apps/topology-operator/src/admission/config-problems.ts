@@ -50,7 +50,7 @@ export function configWarnings(config: TopologyConfig): string[] {
   const topology = parseTopology(textOf(config), '');
   return topology.withoutEffect().map(({ name, setting }) => {
     const index = topology.rules.findIndex((rule) => rule.name === name);
-    return `spec.backends[${index}].${setting}: of no effect on a SQLite file`;
+    return `spec.backends[${index}].${setting}: of no effect on this database`;
   });
 }
 

@@ -157,8 +157,8 @@ describe('TopologyConfigAdmission', () => {
   it('warns of settings without effect', async () => {
     const config = topologyConfig('a', [SHIRTS, { ...PODS, connectionPool: { maxOpen: 5 }, compactInterval: '5m' }]);
     expect((await create(config, { router: new HandRouter() })).warnings).toEqual([
-      'spec.backends[1].connectionPool: of no effect on a SQLite file',
-      'spec.backends[1].compactInterval: of no effect on a SQLite file',
+      'spec.backends[1].connectionPool: of no effect on this database',
+      'spec.backends[1].compactInterval: of no effect on this database',
     ]);
   });
 

@@ -23,6 +23,7 @@ import {
   type WriterClaim,
   type WriterIdentity,
   type WriterRecord,
+  messageOf,
 } from '@harikube/keyspace';
 import type { Database, DatabaseGlance, DatabaseSettings } from '../database.js';
 import { DatabaseOpenError, RefusedDatabaseError } from '../database-errors.js';
@@ -111,11 +112,11 @@ export class EtcdBackend implements Database {
     return `its value has ${value.length} bytes, and ${this.location} takes ${most} beside what is kept with it; raise etcd's --max-request-bytes and max-request-bytes of the endpoint`;
   }
 
-  async configure(endpoint: EtcdEndpoint, settings: DatabaseSettings): Promise<void> {
+  configure(endpoint: EtcdEndpoint, settings: DatabaseSettings): Promise<void> {
     this.#endpoint = endpoint;
     this.#settings = settings;
     this.#open?.client.configure(clientOptions(endpoint, settings));
-    await Promise.resolve();
+    return Promise.resolve();
   }
 
   open(): Promise<void> {
@@ -590,8 +591,4 @@ function failureOf(error: unknown): unknown {
   if (error instanceof CommitFailedError) return error;
   if (error instanceof CompareFailedError) return new CommitFailedError(error.message, true);
   return new CommitFailedError(messageOf(error));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

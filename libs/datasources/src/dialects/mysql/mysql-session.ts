@@ -1,3 +1,4 @@
+import { messageOf } from '@harikube/keyspace';
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import {
@@ -399,8 +400,4 @@ function asSqlError(error: unknown): unknown {
     return new SqlError(error.message, { isLocked: error.number === LOCK_WAIT_TIMEOUT, cause: error });
   }
   return error instanceof LostConnectionError ? new SqlError(error.message, { cause: error }) : error;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -25,6 +25,7 @@ import {
   type WriterClaim,
   type WriterIdentity,
   type WriterRecord,
+  messageOf,
 } from '@harikube/keyspace';
 import type { Database, DatabaseSettings } from '../../database.js';
 import { RefusedDatabaseError } from '../../database-errors.js';
@@ -656,8 +657,4 @@ function writerOf(row: SqlRow | undefined): WriterRecord | null {
 
 function marksOf(text: string): ReadonlyMap<string, Revision> {
   return new Map(Object.entries(JSON.parse(text) as Record<string, string>).map(([identity, revision]) => [identity, BigInt(revision)]));
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

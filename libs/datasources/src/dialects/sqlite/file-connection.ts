@@ -11,6 +11,7 @@ import {
   recordSize,
   revisionOf,
   rowId,
+  messageOf,
 } from '@harikube/keyspace';
 import { BlockWriter } from './block-writer.js';
 import { TABLES } from './migrations.js';
@@ -591,8 +592,4 @@ function asBuffer(bytes: Uint8Array): Buffer {
 /** The key of a new head has one already. */
 function isTakenKey(error: unknown): boolean {
   return error instanceof Database.SqliteError && error.code === 'SQLITE_CONSTRAINT_PRIMARYKEY' && error.message.endsWith(' head.key');
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

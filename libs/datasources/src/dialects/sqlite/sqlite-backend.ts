@@ -25,6 +25,7 @@ import {
   type WriterRecord,
   keyOf,
   ownedBlock,
+  messageOf,
 } from '@harikube/keyspace';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
 import type { Database } from '../../database.js';
@@ -429,8 +430,4 @@ function walBytes(file: string): number {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
