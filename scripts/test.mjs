@@ -1,5 +1,5 @@
-// All tests, on Node 24 and the compiled output: `unit` beside the sources, then `process`, whose files start real processes and go one at a
-// time. Arguments go to jest (`npm test -- libs/keyspace -t compaction`). The last line counts the whole. With CI=true a program or a database
+// All tests, on Node 24 and the compiled output: `unit` beside the sources, then `process`, whose files start real processes: two at a time,
+// because most of them wait, and those that judge times one by one after them. Arguments go to jest (`npm test -- libs/keyspace -t compaction`). The last line counts the whole. With CI=true a program or a database
 // that a test needs and cannot get is a failure, never a skip: the tests read that variable.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -68,6 +68,9 @@ async function testsOf(project) {
 /** Those that start servers of databases, as jest matches paths. */
 const DATABASES = '[/\\\\]libs[/\\\\]testing[/\\\\]dist[/\\\\](?:etcd|mariadb|postgres)-';
 
+/** Those whose findings are times or memory, which a test beside them would change. */
+const ALONE = '[/\\\\]test[/\\\\]dist[/\\\\](?:e2e[/\\\\](?:standby|up-databases|kube-informer|admission\\.)|fault[/\\\\]flood)';
+
 /** True when programs and databases are there that tests start. */
 async function prepare() {
   for (const [script, what] of [
@@ -93,7 +96,18 @@ try {
   if (tests.process.length > 0 || tests.unit.some(usesDatabases)) {
     if (await prepare()) {
       if (tests.unit.some(usesDatabases)) tallies.push(await runProject('unit', [`--testPathIgnorePatterns=^(?!.*${DATABASES})`, ...unit]));
-      if (tests.process.length > 0) tallies.push(await runProject('process', ['--runInBand', '--testTimeout=300000']));
+      const judgesTime = (test) => new RegExp(ALONE).test(test);
+      if (!tests.process.every(judgesTime))
+        tallies.push(
+          await runProject('process', [
+            `--testPathIgnorePatterns=/node_modules/|${ALONE}`,
+            '--maxWorkers=2',
+            `--testSequencer=${path.join(root, 'scripts', 'longest-first.mjs')}`,
+            '--testTimeout=300000',
+          ]),
+        );
+      if (tests.process.some(judgesTime))
+        tallies.push(await runProject('process', [`--testPathIgnorePatterns=^(?!.*${ALONE})`, '--runInBand', '--testTimeout=300000']));
     } else tallies.push({ passed: 0, failed: 1 });
   }
 } finally {
