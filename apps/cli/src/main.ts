@@ -2,6 +2,7 @@ import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, Setu
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Env, readEnv } from '@harikube/platform';
 import { addAdoptCommands } from './adopt-commands.js';
+import { addChartHookCommands } from './chart-hook/chart-hook-commands.js';
 import { packageVersion } from './repository.js';
 import { isServiceCommand, runServiceCommand, SERVICE_COMMANDS } from './services.js';
 import { addTopologyCommands } from './topology/topology-commands.js';
@@ -94,6 +95,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
 
   addTopologyCommands(program, env, done);
   addAdoptCommands(program, done, writeLine);
+  addChartHookCommands(program, done);
 
   program
     .command('status')

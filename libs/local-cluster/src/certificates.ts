@@ -55,14 +55,18 @@ export interface Certificates {
 export const FRONT_PROXY_NAME = 'front-proxy-client';
 
 const API_SERVER_NAMES = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'];
-/** The first address of the range of services, where the API server answers inside a cluster. */
+/** The first address of the default range of services, where the API server answers inside a cluster. */
 const API_SERVER_ADDRESSES = ['10.0.0.1'];
 
 /**
  * The certificates kept in `folder`: made at the first call and used again while they are valid for another 30 days, so that
- * a kubeconfig once exported stays good. A new authority takes new leaves with it.
+ * a kubeconfig once exported stays good. A new authority takes new leaves with it. The API server's names `apiServerAddresses` beside its usual ones.
  */
-export async function loadCertificates(folder: string, now: Date = new Date()): Promise<Certificates> {
+export async function loadCertificates(
+  folder: string,
+  now: Date = new Date(),
+  apiServerAddresses: readonly string[] = [],
+): Promise<Certificates> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const authority = await loadAuthority(folder, 'ca', 'harikube-ca', now);
   const frontProxyAuthority = await loadAuthority(folder, 'front-proxy-ca', 'harikube-front-proxy-ca', now);
@@ -76,7 +80,7 @@ export async function loadCertificates(folder: string, now: Date = new Date()): 
       commonName: 'kube-apiserver',
       use: 'server',
       serverNames: API_SERVER_NAMES,
-      serverAddresses: API_SERVER_ADDRESSES,
+      serverAddresses: [...API_SERVER_ADDRESSES, ...apiServerAddresses],
     }),
     admin: await loadLeaf(folder, authority, now, { file: 'admin', commonName: 'admin', organizations: ['system:masters'], use: 'client' }),
     controllerManager: await loadLeaf(folder, authority, now, {
@@ -95,7 +99,9 @@ export async function loadCertificates(folder: string, now: Date = new Date()): 
   };
 }
 
-async function loadAuthority(folder: string, file: string, commonName: string, now: Date): Promise<KeyPair> {
+/** An authority kept in `folder` as `file`, without `.crt` and `.key`; kept and renewed as those of `loadCertificates`. */
+export async function loadAuthority(folder: string, file: string, commonName: string, now: Date = new Date()): Promise<KeyPair> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const kept = readPair(folder, file);
   if (kept !== null && isUsable(kept, now) && new NodeCertificate(kept.certificate).ca) return kept;
   const keys = await generateKeys();

@@ -4,6 +4,7 @@ export {
   FRONT_PROXY_NAME,
   type KeyPair,
   type LeafOptions,
+  loadAuthority,
   loadCertificate,
   loadCertificates,
   writeWhole,
