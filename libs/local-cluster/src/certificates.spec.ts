@@ -42,6 +42,12 @@ describe('loadCertificates', () => {
     ]);
   });
 
+  it('names the address of the API server in another range of services, and keeps that for who asks for less', async () => {
+    const { apiServer } = await loadCertificates(folder, new Date(), ['10.89.7.129']);
+    expect(new X509Certificate(apiServer.certificate).checkIP('10.89.7.129')).toBe('10.89.7.129');
+    expect((await loadCertificates(folder)).apiServer.certificate).toBe(apiServer.certificate);
+  });
+
   it('makes the administrator a member of system:masters and the controllers who they are', async () => {
     const made = await loadCertificates(folder);
     expect(new X509Certificate(made.admin.certificate).subject.split('\n')).toContain('O=system:masters');

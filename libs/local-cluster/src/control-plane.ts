@@ -8,6 +8,7 @@ import { writeKubeconfig } from './kubeconfig.js';
 import { ManagedProcess, type ProcessEvent } from './managed-process.js';
 import { checkPort, freePort } from './ports.js';
 import { silent, type Progress } from './progress.js';
+import { SetupError } from './setup-error.js';
 import { Supervisor } from './supervisor.js';
 
 export interface ControlPlaneOptions {
@@ -20,6 +21,8 @@ export interface ControlPlaneOptions {
   readonly etcdServers: readonly string[];
   readonly etcdTls?: { readonly caFile: string; readonly certFile?: string; readonly keyFile?: string };
   readonly env: Env;
+  /** An IPv4 network such as 10.0.0.0/24: the addresses of Services. The API server's certificate names the first one. */
+  readonly serviceRange?: string;
   readonly extraApiServerArgs?: readonly string[];
   readonly extraControllerManagerArgs?: readonly string[];
   /** False: only kube-apiserver runs. */
@@ -51,13 +54,17 @@ export class ControlPlane {
     return this.#controllerManagerPort === null ? null : `https://127.0.0.1:${this.#controllerManagerPort}`;
   }
 
+  get #serviceRange(): string {
+    return this.#options.serviceRange ?? '10.0.0.0/24';
+  }
+
   /** Resolves when /readyz says ok and the controllers run; on a failure everything is stopped again. */
   async start(signal?: AbortSignal): Promise<void> {
     const { dataDir, port, progress = silent } = this.#options;
     if (port === 0) this.#port = await freePort();
     else await checkPort((this.#port = port), '--port');
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const certificates = await loadCertificates(join(dataDir, 'pki'));
+    const certificates = await loadCertificates(join(dataDir, 'pki'), new Date(), [firstAddress(this.#serviceRange)]);
     this.#certificates = certificates;
     const { authority } = certificates;
     writeKubeconfig(this.kubeconfigFile, { server: this.url, authority, user: 'admin', client: certificates.admin });
@@ -112,7 +119,7 @@ export class ControlPlane {
       '--service-account-issuer=https://kubernetes.default.svc.cluster.local',
       `--service-account-key-file=${certificates.serviceAccountPublicKeyFile}`,
       `--service-account-signing-key-file=${certificates.serviceAccountKeyFile}`,
-      '--service-cluster-ip-range=10.0.0.0/24',
+      `--service-cluster-ip-range=${this.#serviceRange}`,
       `--requestheader-client-ca-file=${certificates.frontProxyAuthority.certificateFile}`,
       `--requestheader-allowed-names=${FRONT_PROXY_NAME}`,
       '--requestheader-username-headers=X-Remote-User',
@@ -162,6 +169,13 @@ export class ControlPlane {
       onEvent,
     });
   }
+}
+
+/** Where the API server answers inside a cluster: the first address of the range of services. */
+function firstAddress(range: string): string {
+  const match = /^(\d+\.\d+\.\d+)\.(\d+)\/\d+$/.exec(range);
+  if (match === null) throw new SetupError(`${range} is no range of services: write an IPv4 network such as 10.0.0.0/24`);
+  return `${match[1]}.${Number(match[2]) + 1}`;
 }
 
 /** The status of a GET request; `null`: no answer within two seconds. */

@@ -19,7 +19,7 @@ import { Kubectl } from './kubectl.js';
 
 type Stop = () => Promise<unknown> | void;
 
-export interface RunningClusterOptions extends Pick<ControlPlaneOptions, 'controllerManager' | 'extraApiServerArgs'> {
+export interface RunningClusterOptions extends Pick<ControlPlaneOptions, 'controllerManager' | 'extraApiServerArgs' | 'serviceRange'> {
   /** Part of the name of its folder. */
   readonly name: string;
   /** A plain etcd, or a router on one SQLite file. */
