@@ -1,4 +1,4 @@
-import { type CallObserver, GrpcCode, type MethodName } from '@harikube/etcd-api';
+import { type CallObserver, type EndReason, GrpcCode, type MethodName } from '@harikube/etcd-api';
 import type { BackendStatus, Keyspace, KeyspaceObserver } from '@harikube/keyspace';
 import { Counter, createMetrics, Gauge, Histogram, type Registry, STATEMENT_SECONDS_BUCKETS } from '@harikube/platform';
 
@@ -60,6 +60,11 @@ export class RouterMetrics implements CallObserver, KeyspaceObserver {
   readonly registry: Registry = createMetrics();
   readonly #calls = new Map<MethodName, MethodCalls>();
   readonly #compactions = this.#counter('kine_compact_total', 'Compactions of a backend', ['result', 'backend']);
+  readonly #endedConnections = this.#counter(
+    'harikube_connections_ended_total',
+    'Connections of clients that were ended for what they did or did not do',
+    ['reason'],
+  );
   readonly #commitCount = this.#counter('kine_sql_total', 'Commits of a backend', ['error_code', 'name', 'backend']);
   readonly #commitSeconds = new Histogram({
     name: 'kine_sql_time_seconds',
@@ -142,6 +147,10 @@ export class RouterMetrics implements CallObserver, KeyspaceObserver {
 
   messageSent(method: MethodName): void {
     this.#of(method).sent++;
+  }
+
+  connectionEnded(reason: EndReason): void {
+    this.#endedConnections.inc({ reason });
   }
 
   committed(backend: string, seconds: number, rows: number): void {

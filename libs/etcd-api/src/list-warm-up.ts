@@ -35,6 +35,7 @@ export async function warmUpLists(store: Store, header: () => ResponseHeaderWrit
   const route: UnaryRoute = {
     kind: 'unary',
     cancellable: true,
+    isRead: true,
     handle: (message) => answerRange(message, header, { range: async (request) => withSample(await store.range(request), sample) }),
   };
   const deadlines = new Deadlines();

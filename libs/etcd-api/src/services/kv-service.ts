@@ -31,7 +31,7 @@ export class KvService {
 
   routes(): RouteTable {
     return {
-      '/etcdserverpb.KV/Range': { kind: 'unary', cancellable: true, handle: (message) => this.range(message) },
+      '/etcdserverpb.KV/Range': { kind: 'unary', cancellable: true, isRead: true, handle: (message) => this.range(message) },
       '/etcdserverpb.KV/RangeStream': { kind: 'stream', type: 'server_stream', open: (call) => this.rangeStream(call) },
       '/etcdserverpb.KV/Put': { kind: 'unary', cancellable: false, handle: (message) => this.put(message) },
       '/etcdserverpb.KV/DeleteRange': { kind: 'unary', cancellable: false, handle: (message) => this.deleteRange(message) },

@@ -89,7 +89,11 @@ export class RawConnection {
   private buffered = Buffer.alloc(0);
   private waiters: (() => void)[] = [];
 
-  constructor(url: string) {
+  constructor(
+    url: string,
+    /** Of what comes in, the frames that are kept. */
+    private readonly keeps: (frame: RawFrame) => boolean = () => true,
+  ) {
     const { hostname, port } = new URL(url);
     this.socket = connect({ port: Number(port), host: hostname, noDelay: true });
     this.socket.on('data', (chunk: Buffer) => this.receive(chunk));
@@ -112,6 +116,19 @@ export class RawConnection {
 
   send(...parts: readonly Buffer[]): void {
     this.socket.write(Buffer.concat(parts));
+  }
+
+  /** Sends as fast as the other side takes it: false when the connection is over. */
+  async flush(...parts: readonly Buffer[]): Promise<boolean> {
+    if (this.isClosed || this.isBroken) return false;
+    await new Promise<void>((resolve) => {
+      this.socket.once('close', resolve);
+      this.socket.write(Buffer.concat(parts), () => {
+        this.socket.off('close', resolve);
+        resolve();
+      });
+    });
+    return !this.isClosed && !this.isBroken;
   }
 
   /** The first frame that `matches`; throws when the connection closes without one. */
@@ -151,12 +168,13 @@ export class RawConnection {
     this.buffered = Buffer.concat([this.buffered, chunk]);
     while (this.buffered.length >= 9 && this.buffered.length >= 9 + this.buffered.readUIntBE(0, 3)) {
       const end = 9 + this.buffered.readUIntBE(0, 3);
-      this.frames.push({
+      const frame = {
         type: this.buffered.readUInt8(3),
         flags: this.buffered.readUInt8(4),
         streamId: this.buffered.readUInt32BE(5),
         payload: this.buffered.subarray(9, end),
-      });
+      };
+      if (this.keeps(frame)) this.frames.push(frame);
       this.buffered = this.buffered.subarray(end);
     }
     this.wake();

@@ -1,5 +1,6 @@
 import type { GrpcCode } from '../wire/grpc-status.js';
 import type { Reply } from '../wire/reply.js';
+import type { EndReason } from './http2/http2-error.js';
 
 /**
  * The border between gRPC's transport and the services: messages come in without their frame and go out with it, so that
@@ -20,6 +21,11 @@ export interface UnaryRoute {
    * would send a write again that was answered with DEADLINE_EXCEEDED.
    */
   readonly cancellable: boolean;
+  /**
+   * The call only reads, so that it may be put off while the client does not take the answers that it has asked for, and may be made again when there
+   * was no room for its answer. Default: false.
+   */
+  readonly isRead?: boolean;
   /** `message` is a slice of the socket's buffer: whatever outlives the call must be copied. */
   handle(message: Buffer, call: CallContext): Promise<Reply>;
 }
@@ -74,4 +80,6 @@ export interface CallObserver {
   handled(method: MethodName, code: GrpcCode): void;
   messageReceived(method: MethodName): void;
   messageSent(method: MethodName): void;
+  /** The server has ended a connection. */
+  connectionEnded?(reason: EndReason): void;
 }

@@ -1,5 +1,6 @@
+import { freeBlock } from '@harikube/keyspace';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
-import type { LargeReply } from '../wire/reply.js';
+import type { LargeReply, Reply } from '../wire/reply.js';
 import type { Deadlines, Expiring } from './deadlines.js';
 import { FrameAssembler, wholeMessage } from './frame-assembler.js';
 import { encodeGrpcMessage } from './grpc-message.js';
@@ -7,6 +8,7 @@ import type { CallObserver, MethodName, Route, StreamCall, StreamHandler, Stream
 import { parseGrpcTimeout } from './grpc-timeout.js';
 import { encodeHeaders, type HeaderPair } from './http2/hpack/encoder.js';
 import { ErrorCode } from './http2/http2-error.js';
+import type { Read } from './http2/read-line.js';
 import type { Http2Stream, StreamReceiver } from './http2/stream.js';
 
 /** What all calls of a server share. */
@@ -27,6 +29,8 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   due = 0;
   private assembler: FrameAssembler | null = null;
   private handler: StreamHandler | null = null;
+  /** A call that only reads, in the connection's line. */
+  private read: Read | null = null;
   private controller: AbortController | null = null;
   private waiters: (() => void)[] = [];
   private isStarted = false;
@@ -71,7 +75,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     if (this.isOver) return false;
     this.stream.write(Buffer.isBuffer(frame) ? [frame] : frame);
     this.environment.observer?.messageSent(this.method);
-    if (this.stream.queuedBytes <= this.environment.streamBufferBytes) return true;
+    if (!this.stream.isBehind(this.environment.streamBufferBytes)) return true;
     this.isBehind = true;
     return false;
   }
@@ -103,15 +107,18 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
         }
         this.assembler = new FrameAssembler(this.encoding);
       }
-      this.assembler.push(bytes.subarray(start, end));
-      for (let message = this.assembler.next(); message !== null; message = this.assembler.next()) {
+      const { assembler } = this;
+      assembler.push(bytes.subarray(start, end));
+      for (let message = assembler.next(); message !== null; message = assembler.next()) {
         this.message(message);
         if (this.isFinished) return;
       }
-      this.assembler.keep();
-      this.stream.hold(this.assembler.waitingBytes);
+      assembler.keep();
+      this.stream.hold(assembler.waitingBytes);
     } catch (error) {
       this.fail(error);
+      // gRPC-Go does the same.
+      this.stream.stopReceiving();
     }
   }
 
@@ -136,6 +143,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     if (this.isClosed) return;
     this.isClosed = true;
     if (this.isRunning) this.stream.abandon();
+    this.leaveLine();
     this.conclude(GrpcCode.Canceled);
     this.controller?.abort();
     this.wake();
@@ -152,7 +160,8 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     if (this.handler !== null) this.handler.message(message);
     else if (this.route.kind === 'unary' && !this.isStarted) {
       this.isStarted = true;
-      void this.run(this.route, message);
+      if (this.route.isRead === true) this.enterLine(this.route, message);
+      else void this.run(this.route, message);
     }
   }
 
@@ -166,17 +175,57 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     if (this.isFinished) this.handler?.closed();
   }
 
+  /** Reads have a line: what they ask for is kept, since they may start later or again. */
+  private enterLine(route: UnaryRoute, message: Buffer): void {
+    const kept = Buffer.from(message);
+    const read: Read = { answerBytes: 0, start: () => void this.runRead(read, route, kept) };
+    this.read = read;
+    if (!this.stream.reads.enter(read)) this.stream.hold(kept.length);
+  }
+
+  private leaveLine(): void {
+    if (this.read !== null) this.stream.reads.forget(this.read);
+  }
+
+  private async runRead(read: Read, route: UnaryRoute, message: Buffer): Promise<void> {
+    const { stream } = this;
+    const { reads } = stream;
+    stream.hold(0);
+    this.isRunning = true;
+    let tooLong = 0;
+    try {
+      const reply = await route.handle(message, this);
+      const bytes = bytesAtOnce(reply);
+      if (!this.isOver && !reads.hasRoomFor(bytes)) {
+        tooLong = bytes;
+        await throwAway(reply);
+      } else await this.answer(reply);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.isRunning = false;
+    stream.settle();
+    if (tooLong === 0 || this.isOver) reads.leave();
+    else {
+      reads.putBack(read, tooLong);
+      stream.hold(message.length);
+    }
+  }
+
   private async run(route: UnaryRoute, message: Buffer): Promise<void> {
     this.isRunning = true;
     try {
-      const reply = await route.handle(message, this);
-      if (Buffer.isBuffer(reply)) this.reply(reply);
-      else await this.sendLarge(reply);
+      await this.answer(await route.handle(message, this));
     } catch (error) {
       this.fail(error);
     }
     this.isRunning = false;
     this.stream.settle();
+  }
+
+  private async answer(reply: Reply): Promise<void> {
+    if (Buffer.isBuffer(reply)) this.reply(reply);
+    else await this.sendLarge(reply);
   }
 
   private reply(frame: Buffer): void {
@@ -189,7 +238,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   private async sendLarge(reply: LargeReply): Promise<void> {
     const { stream } = this;
     if (this.isOver) {
-      await reply.rest?.return().catch((error: unknown) => this.environment.toGrpcError(error));
+      await throwAway(reply).catch((error: unknown) => this.environment.toGrpcError(error));
       return;
     }
     let sent = reply.tail.length;
@@ -233,6 +282,9 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   private conclude(code: GrpcCode): void {
     if (this.isFinished) return;
     this.isFinished = true;
+    // What is left of a message would hold what came with it.
+    this.assembler = null;
+    this.leaveLine();
     const { environment } = this;
     if (this.route.kind === 'unary' && code === GrpcCode.Ok) environment.observer?.messageSent(this.method);
     environment.observer?.handled(this.method, code);
@@ -249,6 +301,18 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     this.waiters = [];
     for (const resolve of waiters) resolve();
   }
+}
+
+/** What an answer holds before the first byte of it is sent. */
+function bytesAtOnce(reply: Reply): number {
+  if (Buffer.isBuffer(reply)) return reply.length;
+  return reply.head.reduce((sum, block) => sum + block.length, reply.tail.length);
+}
+
+async function throwAway(reply: Reply): Promise<void> {
+  if (Buffer.isBuffer(reply)) return;
+  reply.head.forEach(freeBlock);
+  await reply.rest?.return();
 }
 
 /** Ends a stream that reaches no method. */

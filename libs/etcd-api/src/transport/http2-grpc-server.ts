@@ -76,6 +76,7 @@ export class Http2GrpcServer implements SocketTaker {
       deadlines: this.environment.deadlines,
       onRequest: (stream, headers) => this.accept(stream, headers),
       onClosed: (connection) => this.connections.delete(connection),
+      onEnded: (reason) => options.observer?.connectionEnded?.(reason),
       onInternalError: (error) => options.toGrpcError(error),
     };
   }

@@ -54,6 +54,8 @@ let calls: StreamCall[];
 let release: (() => void)[];
 let ended: number;
 let internal: unknown[];
+let reads: string[];
+let endings: string[];
 
 async function start(limits: Partial<Http2Limits> = {}): Promise<void> {
   server = new Http2GrpcServer({
@@ -61,6 +63,17 @@ async function start(limits: Partial<Http2Limits> = {}): Promise<void> {
     routes: {
       '/t.T/Echo': { kind: 'unary', cancellable: true, handle: async (message) => frameOf(Buffer.from(message)) },
       '/t.T/Bytes': { kind: 'unary', cancellable: true, handle: async (message) => frameOf(Buffer.alloc(Number(message.toString()), 'x')) },
+      '/t.T/Read': {
+        kind: 'unary',
+        cancellable: true,
+        isRead: true,
+        handle: async (message) => {
+          const asked = message.toString();
+          reads.push(asked);
+          if (asked === 'wait') await new Promise<void>((resolve) => release.push(resolve));
+          return frameOf(Buffer.alloc(asked === 'wait' ? 1 : Number(asked), 'x'));
+        },
+      },
       '/t.T/Fails': {
         kind: 'unary',
         cancellable: true,
@@ -97,6 +110,13 @@ async function start(limits: Partial<Http2Limits> = {}): Promise<void> {
       internal.push(error);
       return new GrpcError(GrpcCode.Internal, 'internal');
     },
+    observer: {
+      started: () => {},
+      handled: () => {},
+      messageReceived: () => {},
+      messageSent: () => {},
+      connectionEnded: (reason) => endings.push(reason),
+    },
     limits: { lingerMs: 100, ...limits },
   });
   [url = ''] = await server.listen();
@@ -114,6 +134,8 @@ beforeEach(() => {
   release = [];
   ended = 0;
   internal = [];
+  reads = [];
+  endings = [];
 });
 
 afterEach(async () => {
@@ -178,6 +200,7 @@ describe('Http2Connection, what ends the connection', () => {
     ['HEADERS with more padding than payload', [headers(1, Buffer.from([9, 0x82]), END_HEADERS | PADDED)], PROTOCOL_ERROR],
     ['HEADERS too short for its priority', [headers(1, Buffer.from([1, 2]), END_HEADERS | WITH_PRIORITY)], PROTOCOL_ERROR],
     ['a header block that is no HPACK', [headers(1, Buffer.from([0xff, 0xff]))], COMPRESSION_ERROR],
+    ['a header block of table size updates', [headers(1, Buffer.concat([Buffer.from([0x20, 0x20, 0x20]), ECHO]))], COMPRESSION_ERROR],
     ['a header block that is no HPACK, as trailers', [headers(1), headers(1, Buffer.from([0xbe]), 5)], COMPRESSION_ERROR],
     ['another frame inside a header block', [headers(1, ECHO, 0), rawFrame(PING, 0, 0, Buffer.alloc(8))], PROTOCOL_ERROR],
     ['CONTINUATION of another stream', [headers(1, ECHO, 0), rawFrame(CONTINUATION, END_HEADERS, 3)], PROTOCOL_ERROR],
@@ -489,6 +512,7 @@ describe('Http2Connection, flow control', () => {
 describe('Http2Connection, abuse', () => {
   const pings = (count: number): Buffer[] => Array.from({ length: count }, () => rawFrame(PING, 0, 0, Buffer.alloc(8)));
   const few = { burst: 50, perSecond: 0 };
+  const bomb = (streamId: number): Buffer => headers(streamId, headerBlock(request('/t.T/Echo', [['x', 'y'.repeat(1000)]])));
   it.each<readonly [string, readonly Buffer[]]>([
     ['PING', pings(60)],
     ['SETTINGS', Array.from({ length: 60 }, () => settings())],
@@ -501,13 +525,15 @@ describe('Http2Connection, abuse', () => {
       'DATA that is only padding',
       [headers(1, STREAM), ...Array.from({ length: 60 }, () => data(1, Buffer.alloc(9, Buffer.from([8, 0, 0, 0, 0, 0, 0, 0, 0])), PADDED))],
     ],
+    ['header lists that are too large', Array.from({ length: 30 }, (_, i) => bomb(2 * i + 1))],
     ['requests that are none', Array.from({ length: 60 }, (_, i) => headers(2 * i + 1, headerBlock([['x', 'y']])))],
     ['RST_STREAM on streams that are over', [call(1), ...Array.from({ length: 60 }, () => rstStream(1))]],
   ])('a flood of %s ends the connection', async (_name, frames) => {
-    await start({ control: few });
+    await start({ control: few, maxHeaderListBytes: 1000, largeHeaderCost: 2 });
     const connection = await open();
     connection.send(...frames);
     expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(endings).toEqual(['frames']);
   });
 
   it('requests pay for the pings and window updates that go with them', async () => {
@@ -560,17 +586,126 @@ describe('Http2Connection, abuse', () => {
     await connection.until(isEnd(9));
   });
 
-  it('takes no further call while too many answers wait for the client', async () => {
+  it('lets reads wait while too many answers wait for the client, and makes those again for which there was no room', async () => {
     await start({ maxQueuedBytes: 100_000 });
     const connection = await open([INITIAL_WINDOW_SIZE, 0]);
-    connection.send(call(1, '200000', '/t.T/Bytes'));
+    for (const streamId of [1, 3, 5]) connection.send(call(streamId, '60000', '/t.T/Read'));
     await connection.settled();
-    connection.send(call(3));
-    expect(await resetCode(connection, 3)).toBe(REFUSED_STREAM);
-    connection.send(windowUpdate(0, 200_005), windowUpdate(1, 200_005));
-    await connection.until(isEnd(1));
-    connection.send(call(5), windowUpdate(5, 100));
+    connection.send(call(7, '10', '/t.T/Read'), call(9, '10', '/t.T/Bytes'));
+    await connection.settled();
+    expect(reads).toEqual(['60000', '60000', '60000']);
+    connection.send(windowUpdate(0, 1_000_000));
+    for (const streamId of [1, 3, 5, 7, 9]) {
+      connection.send(windowUpdate(streamId, 100_000));
+      await connection.until(isEnd(streamId));
+    }
+    expect([1, 3, 5, 7, 9].map((streamId) => body(connection.frames, streamId).length)).toEqual([60_005, 60_005, 60_005, 15, 15]);
+    expect(reads).toEqual(['60000', '60000', '60000', '60000', '60000', '10']);
+  });
+
+  it('makes an answer that is longer than what may wait when nothing else waits', async () => {
+    await start({ maxQueuedBytes: 100_000 });
+    const connection = await open([INITIAL_WINDOW_SIZE, 0]);
+    connection.send(call(1, '10', '/t.T/Read'), call(3, '200000', '/t.T/Read'));
+    await connection.settled();
+    connection.send(windowUpdate(0, 1_000_000), windowUpdate(3, 1_000_000), windowUpdate(1, 100));
+    await connection.until(isEnd(3));
+    expect(body(connection.frames, 3)).toHaveLength(200_005);
+  });
+
+  it('forgets a read that waits when its call is over', async () => {
+    await start({ maxQueuedBytes: 1000 });
+    const connection = await open([INITIAL_WINDOW_SIZE, 0]);
+    connection.send(call(1, '1000', '/t.T/Read'), call(3, '1000', '/t.T/Read'));
+    await connection.settled();
+    connection.send(rstStream(3), rstStream(1), call(5, '10', '/t.T/Read'), windowUpdate(5, 100));
     await connection.until(isEnd(5));
+    expect(reads).toEqual(['1000', '1000', '10']);
+  });
+
+  it('lets reads wait while too many are under way, or too many that the client has given up', async () => {
+    await start({ maxRunningReads: 3, maxAbandoned: 2 });
+    const connection = await open();
+    const waiting = (streamId: number): Buffer => call(streamId, 'wait', '/t.T/Read');
+    connection.send(waiting(1), waiting(3), waiting(5), waiting(7));
+    await connection.settled();
+    expect(release).toHaveLength(3);
+    release[0]?.();
+    await connection.until(isEnd(1));
+    await connection.settled();
+    expect(release).toHaveLength(4);
+    connection.send(rstStream(3), rstStream(5), rstStream(7), waiting(9));
+    await connection.settled();
+    expect(release).toHaveLength(4);
+    for (const resolve of release.splice(0)) resolve();
+    await connection.settled();
+    await connection.settled();
+    expect(release).toHaveLength(1);
+  });
+
+  it('ends the connection of a client that has answers made which it does not read', async () => {
+    await start({ maxUnreadBytes: 100_000 });
+    const connection = await open([INITIAL_WINDOW_SIZE, 0]);
+    for (const streamId of [1, 3, 5]) connection.send(call(streamId, '60000', '/t.T/Bytes'));
+    expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(endings).toEqual(['unread']);
+  });
+
+  it('ends the connection of a client that takes next to nothing of an answer, and of none that takes it slowly', async () => {
+    await start({ stallMs: 100, minReadBytes: 1000 });
+    const slow = await open([INITIAL_WINDOW_SIZE, 0]);
+    const stalled = await open([INITIAL_WINDOW_SIZE, 1]);
+    for (const connection of [slow, stalled]) connection.send(call(1, '5995', '/t.T/Bytes'));
+    const gone = goAway(stalled);
+    for (let taken = 0; taken < 6000; taken += 1500) {
+      slow.send(windowUpdate(1, 1500));
+      await slow.until(() => body(slow.frames, 1).length >= taken + 1500);
+      if (taken === 1500) expect(await gone).toBe(ENHANCE_YOUR_CALM);
+    }
+    await slow.until(isEnd(1));
+  });
+
+  it('tells a stream to stop when the connection’s answers are too many, as soon as it has something to wait with', async () => {
+    await start({ maxQueuedBytes: 1000 });
+    const connection = await open([INITIAL_WINDOW_SIZE, 0]);
+    connection.send(headers(1, STREAM), headers(3, STREAM));
+    await connection.settled();
+    const [first, second] = calls;
+    expect([first?.send(Buffer.alloc(900)), first?.send(Buffer.alloc(200)), second?.send(Buffer.alloc(10))]).toEqual([true, false, false]);
+  });
+
+  it('a header block that takes too long ends the connection', async () => {
+    await start({ headerBlockMs: 50 });
+    const connection = await open();
+    connection.send(headers(1, ECHO, 0));
+    expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(endings).toEqual(['header_block']);
+  });
+
+  it('asks a client that is silent whether it is there, and cuts it when it is not', async () => {
+    await start({ keepAliveMs: 50, keepAliveTimeoutMs: 50 });
+    const there = await open();
+    const gone = await open();
+    for (let asked = 1; asked <= 3; asked++) {
+      const { payload } = await there.until(({ type, flags }) => type === PING && flags === 0);
+      there.frames.length = 0;
+      there.send(rawFrame(PING, ACK, 0, payload));
+    }
+    await gone.closed();
+    there.send(call(1));
+    await there.until(isEnd(1));
+    expect(endings).toEqual(['silent']);
+  });
+
+  it('a client that floods waits for the others', async () => {
+    await start({ control: { burst: 1e9, perSecond: 0 }, maxControlBytes: 1e9, turnMs: 0 });
+    const flooding = await open();
+    const other = await open();
+    flooding.send(...pings(100_000));
+    other.send(call(1));
+    await other.until(isEnd(1));
+    expect(flooding.frames.length).toBeLessThan(50_000);
+    await flooding.until(() => flooding.frames.length === 100_000);
   });
 
   it('cuts a client that makes it answer and does not read', async () => {

@@ -17,11 +17,13 @@ import {
 } from './frames.js';
 import { HpackDecoder } from './hpack/decoder.js';
 import { ResponseEncoder } from './hpack/encoder.js';
-import { ConnectionError, ErrorCode } from './http2-error.js';
+import { ConnectionError, type EndReason, ErrorCode } from './http2-error.js';
 import { Budget, type Http2Limits } from './limits.js';
 import { Output } from './output.js';
+import { ReadLine } from './read-line.js';
 import { RequestHeaders } from './request-headers.js';
 import { Http2Stream, type StreamConnection } from './stream.js';
+import { currentTurn } from './turn.js';
 
 export interface ConnectionEnvironment {
   readonly limits: Http2Limits;
@@ -29,6 +31,8 @@ export interface ConnectionEnvironment {
   /** A request has begun; `headers` hold what they say only until this returns. */
   readonly onRequest: (stream: Http2Stream, headers: RequestHeaders) => void;
   readonly onClosed: (connection: Http2Connection) => void;
+  /** The client has done something for which its connection is ended. */
+  readonly onEnded?: ((reason: EndReason) => void) | undefined;
   /** The client does not speak HTTP/2: what it said first. The connection does nothing any more but tell that it is closed. */
   readonly onOtherProtocol?: (first: Buffer) => void;
   /** Is told of what is nobody's fault but ours. */
@@ -69,6 +73,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   readonly encoder = new ResponseEncoder();
   readonly sendWindow = new SendWindow(DEFAULT_WINDOW);
   readonly control: Budget;
+  readonly reads: ReadLine;
   initialSendWindow = DEFAULT_WINDOW;
   queuedBytes = 0;
   partialBytes = 0;
@@ -87,6 +92,18 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   private lastStreamId = 0;
   private isGreeted = false;
   private block: OpenBlock | null = null;
+  private readonly blockDeadline: Expiring = {
+    due: 0,
+    expire: () => this.fail(calm('a header block takes too long', 'header_block')),
+  };
+  /** What the turn under way did not get to. */
+  private unread: Buffer | null = null;
+  private turn = -1;
+  /** Milliseconds that this turn has taken so far. */
+  private spentMs = 0;
+  private isStalled = false;
+  /** When the last PING was sent that asks whether the client is still there. */
+  private probedAt = 0;
 
   constructor(
     private readonly socket: Duplex,
@@ -100,6 +117,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
     this.headers = new RequestHeaders(limits.maxHeaderListBytes);
     this.output = new Output(socket, () => this.resumeWaiting());
+    this.reads = new ReadLine(this);
   }
 
   start(): void {
@@ -143,7 +161,18 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   /** The time that was given for what the phase waits for is over. */
   expire(): void {
     if (this.phase === Phase.Leaving) this.finish();
-    else if (this.phase !== Phase.Finishing) this.destroy();
+    else if (this.phase === Phase.Open) this.probe();
+    else if (this.phase !== Phase.Finishing) {
+      if (this.phase === Phase.Opening) this.environment.onEnded?.('preface');
+      this.destroy();
+    }
+  }
+
+  stalled(): void {
+    if (this.isStalled) return;
+    this.isStalled = true;
+    // Not inside of the write that is one too many.
+    setImmediate(() => this.fail(calm('answers are not read', 'unread')));
   }
 
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -211,7 +240,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.sendNumber(FrameType.RstStream, streamId, code);
     // CVE-2025-8671: a client that makes us give up its calls gives them up itself.
     const isTheirs = code !== ErrorCode.NoError && code !== ErrorCode.InternalError && code !== ErrorCode.RefusedStream;
-    if (isTheirs && this.isReading && !this.resets.spend(1, this.now)) this.fail(calm('too many calls are given up'));
+    if (isTheirs && this.isReading && !this.resets.spend(1, this.now)) this.fail(calm('too many calls are given up', 'resets'));
   }
 
   sendNumber(type: number, streamId: number, number: number): void {
@@ -234,10 +263,53 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (!this.isReading) return;
     this.now = performance.now();
     if (!this.isGreeted && !this.greet(chunk)) return;
+    this.read(this.unread === null ? chunk : Buffer.concat([this.unread, chunk]));
+  }
+
+  /** Works off what came in. A client that sends a lot takes turns with the others: what it sends meanwhile waits in its socket. */
+  private read(chunk: Buffer): void {
+    const turn = currentTurn();
+    if (turn !== this.turn) {
+      this.turn = turn;
+      this.spentMs = 0;
+    }
     try {
-      this.reader.push(chunk);
+      this.unread = this.reader.push(chunk, this.now + this.limits.turnMs - this.spentMs);
     } catch (error) {
       this.fail(error);
+      return;
+    }
+    if (!this.isReading) return;
+    this.spentMs += performance.now() - this.now;
+    if (this.unread === null && this.spentMs < this.limits.turnMs) return;
+    this.socket.pause();
+    setImmediate(() => this.readOn());
+  }
+
+  private readOn(): void {
+    const { unread } = this;
+    this.unread = null;
+    if (!this.isReading) return;
+    this.now = performance.now();
+    if (unread !== null) this.read(unread);
+    if (this.unread === null) this.socket.resume();
+  }
+
+  /** The client was silent for as long as may be, or was not. */
+  private probe(): void {
+    const { limits, deadlines } = this;
+    const now = performance.now();
+    const silentMs = now - this.now;
+    if (silentMs < limits.keepAliveMs) {
+      deadlines.add(this, limits.keepAliveMs - silentMs, now);
+    } else if (this.probedAt < this.now) {
+      this.probedAt = now;
+      this.output.header(8, FrameType.Ping, Flag.None, 0);
+      this.output.bytes(ARE_YOU_THERE);
+      deadlines.add(this, limits.keepAliveTimeoutMs, now);
+    } else {
+      this.environment.onEnded?.('silent');
+      this.destroy();
     }
   }
 
@@ -272,7 +344,10 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (from > to) throw protocolError('HEADERS longer than its frame');
     const endStream = (flags & Flag.EndStream) !== 0;
     if ((flags & Flag.EndHeaders) !== 0) this.receiveBlock(streamId, bytes, from, to, endStream);
-    else this.block = { streamId, endStream, parts: [copyOf(bytes, from, to)], bytes: to - from };
+    else {
+      this.block = { streamId, endStream, parts: [copyOf(bytes, from, to)], bytes: to - from };
+      this.deadlines.add(this.blockDeadline, this.limits.headerBlockMs, this.now);
+    }
   }
 
   private receiveContinuation(flags: number, bytes: Buffer, start: number, end: number): void {
@@ -281,11 +356,12 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     block.bytes += end - start;
     // What is not read takes the dynamic table out of step: only the whole connection can be refused.
     if (block.bytes > this.limits.maxHeaderBlockBytes || block.parts.length > this.limits.maxContinuations) {
-      throw calm('a header block is too long');
+      throw calm('a header block is too long', 'header_block');
     }
     block.parts.push(copyOf(bytes, start, end));
     if ((flags & Flag.EndHeaders) === 0) return;
     this.block = null;
+    this.deadlines.remove(this.blockDeadline);
     const whole = Buffer.concat(block.parts, block.bytes);
     this.receiveBlock(block.streamId, whole, 0, whole.length, block.endStream);
   }
@@ -305,16 +381,16 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   private receiveTrailers(stream: Http2Stream, endStream: boolean): void {
     if (stream.isRemoteClosed) this.resetStream(stream.id, ErrorCode.StreamClosed);
     else if (!endStream || !this.headers.isTrailers) this.resetStream(stream.id, ErrorCode.ProtocolError);
-    else if (this.headers.isTooLarge) this.resetStream(stream.id, ErrorCode.EnhanceYourCalm);
+    else if (this.headers.isTooLarge) this.refuseLarge(stream.id);
     else stream.receiveEnd();
   }
 
   private open(streamId: number, endStream: boolean): void {
     const { headers, limits } = this;
     this.lastStreamId = streamId;
-    if (headers.isTooLarge) return this.resetStream(streamId, ErrorCode.EnhanceYourCalm);
+    if (headers.isTooLarge) return this.refuseLarge(streamId);
     if (!headers.isRequest) return this.resetStream(streamId, ErrorCode.ProtocolError);
-    if (this.streams.size + this.abandoned >= limits.maxConcurrentStreams || this.queuedBytes > limits.maxQueuedBytes) {
+    if (this.streams.size + this.abandoned >= limits.maxConcurrentStreams) {
       return this.resetStream(streamId, ErrorCode.RefusedStream);
     }
     this.control.earn(limits.controlPerMessage);
@@ -367,7 +443,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     const stream = this.streams.get(streamId);
     if (stream === undefined || stream.isEnding) this.spend(1);
     // CVE-2023-44487: each such call has cost a start and may cost what its handler goes on doing.
-    else if (!this.resets.spend(1, this.now)) throw calm('too many calls are given up');
+    else if (!this.resets.spend(1, this.now)) throw calm('too many calls are given up', 'resets');
     stream?.close();
   }
 
@@ -392,7 +468,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (this.phase === Phase.Opening) {
       if (isAck) throw protocolError('the first frame is not SETTINGS');
       this.phase = Phase.Open;
-      this.deadlines.remove(this);
+      this.deadlines.add(this, this.limits.keepAliveMs, this.now);
     }
     this.spend(1);
     if (isAck) return;
@@ -433,6 +509,11 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     }
   }
 
+  private refuseLarge(streamId: number): void {
+    this.spend(this.limits.largeHeaderCost);
+    this.resetStream(streamId, ErrorCode.EnhanceYourCalm);
+  }
+
   private resetStream(streamId: number, code: ErrorCode): void {
     this.spend(1);
     const stream = this.streams.get(streamId);
@@ -459,12 +540,14 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
 
   /** Pays for a frame that moves nothing. */
   private spend(amount: number): void {
-    if (!this.control.spend(amount, this.now)) throw calm('too many frames that move nothing');
+    if (!this.control.spend(amount, this.now)) throw calm('too many frames that move nothing', 'frames');
   }
 
   /** A peer that makes us answer and does not read the answers is cut: nothing that we could say would reach it. */
   private checkReader(): void {
-    if (this.output.waitingBytes > this.limits.outputBytes + this.limits.maxControlBytes) this.destroy();
+    if (this.output.waitingBytes <= this.limits.outputBytes + this.limits.maxControlBytes || this.socket.destroyed) return;
+    this.environment.onEnded?.('unread');
+    this.destroy();
   }
 
   /** No further stream is taken. */
@@ -480,9 +563,12 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (isOurs) this.environment.onInternalError(error);
     if (!this.isReading) return;
     const [code, text] = isOurs ? [ErrorCode.InternalError, ''] : [error.code, error.message];
+    this.environment.onEnded?.(isOurs ? 'internal' : error.reason);
     // What is no HTTP/2 at all would not understand.
     if (this.reader.hasPreface) this.output.bytes(goAwayFrame(this.lastStreamId, code, text));
     this.end();
+    // A client that floods would be read from for nothing until it knows.
+    this.socket.pause();
   }
 
   /** Closes the socket behind what is written. The other side gets a moment to read it: bytes that come in and are not read would make the system drop it. */
@@ -490,13 +576,18 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (!this.isReading) return;
     this.phase = Phase.Ended;
     this.output.end();
+    this.deadlines.remove(this.blockDeadline);
     this.deadlines.add(this, this.limits.lingerMs, performance.now());
+    this.unread = null;
+    this.socket.resume();
     this.closeStreams();
   }
 
   private closed(): void {
     this.phase = Phase.Ended;
     this.deadlines.remove(this);
+    this.deadlines.remove(this.blockDeadline);
+    this.unread = null;
     this.closeStreams();
     this.environment.onClosed(this);
   }
@@ -508,6 +599,9 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
 
 /** The PING that follows a GOAWAY. */
 const LEAVING = Buffer.from('leaving.', 'latin1');
+
+/** The PING after a long silence. */
+const ARE_YOU_THERE = Buffer.from('present?', 'latin1');
 
 /** Length of the padding at a frame's end (RFC 9113 section 6.1). */
 function padding(flags: number, bytes: Buffer, start: number, end: number): number {
@@ -528,6 +622,6 @@ function frameSizeError(frame: string): ConnectionError {
   return new ConnectionError(ErrorCode.FrameSizeError, `the length of ${frame}`);
 }
 
-function calm(message: string): ConnectionError {
-  return new ConnectionError(ErrorCode.EnhanceYourCalm, message);
+function calm(message: string, reason: EndReason): ConnectionError {
+  return new ConnectionError(ErrorCode.EnhanceYourCalm, message, reason);
 }

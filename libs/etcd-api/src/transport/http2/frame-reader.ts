@@ -8,6 +8,9 @@ export interface FrameSink {
   readonly isReading: boolean;
 }
 
+/** Frames between two looks at the clock. */
+const FRAMES_PER_LOOK = 4;
+
 /** Cuts what the socket delivers into the preface and frames. A frame that lies in one chunk is read where it lies; only one that is cut is put together. */
 export class FrameReader {
   private prefaceRead = 0;
@@ -22,12 +25,17 @@ export class FrameReader {
     return this.prefaceRead === PREFACE.length;
   }
 
-  /** Throws a ConnectionError when the client speaks no HTTP/2 or a frame is too long. */
-  push(chunk: Buffer): void {
+  /**
+   * Returns what is left of the chunk when `performance.now()` has come to `until` before its end, null when nothing is. Throws a ConnectionError
+   * when the client speaks no HTTP/2 or a frame is too long.
+   */
+  push(chunk: Buffer, until = Infinity): Buffer | null {
     let position = this.hasPreface ? 0 : this.readPreface(chunk);
     const { length } = chunk;
     if (this.partial !== null) position = this.complete(chunk, position);
+    let frames = 0;
     while (length - position >= FRAME_HEADER && this.sink.isReading) {
+      if (++frames % FRAMES_PER_LOOK === 0 && performance.now() >= until) return chunk.subarray(position);
       const payload = checkLength(readUInt24(chunk, position));
       const start = position + FRAME_HEADER;
       if (payload > length - start) break;
@@ -35,6 +43,7 @@ export class FrameReader {
       position = start + payload;
     }
     if (position < length && this.sink.isReading) this.keep(chunk, position);
+    return null;
   }
 
   private readPreface(chunk: Buffer): number {

@@ -14,12 +14,32 @@ export const ErrorCode = {
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
+/** Why the server has ended a connection, for those who count. */
+export type EndReason =
+  /** It does not speak HTTP/2 as RFC 9113 wants it. */
+  | 'protocol'
+  /** Too many calls given up. */
+  | 'resets'
+  /** Too many frames that move nothing. */
+  | 'frames'
+  /** A header block that is too long or takes too long. */
+  | 'header_block'
+  /** Answers are not read. */
+  | 'unread'
+  /** It never became a connection. */
+  | 'preface'
+  /** Nothing comes in any more. */
+  | 'silent'
+  /** An error of our own. */
+  | 'internal';
+
 /** A connection that cannot go on (RFC 9113 section 5.4.1): `message` is GOAWAY's debug data. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
   constructor(
     readonly code: ErrorCode,
     message: string,
+    readonly reason: EndReason = 'protocol',
   ) {
     super(message);
   }

@@ -1,7 +1,13 @@
 /**
  * What one connection may hold and may cost. The figures are far above what kube-apiserver and etcd's clients do: those open few
  * connections with many streams, cancel thousands of calls at once when their own clients go away, ping after each
- * batch of data to measure the line, and open one stream for ten thousand watches.
+ * batch of data to measure the line, and open one stream for ten thousand watches. kube-apiserver has 600 requests under way
+ * unless it is told otherwise (`--max-requests-inflight` and `--max-mutating-requests-inflight`).
+ *
+ * etcd (v3.6) and gRPC-Go, for comparison: 2^32-1 streams (`--max-concurrent-streams`), 16 MiB of header fields, windows of up to
+ * 16 MiB, a PING after two hours of silence and 20 s for its answer, and the third PING within five seconds of another ends a
+ * connection on which nothing was sent meanwhile. It reads nothing further while 50 answers to control frames wait, and has no bound on
+ * resets, on half-sent requests or on answers that nobody reads.
  */
 export interface Http2Limits {
   /** SETTINGS_MAX_CONCURRENT_STREAMS. A call that was reset counts until its handler has ended. */
@@ -20,16 +26,34 @@ export interface Http2Limits {
   readonly outputBytes: number;
   /** Control frames may go beyond that by so much; then the peer does not read, and the connection is cut. */
   readonly maxControlBytes: number;
-  /** Answers that wait for the client to read, all streams together: beyond it no further call is taken. */
+  /** Answers that wait for the client to read, all streams together: beyond it reads wait, and watches get no events. */
   readonly maxQueuedBytes: number;
+  /** What else is written beyond that, such as answers to writes, may go on to here; then the connection is ended. */
+  readonly maxUnreadBytes: number;
+  /** An answer of which less than `minReadBytes` is taken in this time ends the connection. */
+  readonly stallMs: number;
+  readonly minReadBytes: number;
+  /** Reads under way; further ones wait. */
+  readonly maxRunningReads: number;
+  /** Reads wait while so many handlers run whose calls the client has given up. */
+  readonly maxAbandoned: number;
   /** Calls given up by the client before they are answered. */
   readonly resets: Allowance;
   /** Frames that move nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, what concerns no stream, refused requests. */
   readonly control: Allowance;
   /** Every request and every DATA frame that moves something pays for this many of those. */
   readonly controlPerMessage: number;
+  /** What a header list beyond `maxHeaderListBytes` costs, as so many frames that move nothing: to read one takes far longer than to send it. */
+  readonly largeHeaderCost: number;
+  /** How long the frames of one connection may keep the others waiting. */
+  readonly turnMs: number;
   /** Time for the preface and the first SETTINGS. */
   readonly prefaceMs: number;
+  /** Time for a header block, from its first frame to its last. */
+  readonly headerBlockMs: number;
+  /** After so much silence the client is sent a PING, and is cut when nothing at all comes in within the time after that. */
+  readonly keepAliveMs: number;
+  readonly keepAliveTimeoutMs: number;
   /** How long a client may keep its side of a call open that has been answered, and a connection that has been told to close. */
   readonly lingerMs: number;
 }
@@ -47,14 +71,25 @@ export const DEFAULT_LIMITS: Http2Limits = {
   maxContinuations: 16,
   streamWindowBytes: 2 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
-  maxPartialBytes: 128 * 1024 * 1024,
+  maxPartialBytes: 32 * 1024 * 1024,
   outputBytes: 256 * 1024,
   maxControlBytes: 1024 * 1024,
-  maxQueuedBytes: 256 * 1024 * 1024,
-  resets: { burst: 50_000, perSecond: 5000 },
+  maxQueuedBytes: 16 * 1024 * 1024,
+  maxUnreadBytes: 64 * 1024 * 1024,
+  stallMs: 30_000,
+  minReadBytes: 64 * 1024,
+  maxRunningReads: 400,
+  maxAbandoned: 100,
+  // All streams that a client may have, given up at once.
+  resets: { burst: 20_000, perSecond: 2000 },
   control: { burst: 10_000, perSecond: 1000 },
   controlPerMessage: 4,
+  largeHeaderCost: 100,
+  turnMs: 0.5,
   prefaceMs: 10_000,
+  headerBlockMs: 10_000,
+  keepAliveMs: 60_000,
+  keepAliveTimeoutMs: 20_000,
   lingerMs: 1000,
 };
 

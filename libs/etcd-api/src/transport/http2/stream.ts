@@ -6,6 +6,7 @@ import type { ResponseEncoder } from './hpack/encoder.js';
 import { ErrorCode } from './http2-error.js';
 import type { Budget, Http2Limits } from './limits.js';
 import type { Output } from './output.js';
+import type { ReadLine } from './read-line.js';
 
 /** Who is told what comes in on a stream. */
 export interface StreamReceiver {
@@ -28,12 +29,15 @@ export interface StreamConnection {
   readonly sendWindow: SendWindow;
   readonly initialSendWindow: number;
   readonly control: Budget;
+  readonly reads: ReadLine;
   /** Bytes of answers not yet framed, bytes of requests not yet whole, and calls reset whose handlers run on. */
   queuedBytes: number;
   partialBytes: number;
   abandoned: number;
   readonly isOutputFull: boolean;
   readonly isHoldingTooMuch: boolean;
+  /** An answer is not read: the connection ends. */
+  stalled(): void;
   sendHeaders(streamId: number, block: Buffer, endStream: boolean): void;
   sendReset(streamId: number, code: ErrorCode): void;
   /** RST_STREAM or WINDOW_UPDATE. */
@@ -76,6 +80,9 @@ export class Http2Stream implements Expiring {
   private heldBytes = 0;
   private isAbandoned = false;
   private receivedBytes = 0;
+  private sentBytes = 0;
+  /** `sentBytes` when the clock began to run for an answer that waits; -1: it does not run. */
+  private stalledAt = -1;
 
   constructor(
     private readonly connection: StreamConnection,
@@ -87,6 +94,17 @@ export class Http2Stream implements Expiring {
 
   get hasResponded(): boolean {
     return this.headers !== 'none';
+  }
+
+  /** Reads of the connection. */
+  get reads(): ReadLine {
+    return this.connection.reads;
+  }
+
+  /** The client does not keep up: this stream has something to wait with, and more than this or all streams together may have. */
+  isBehind(bytes: number): boolean {
+    const { queuedBytes, connection } = this;
+    return queuedBytes > bytes || (queuedBytes > 0 && connection.queuedBytes > connection.limits.maxQueuedBytes);
   }
 
   /** A whole good answer at once. */
@@ -132,6 +150,11 @@ export class Http2Stream implements Expiring {
     this.close();
   }
 
+  /** Ends the stream, if its answer is out, in the other direction too: what the client is still sending is of no use. */
+  stopReceiving(): void {
+    if (this.isLocalClosed) this.reset(ErrorCode.NoError);
+  }
+
   /** Tells how many bytes of an unfinished message the receiver keeps, for the connection's bound. */
   hold(bytes: number): void {
     if (this.isClosed || bytes === this.heldBytes) return;
@@ -151,6 +174,7 @@ export class Http2Stream implements Expiring {
     if (!this.isAbandoned) return;
     this.isAbandoned = false;
     this.connection.abandoned--;
+    this.connection.reads.look();
   }
 
   receiveData(bytes: Buffer, start: number, end: number, flowBytes: number, isLast: boolean): void {
@@ -192,12 +216,20 @@ export class Http2Stream implements Expiring {
   resume(): void {
     const waited = this.queuedBytes > 0;
     this.send(FRAMES_PER_TURN);
-    if (waited && this.queuedBytes === 0 && !this.isClosed) this.receiver?.drained();
+    if (!waited || this.queuedBytes > 0 || this.isClosed) return;
+    this.stalledAt = -1;
+    this.receiver?.drained();
   }
 
-  /** The client keeps its side open long after the answer: a server may then reset the stream without an error (RFC 9113 section 8.1). */
   expire(): void {
-    this.reset(ErrorCode.NoError);
+    const { connection } = this;
+    // The client keeps its side open long after the answer: a server may then reset the stream without an error (RFC 9113 section 8.1).
+    if (this.isLocalClosed) return this.reset(ErrorCode.NoError);
+    if (this.stalledAt < 0) return;
+    const isRead = this.sentBytes - this.stalledAt >= connection.limits.minReadBytes;
+    this.stalledAt = -1;
+    if (isRead) this.awaitReader();
+    else connection.stalled();
   }
 
   /** The stream is over and nothing is to be sent about it. */
@@ -208,12 +240,15 @@ export class Http2Stream implements Expiring {
     this.connection.forget(this);
     this.connection.queuedBytes -= this.queuedBytes;
     this.queuedBytes = 0;
+    this.connection.reads.look();
     if (this.isOwner) this.queue.forEach(freeBlock);
     this.queue = [];
     this.receiver?.closed();
   }
 
   private enqueue(part: Buffer): void {
+    const { connection } = this;
+    if (connection.queuedBytes > connection.limits.maxUnreadBytes) connection.stalled();
     this.queue.push(part);
     this.queuedBytes += part.length;
     this.connection.queuedBytes += part.length;
@@ -221,8 +256,21 @@ export class Http2Stream implements Expiring {
 
   /** Frames what there is room for. What waits for the stream's own window is gone on with at its WINDOW_UPDATE, all else when the connection has room. */
   private send(frames: number): void {
-    const { connection } = this;
     if (this.isClosed || this.isLocalClosed) return;
+    this.sendFrames(frames);
+    if (this.queuedBytes > 0 && (this.isEnding || this.isOwner)) this.awaitReader();
+  }
+
+  /** Of an answer that has to wait, something is to be taken in time. A stream of messages may wait for as long as it likes. */
+  private awaitReader(): void {
+    if (this.stalledAt >= 0) return;
+    const { deadlines, limits } = this.connection;
+    this.stalledAt = this.sentBytes;
+    deadlines.add(this, limits.stallMs, performance.now());
+  }
+
+  private sendFrames(frames: number): void {
+    const { connection } = this;
     for (;;) {
       if (connection.isOutputFull) return connection.wait(this);
       if (this.headers === 'written') {
@@ -251,6 +299,8 @@ export class Http2Stream implements Expiring {
     this.sendWindow.available -= length;
     connection.queuedBytes -= length;
     this.queuedBytes -= length;
+    this.sentBytes += length;
+    connection.reads.look();
     let taken = 0;
     let rest = length;
     while (rest > 0) {

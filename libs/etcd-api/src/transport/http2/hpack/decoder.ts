@@ -39,6 +39,7 @@ export class HpackDecoder {
     this.position = start;
     this.end = end;
     let isFirst = true;
+    let resizes = 0;
     while (this.position < end) {
       const byte = block[this.position] as number;
       if (byte >= 0x80) sink.field(this.entry(this.integer(0x7f)));
@@ -49,6 +50,8 @@ export class HpackDecoder {
       } else if (byte >= 0x20) {
         // RFC 7541 section 4.2.
         if (!isFirst) throw compressionError('a table size update behind a field');
+        // The least size since the block before and the last one: an encoder has no reason to tell more.
+        if (++resizes > 2) throw compressionError('more than two table size updates');
         this.resize(this.integer(0x1f));
         continue;
       } else sink.field(this.literal(0x0f));
