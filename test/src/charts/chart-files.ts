@@ -94,7 +94,7 @@ function valuesOf(values: YAMLMap, prefix: string): Value[] {
     const { description, schema } = commentOf(values, pair, index);
     const { value } = pair;
     if (isMap(value) && value.items.length > 0 && schema['additionalProperties'] === undefined) return valuesOf(value, `${path}.`);
-    return [{ path, description, fallback: isMap(value) || isSeq(value) || isScalar(value) ? value.toJSON() : null }];
+    return [{ path, description, fallback: isMap(value) || isSeq(value) || isScalar(value) ? (value.toJSON() as unknown) : null }];
   });
 }
 
