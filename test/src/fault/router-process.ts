@@ -24,6 +24,8 @@ export interface RouterProcessOptions {
   readonly topology?: string;
   /** Beside those that every one of these routers has. */
   readonly flags?: readonly string[];
+  /** Flags of Node itself. */
+  readonly nodeFlags?: readonly string[];
 }
 
 /** A line of its log. */
@@ -70,13 +72,13 @@ export class RouterProcess {
   ) {}
 
   /** Resolves when it serves. */
-  static async start({ database, topology, flags = [] }: RouterProcessOptions): Promise<RouterProcess> {
+  static async start({ database, topology, flags = [], nodeFlags = [] }: RouterProcessOptions): Promise<RouterProcess> {
     const args = ['router', '--listen-address', '127.0.0.1:0', '--metrics-bind-address', '0', '--log-format', 'json'];
     args.push('--endpoint', /^[a-z]+:\/\//.test(database) ? database : `sqlite://${database}`);
     if (topology !== undefined) args.push('--topology-config', `file://${topology}`);
     args.push(...flags);
     // This Node itself, so that the process started is the router and not its launcher.
-    const child = spawn(process.execPath, [LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [...nodeFlags, LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     const ended = new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);
       child.once('close', resolve);
