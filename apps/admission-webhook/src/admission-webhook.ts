@@ -1,7 +1,14 @@
 import { AdmissionHandler, AdmissionMetrics, type AdmissionServer, startAdmissionServer } from '@harikube/admission';
 import { EMAIL_CLAIMS, HTTP_TRIGGERS, REGISTRATION_REQUESTS, TENANTS, USERS } from '@harikube/crds';
 import { InformerFactory, KubeClient } from '@harikube/kube';
-import { type HealthChecks, type RunningService, type ServiceContext, serviceProgram, TlsFiles } from '@harikube/platform';
+import {
+  type HealthChecks,
+  type RunningService,
+  type ServiceContext,
+  serviceProgram,
+  TlsFiles,
+  watchCertificate,
+} from '@harikube/platform';
 import { ADMISSION_WEBHOOK_FLAGS, type AdmissionWebhookConfig, admissionWebhookConfig } from './admission-webhook.config.js';
 import { HashMetrics } from './hash-metrics.js';
 import { HTTPTriggerAdmission } from './http-trigger-admission.js';
@@ -67,6 +74,7 @@ async function start(config: AdmissionWebhookConfig, { logger, registry }: Servi
   logger.info('serving the admission webhook', { port: server.port });
   const stop = new AbortController();
   tls.start(stop.signal);
+  watchCertificate(registry, NAME, () => tls.pair.cert);
   // Ends with the signal alone: what it cannot read it asks for again.
   const informed = informers.run(stop.signal);
   const checks: HealthChecks = {

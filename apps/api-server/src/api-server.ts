@@ -8,6 +8,7 @@ import {
   type ServiceContext,
   serviceProgram,
   TlsFiles,
+  watchCertificate,
 } from '@harikube/platform';
 import { API_SERVER_FLAGS, apiServerConfig, type ApiServerConfig } from './api-server.config.js';
 import { Authenticator } from './authentication.js';
@@ -104,6 +105,7 @@ async function startApiServer(config: ApiServerConfig, { logger, registry }: Ser
     connections.renew();
   });
   tls.start(stop.signal);
+  watchCertificate(registry, 'api-server', () => tls.pair.cert);
   logger.info('serving the API', { port: server.port });
 
   /** Still as before, then no new connections, then the end of the registrations that go on for too long. */

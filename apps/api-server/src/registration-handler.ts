@@ -24,6 +24,8 @@ export interface RegistrationCall {
   readonly options: CreateOptions;
   readonly user: UserInfo;
   readonly auditId: string;
+  /** W3C's, of the span of the request; undefined: none. */
+  readonly traceparent?: string | undefined;
   /** How long the caller waits for the result. */
   readonly waitMs: number;
   /** Aborts when the caller is gone. */
@@ -133,10 +135,10 @@ export class RegistrationHandler {
   }
 
   async #store(call: RegistrationCall, name: string): Promise<RegistrationRequest> {
-    const { asked, options, user, auditId, signal } = call;
+    const { asked, options, user, auditId, traceparent, signal } = call;
     const leave = await this.#options.creates.enter(user.name, signal);
     try {
-      return await this.#options.client.create(REGISTRATION_REQUESTS, requestOf(asked, name, { user: user.name, auditId }), {
+      return await this.#options.client.create(REGISTRATION_REQUESTS, requestOf(asked, name, { user: user.name, auditId, traceparent }), {
         fieldManager: options.fieldManager,
         // What is unknown was found before; kube-apiserver drops it.
         fieldValidation: 'Ignore',

@@ -8,7 +8,7 @@ import {
   REQUESTED_BY_ANNOTATION,
   unknownFields,
 } from '@harikube/crds';
-import type { ObjectMeta } from '@harikube/kube';
+import { type ObjectMeta, TRACEPARENT_ANNOTATION } from '@harikube/kube';
 import type { DecodedBody } from './body-decoder.js';
 import type { CreateOptions } from './create-options.js';
 import { badRequest, type Fault, invalid, KIND } from './status-answer.js';
@@ -106,7 +106,8 @@ export function readRegistration(body: DecodedBody, pathName: string, options: C
       throw said(`metadata.${field} is not a map of texts`);
     return value as Record<string, string>;
   };
-  const { [LAST_APPLIED]: _, ...annotations } = map('annotations');
+  // A trace is told by the header of the request.
+  const { [LAST_APPLIED]: _, [TRACEPARENT_ANNOTATION]: __, ...annotations } = map('annotations');
   return { name, generateName, labels: map('labels'), annotations, spec: object['spec'], warnings };
 }
 
@@ -114,9 +115,14 @@ export function readRegistration(body: DecodedBody, pathName: string, options: C
 export function requestOf(
   asked: AskedRegistration,
   name: string,
-  by: { readonly user: string; readonly auditId: string },
+  by: { readonly user: string; readonly auditId: string; readonly traceparent?: string | undefined },
 ): RegistrationRequest {
-  const annotations = { ...asked.annotations, [REQUESTED_BY_ANNOTATION]: by.user, [AUDIT_ID_ANNOTATION]: by.auditId };
+  const annotations = {
+    ...asked.annotations,
+    [REQUESTED_BY_ANNOTATION]: by.user,
+    [AUDIT_ID_ANNOTATION]: by.auditId,
+    ...(by.traceparent === undefined ? {} : { [TRACEPARENT_ANNOTATION]: by.traceparent }),
+  };
   return {
     apiVersion: API_VERSION,
     kind: 'RegistrationRequest',
@@ -130,7 +136,12 @@ export function requestOf(
 export function registrationOf(request: RegistrationRequest): Registration {
   const { metadata, status = {} } = request;
   const { user, tenant } = request.spec;
-  const { [REQUESTED_BY_ANNOTATION]: _, [AUDIT_ID_ANNOTATION]: __, ...annotations } = metadata.annotations ?? {};
+  const {
+    [REQUESTED_BY_ANNOTATION]: _,
+    [AUDIT_ID_ANNOTATION]: __,
+    [TRACEPARENT_ANNOTATION]: ___,
+    ...annotations
+  } = metadata.annotations ?? {};
   return {
     apiVersion: AGGREGATED_API_VERSION,
     kind: KIND,

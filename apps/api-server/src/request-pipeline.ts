@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { AGGREGATED_GROUP, VERSION } from '@harikube/crds';
 import { type Clock, StatusError, systemClock } from '@harikube/kube';
-import type { HealthChecks, Logger, Registry } from '@harikube/platform';
+import { type HealthChecks, type Logger, type Registry, traced } from '@harikube/platform';
 import { stringify } from 'yaml';
 import { type ApiDocument, isKnown } from './api-document.js';
 import type { Authenticated, Authenticator } from './authentication.js';
@@ -58,6 +58,8 @@ interface Call {
   readonly auditId: string;
   readonly who: Authenticated;
   readonly signal: AbortSignal;
+  /** W3C's, of the span of the request; undefined: none. */
+  readonly traceparent: string | undefined;
   /** Gives the seat back. */
   readonly leave: () => void;
   /** For the log: the name of what was asked for, which may be in the body only. */
@@ -113,11 +115,31 @@ export class RequestPipeline {
   }
 
   async #answer(request: ApiRequest, auditId: string, trace: Trace): Promise<Answer> {
-    const { authenticator, authorizer, seats, metrics } = this.#options;
     const info = requestInfo(request.method, request.target);
     trace.info = info;
     const health = HEALTH_PAGE.exec(info.path);
     if (health !== null) return await this.#health(request, info, health[1] ?? '', health[2] ?? '');
+    if (!isCreate(info)) return await this.#judged(request, { info, auditId, traceparent: undefined }, trace);
+    const options = { name: `create ${PLURAL}`, kind: 'server', parent: request.headers.get('traceparent') } as const;
+    const attributes = { 'http.request.method': request.method, 'http.route': `${GROUP_PATH}/${PLURAL}`, 'harikube.audit.id': auditId };
+    return await traced({ ...options, attributes }, async (span) => {
+      try {
+        const answer = await this.#judged(request, { info, auditId, traceparent: span.traceparent }, trace);
+        span.set({ 'http.response.status_code': answer.code ?? 200 });
+        return answer;
+      } catch (error) {
+        span.set({ 'http.response.status_code': error instanceof StatusError ? error.code : 500 });
+        throw error;
+      }
+    });
+  }
+
+  async #judged(
+    request: ApiRequest,
+    { info, auditId, traceparent }: Pick<Call, 'info' | 'auditId' | 'traceparent'>,
+    trace: Trace,
+  ): Promise<Answer> {
+    const { authenticator, authorizer, seats, metrics } = this.#options;
     const isWait = isCreate(info);
     const deadline = AbortSignal.timeout(isWait ? MAX_REQUEST_MS : requestTimeout(info.query, REQUEST_DEADLINE_MS));
     // A registration has a limit of its own, after which it says how far it is.
@@ -134,7 +156,7 @@ export class RequestPipeline {
       try {
         metrics.inFlight.set({ request_kind: 'mutating' }, seats.size);
         await authorizer.authorize(who.user, info, signal);
-        const call: Call = { request, info, auditId, who, signal, leave, objectName: info.resource?.name ?? '' };
+        const call: Call = { request, info, auditId, who, signal, traceparent, leave, objectName: info.resource?.name ?? '' };
         try {
           return await this.#route(call);
         } finally {
@@ -218,7 +240,7 @@ export class RequestPipeline {
   }
 
   async #create(call: Call): Promise<Answer> {
-    const { request, info, who, auditId, leave } = call;
+    const { request, info, who, auditId, traceparent, leave } = call;
     const { headers } = request;
     const format = negotiate(headers.get('accept'), ['object', 'table', 'metadata']);
     const options = createOptions(info.query, headers.get('user-agent'));
@@ -235,6 +257,7 @@ export class RequestPipeline {
         options,
         user: who.user,
         auditId,
+        traceparent,
         waitMs,
         signal: request.signal,
         onWaiting: () => {

@@ -1,7 +1,8 @@
 import { Counter, Gauge, Histogram, type Metric, type Registry } from 'prom-client';
 
+const MAIL_RESULTS = ['sent', 'already_sent', 'gone', 'invalid', 'refused', 'temporary', 'unrecorded'] as const;
 /** What became of a request for a mail. */
-export type MailResult = 'sent' | 'already_sent' | 'gone' | 'invalid' | 'refused' | 'temporary' | 'unrecorded';
+export type MailResult = (typeof MAIL_RESULTS)[number];
 
 /** The names of of-watchdog for the requests, so that what scales functions by them scales this one too; and those of the mails. */
 export class FunctionMetrics {
@@ -33,6 +34,8 @@ export class FunctionMetrics {
       'harikube_email_mails_total',
       (name) => new Counter({ name, help: 'Requests for mails, by what became of them', labelNames: ['result'] as const, registers }),
     );
+    // There with a zero from the start, so that rates have a beginning.
+    for (const result of MAIL_RESULTS) this.mails.inc({ result }, 0);
     this.smtpDuration = known(
       'harikube_email_smtp_duration_seconds',
       (name) =>

@@ -6,7 +6,7 @@ import { rm, writeFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { isNativeError } from 'node:util/types';
 import type { Clock } from '@harikube/kube';
-import { type BindAddress, listenReason, type Logger } from '@harikube/platform';
+import { type BindAddress, listenReason, type Logger, traced } from '@harikube/platform';
 import type { FunctionAnswer } from './email-handler.js';
 import type { FunctionMetrics } from './function-metrics.js';
 
@@ -157,7 +157,12 @@ class Watchdog {
     this.#inFlight++;
     let code = 500;
     try {
-      const answer = await this.#answer(request, response);
+      const answer = await traced({ name: 'send-email', kind: 'server', parent: traceparentIn(request) }, async (span) => {
+        const made = await this.#answer(request, response);
+        span.set({ 'http.request.method': KNOWN_METHODS.has(method) ? method : '_OTHER', 'http.response.status_code': made.code });
+        if (made.code >= 500) span.fail(String(made.code));
+        return made;
+      });
       code = answer.code;
       this.#send(request, response, answer, (clock.monotonic() - begin) / 1000);
       // A connection that is ended before that takes the answer with it.
@@ -242,6 +247,12 @@ class Watchdog {
 }
 
 const KNOWN_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Undefined where it is not there, or there twice. */
+function traceparentIn({ headers }: IncomingMessage): string | undefined {
+  const { traceparent } = headers;
+  return typeof traceparent === 'string' ? traceparent : undefined;
+}
 
 async function readBody(request: IncomingMessage): Promise<Buffer | 'too-large' | 'cut'> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) return 'too-large';

@@ -1,4 +1,5 @@
 import { isNativeError } from 'node:util/types';
+import { traced } from '@harikube/platform';
 import { createTransport, type SMTPTransportOptions } from 'nodemailer';
 import type { FunctionMetrics } from './function-metrics.js';
 import type { MailMessage } from './mail-message.js';
@@ -55,7 +56,11 @@ export class Mailer {
     metrics.smtpInFlight.inc();
     let outcome: SendOutcome['outcome'] = 'temporary';
     try {
-      const result = await this.#try(mail, signal);
+      const result = await traced({ name: 'smtp send', kind: 'client', isPart: true }, async (span) => {
+        const tried = await this.#try(mail, signal);
+        if (tried.outcome !== 'accepted') span.fail(tried.outcome);
+        return tried;
+      });
       ({ outcome } = result);
       return result;
     } finally {

@@ -14,7 +14,8 @@ import {
   type User,
   type UserSpec,
 } from '@harikube/crds';
-import type { KubeObject, ObjectMeta, OwnerReference } from '@harikube/kube';
+import { type KubeObject, type ObjectMeta, type OwnerReference, TRACEPARENT_ANNOTATION } from '@harikube/kube';
+import { currentTraceparent, validTraceparent } from '@harikube/platform';
 
 /** Code points. */
 const MAX_COMPANY_NAME = 250;
@@ -95,8 +96,13 @@ export function ownerReference(owner: RegistrationRequest | Tenant | User): Owne
 }
 
 function madeFor(request: RegistrationRequest): ObjectMeta {
+  // Where this process does not trace, those that do go on where the request came from.
+  const traceparent = currentTraceparent() ?? validTraceparent(request.metadata.annotations?.[TRACEPARENT_ANNOTATION]);
   return {
     labels: { [MANAGED_BY_LABEL]: MANAGED_BY, [TENANT_LABEL]: registeredName(request) },
-    annotations: { [REGISTRATION_ANNOTATION]: String(request.metadata.name) },
+    annotations: {
+      [REGISTRATION_ANNOTATION]: String(request.metadata.name),
+      ...(traceparent === undefined ? {} : { [TRACEPARENT_ANNOTATION]: traceparent }),
+    },
   };
 }

@@ -48,6 +48,7 @@ export const registrationControllerProgram = controllerProgram<RegistrationSetti
     caches.claims.addIndex('registration', ({ spec }) => [spec.requestUid]);
     return new Controller({
       ...common,
+      objectOf: ({ name }) => caches.requests.get(name),
       reconciler: new RegistrationReconciler({ client, caches, events, clock: systemClock, namespace, ...config }),
       sources: [
         {

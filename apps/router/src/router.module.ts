@@ -3,7 +3,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } from '@harikube/datasources';
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
-import type { Logger, ShutdownStep } from '@harikube/platform';
+import { type Logger, type ShutdownStep, watchCertificate } from '@harikube/platform';
 import { listenUrl, readTls } from './listener.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
@@ -162,10 +162,12 @@ async function makeServer(
   metrics: RouterMetrics,
   logger: Logger,
 ): Promise<EtcdServer> {
+  const tls = config.listenTls === null ? undefined : await readTls(config.listenTls);
+  if (tls !== undefined) watchCertificate(metrics.registry, 'router', () => tls.cert);
   return new EtcdServer(keyspace, {
     addresses: role === null ? [listenUrl(config)] : role.listener,
     closeGraceMs: role === null ? undefined : HAND_OVER_GRACE_MS,
-    tls: config.listenTls === null ? undefined : await readTls(config.listenTls),
+    tls,
     emulatedVersion: config.emulatedEtcdVersion,
     observer: metrics,
     onInternalError: (err) => logger.error('a request failed inside the router', { err }),

@@ -84,7 +84,7 @@ async function start(options: RouterModuleOptions): Promise<void> {
     await serveMetrics(config, metrics, health, logger, steps);
   }
   await followTopology(config, parts, logger, steps);
-  await serveAdminApi(config, parts, logger, steps);
+  await serveAdminApi(config, parts, metrics, logger, steps);
 }
 
 /**
@@ -124,6 +124,7 @@ async function followTopology(config: RouterConfig, { reloader }: RunningParts, 
 async function serveAdminApi(
   config: RouterConfig,
   { manager, reloader }: RunningParts,
+  { registry }: RouterMetrics,
   logger: Logger,
   steps: ShutdownStep[],
 ): Promise<void> {
@@ -131,7 +132,7 @@ async function serveAdminApi(
   const [{ startAdminApi }, { TopologyAdmin }] = await Promise.all([import('./admin/admin-api.js'), import('./admin/topology-admin.js')]);
   const sourceName = config.topologySource === null ? null : topologySourceName(config.topologySource);
   const admin = new TopologyAdmin({ manager, reloader, sourceName, parse: parseOptions(config), logger });
-  const api = await startAdminApi({ config: config.admin, admin, logger });
+  const api = await startAdminApi({ config: config.admin, admin, logger, registry });
   steps.unshift({ name: 'admin API', close: () => api.close() });
   logger.info('serving the admin API', { port: api.port });
 }

@@ -25,6 +25,7 @@ export const tenantControllerProgram = controllerProgram({
     const labelled = ({ metadata }: KubeObject): Key[] => called(metadata.labels?.[TENANT_LABEL]);
     return new Controller({
       ...common,
+      objectOf: ({ name }) => caches.tenants.get(name),
       reconciler: new TenantReconciler({ client, caches, events, clock: systemClock, namespace }),
       sources: [
         { informer: caches.tenants },

@@ -21,6 +21,7 @@ export const userControllerProgram = controllerProgram({
     caches.users.addIndex('namespace', ({ metadata }) => [String(metadata.namespace)]);
     return new Controller({
       ...common,
+      objectOf: ({ name, namespace }) => caches.users.get(name, namespace),
       reconciler: new UserReconciler({ client, caches, events, clock: systemClock }),
       sources: [
         { informer: caches.users },

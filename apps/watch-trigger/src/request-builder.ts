@@ -41,6 +41,8 @@ export interface BuildOptions {
   /** Milliseconds since 1970. */
   readonly now: number;
   readonly userAgent: string;
+  /** W3C's trace context; undefined: none. */
+  readonly traceparent?: string | undefined;
 }
 
 const MAX_HEADER_BYTES = 8192;
@@ -160,8 +162,11 @@ export class RequestBuilder {
     });
   }
 
-  #ownHeaders(event: TriggerEvent, { attempt, userAgent, hasBody }: BuildOptions & { readonly hasBody: boolean }): Map<string, string> {
+  #ownHeaders(event: TriggerEvent, options: BuildOptions & { readonly hasBody: boolean }): Map<string, string> {
+    const { attempt, userAgent, traceparent, hasBody } = options;
     const headers = new Map(Object.entries(cloudEventHeaders(event, this.#trigger)));
+    // Of this request, and by CloudEvents' extension of the event, for whoever takes it off a queue later.
+    if (traceparent !== undefined) for (const name of ['traceparent', 'ce-traceparent']) headers.set(name, traceparent);
     headers.set('user-agent', userAgent);
     if (attempt !== undefined) headers.set(ATTEMPT_HEADER, String(attempt));
     if (hasBody && this.#spec.body !== undefined) headers.set('content-type', this.#spec.body.contentType);

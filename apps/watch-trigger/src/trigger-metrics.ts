@@ -10,6 +10,12 @@ const RESULTS = ['delivered', 'temporary', 'refused'] as const;
 type CodeClass = (typeof CODE_CLASSES)[number];
 export type DeliveryResult = (typeof RESULTS)[number];
 
+const USUAL_ENDS = [
+  ['2xx', 'delivered'],
+  ['5xx', 'temporary'],
+  ['4xx', 'refused'],
+] as const;
+
 /** 5 ms to 80 s. */
 const DURATION_BUCKETS = exponentialBuckets(0.005, 2, 15);
 /** 10 ms to 45 min: an event may wait for its destination. */
@@ -134,6 +140,8 @@ export class TriggerMetrics {
     const labels = labelsOf(key);
     for (const type of EVENT_TYPES) this.#received.inc({ ...labels, type }, 0);
     for (const metric of this.#counters) metric.inc(labels, 0);
+    for (const [code, result] of USUAL_ENDS) this.#deliveries.inc({ ...labels, code_class: code, result }, 0);
+    for (const metric of [this.#duration, this.#lag, this.#callDuration]) metric.zero(labels);
     this.#queueDepth.set(labels, 0);
   }
 

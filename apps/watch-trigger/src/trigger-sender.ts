@@ -2,8 +2,8 @@
 import { rootCertificates } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import type { HTTPTrigger, SecretKeyReference } from '@harikube/crds';
-import type { Clock } from '@harikube/kube';
-import { parseGoDuration } from '@harikube/platform';
+import { type Clock, traceparentOf } from '@harikube/kube';
+import { parseGoDuration, traced } from '@harikube/platform';
 import { Agent } from 'undici';
 import type { AddressPolicy, TlsOptions } from './address-policy.js';
 import type { DeliveryFailure } from './cloud-event.js';
@@ -106,10 +106,22 @@ export class TriggerSender {
 
   /** `attempt` is counted from 1. Rejects only with the signal's reason. */
   send(event: TriggerEvent, attempt: number, signal: AbortSignal): Promise<Attempt> {
+    const { name = '', namespace = '' } = this.#trigger.metadata;
+    const attributes = { 'k8s.namespace.name': namespace, 'harikube.trigger.name': name, 'harikube.trigger.attempt': attempt };
+    const parent = traceparentOf(event.object, event.receivedAt);
+    return traced({ name: `deliver ${event.resource.plural}`, kind: 'client', parent, isPart: true, attributes }, async (span) => {
+      const ended = await this.#send(event, { ...this.#buildOptions(attempt), traceparent: span.traceparent }, signal);
+      if (ended.code !== undefined) span.set({ 'http.response.status_code': ended.code });
+      if (ended.outcome !== 'delivered') span.fail(ended.reason);
+      return ended;
+    });
+  }
+
+  #send(event: TriggerEvent, options: BuildOptions, signal: AbortSignal): Promise<Attempt> {
     return this.#attempt(signal, (inner) => {
       const [problem] = this.#problems;
       if (problem !== undefined) throw new UnsendableError('temporary', problem.reason, problem.message);
-      const request = this.#builder.build(event, this.#references, this.#buildOptions(attempt));
+      const request = this.#builder.build(event, this.#references, options);
       this.#target = this.#agentFor(this.#target, this.#targetTls());
       return this.#exchange(this.#target.agent, request, inner);
     });

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isNativeError } from 'node:util/types';
 import type { Resource } from '@harikube/kube';
-import { type Logger, parseGoDuration } from '@harikube/platform';
+import { type Logger, parseGoDuration, traced } from '@harikube/platform';
 import type { AdmissionMetrics } from './admission-metrics.js';
 import { type AdmissionRequest, ALLOWED, BadReviewError, failed, parseReview, reviewOf, type Verdict } from './admission-review.js';
 
@@ -31,6 +31,8 @@ export interface Question {
   readonly body: () => Promise<string>;
   /** Aborts when nobody waits for the answer. */
   readonly gone: AbortSignal;
+  /** W3C's trace context, which kube-apiserver sends when it traces. */
+  readonly traceparent?: string | undefined;
 }
 
 export class BodyTooLargeError extends Error {
@@ -62,6 +64,7 @@ export class AdmissionHandler {
           .map(([kind]) => [webhookPath(does, kind), does] as const),
       ),
     );
+    for (const webhook of this.#webhooks.keys()) options.metrics.begin(`/${webhook}`);
   }
 
   /** The body of the answer; null: there is no such webhook. */
@@ -69,13 +72,24 @@ export class AdmissionHandler {
     const { webhook } = question;
     const does = this.#webhooks.get(webhook);
     if (does === undefined) return null;
-    const { latency, inFlight, requests } = this.#options.metrics;
+    const { latency, inFlight, requests, decisions } = this.#options.metrics;
     // As controller-runtime labels them.
     const labels = { webhook: `/${webhook}` };
     const stop = latency.startTimer(labels);
     inFlight.inc(labels);
     try {
-      const { uid, verdict } = await this.#judge(question, does);
+      const { traceparent: parent } = question;
+      const attributes = { 'http.route': labels.webhook };
+      const { uid, verdict, decision } = await traced(
+        { name: `admission ${does}`, kind: 'server', parent, isPart: true, attributes },
+        async (span) => {
+          const judged = await this.#judge(question, does);
+          span.set({ 'harikube.admission.decision': judged.decision });
+          if (judged.decision === 'failed') span.fail('failed');
+          return judged;
+        },
+      );
+      decisions.inc({ ...labels, decision });
       return reviewOf(uid, verdict);
     } finally {
       inFlight.dec(labels);
@@ -84,7 +98,7 @@ export class AdmissionHandler {
     }
   }
 
-  async #judge(question: Question, does: 'mutate' | 'validate'): Promise<{ uid: string; verdict: Verdict }> {
+  async #judge(question: Question, does: 'mutate' | 'validate'): Promise<Judgement> {
     const { webhook, contentType, timeout, gone } = question;
     const { logger } = this.#options;
     let uid = '';
@@ -99,13 +113,14 @@ export class AdmissionHandler {
         const { code, reason } = verdict.denial;
         logger.debug('request denied', { webhook, uid, operation, kind: kind.kind, code, reason });
       }
-      return { uid, verdict };
+      return { uid, verdict, decision: verdict.denial === null ? 'allowed' : 'denied' };
     } catch (error) {
-      if (error instanceof BadReviewError) return { uid: error.uid, verdict: failed(400, 'BadRequest', error.message) };
-      if (error instanceof BodyTooLargeError) return { uid, verdict: failed(413, 'RequestEntityTooLarge', error.message) };
+      if (error instanceof BadReviewError) return { uid: error.uid, verdict: failed(400, 'BadRequest', error.message), decision: 'failed' };
+      if (error instanceof BodyTooLargeError)
+        return { uid, verdict: failed(413, 'RequestEntityTooLarge', error.message), decision: 'failed' };
       // The message of an error may quote what was judged; where it was thrown does not.
       logger.error('admission failed', { webhook, uid, error: isNativeError(error) ? error.name : typeof error, at: placeOf(error) });
-      return { uid, verdict: failed(500, 'InternalError', 'the admission webhook failed; its log says where') };
+      return { uid, verdict: failed(500, 'InternalError', 'the admission webhook failed; its log says where'), decision: 'failed' };
     }
   }
 
@@ -121,6 +136,12 @@ export class AdmissionHandler {
     if (admission.mutate === undefined) throw new BadReviewError('objects of this kind are not completed here', uid);
     return admission.mutate(request, signal);
   }
+}
+
+interface Judgement {
+  readonly uid: string;
+  readonly verdict: Verdict;
+  readonly decision: 'allowed' | 'denied' | 'failed';
 }
 
 function patience(timeout: string | undefined): number {

@@ -6,6 +6,8 @@ export class AdmissionMetrics {
   readonly latency: Histogram<'webhook'>;
   readonly requests: Counter<'webhook' | 'code'>;
   readonly inFlight: Gauge<'webhook'>;
+  /** What was decided: allowed, denied, or failed, which is a refusal of which nobody but this program is the cause. */
+  readonly decisions: Counter<'webhook' | 'decision'>;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -34,5 +36,21 @@ export class AdmissionMetrics {
         labelNames: ['webhook'],
         registers,
       });
+    this.decisions =
+      knownMetric(registry, 'harikube_admission_decisions_total', Counter<'webhook' | 'decision'>) ??
+      new Counter({
+        name: 'harikube_admission_decisions_total',
+        help: 'Decisions on requests, by the path of the webhook',
+        labelNames: ['webhook', 'decision'],
+        registers,
+      });
+  }
+
+  /** Everything is there with a zero from the start, so that rates have a beginning. */
+  begin(webhook: string): void {
+    for (const decision of ['allowed', 'denied', 'failed']) this.decisions.inc({ webhook, decision }, 0);
+    this.requests.inc({ webhook, code: 200 }, 0);
+    this.inFlight.set({ webhook }, 0);
+    this.latency.zero({ webhook });
   }
 }

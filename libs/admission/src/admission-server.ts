@@ -60,6 +60,7 @@ class AdmissionController {
       timeout: typeof timeout === 'string' ? timeout : undefined,
       body: () => readBody(request),
       gone: gone.signal,
+      traceparent: headerOf(request, 'traceparent'),
     });
     const text = JSON.stringify(answer ?? { message: 'there is no such webhook' });
     response.statusCode = answer === null ? 404 : 200;
@@ -131,6 +132,12 @@ export async function startAdmissionServer({ listen, tls, handler, logger }: Adm
       clearTimeout(overdue);
     },
   };
+}
+
+/** Undefined where it is not there, or there twice. */
+function headerOf({ headers }: IncomingMessage, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : undefined;
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -10,4 +10,5 @@ export * from './kube-object.js';
 export * from './leader-elector.js';
 export { NoSuchKindError, ResourceDiscovery, type ResourceDiscoveryOptions } from './resource-discovery.js';
 export * from './resources.js';
+export { TRACEPARENT_ANNOTATION, traceparentOf } from './trace-annotation.js';
 export { ConnectionError, type Status, type StatusCause, type StatusDetails, StatusError } from './status-error.js';

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { currentTraceparent, traced } from '@harikube/platform';
 import { Counter, type Registry } from 'prom-client';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 import { type Clock, systemClock } from './clock.js';
@@ -285,7 +286,20 @@ export class KubeClient {
     await Promise.all([agents?.requests.close(), agents?.watches.destroy()]);
   }
 
-  async #send(call: Call, options: RequestOptions = {}): Promise<unknown> {
+  /** Part of the trace under way, where there is one. */
+  #send(call: Call, options: RequestOptions = {}): Promise<unknown> {
+    const attributes = { 'http.request.method': call.method, 'server.address': this.server.hostname };
+    return traced({ name: `${call.method} ${kindIn(call.path)}`, kind: 'client', isPart: true, attributes }, async (span) => {
+      try {
+        return await this.#sendPatiently(call, options);
+      } catch (error) {
+        if (error instanceof StatusError) span.set({ 'http.response.status_code': error.code });
+        throw error;
+      }
+    });
+  }
+
+  async #sendPatiently(call: Call, options: RequestOptions): Promise<unknown> {
     const { signal } = options;
     const end = this.#clock.monotonic() + this.#deadlineMs;
     for (let retries = 0; ; retries++) {
@@ -322,6 +336,7 @@ export class KubeClient {
       const agent = this.#agentsFor(credentials)[kind];
       if (method !== 'GET') await dueTimersHaveRun();
       limit.signal.throwIfAborted();
+      const traceparent = kind === 'requests' ? currentTraceparent() : undefined;
       const answer = await agent.request({
         origin: server.origin,
         path: `${server.pathname.replace(/\/$/, '')}${call.path}${queryText(query)}`,
@@ -331,6 +346,7 @@ export class KubeClient {
           'user-agent': this.#userAgent,
           accept: 'application/json',
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(traceparent === undefined ? {} : { traceparent }),
           ...call.headers,
         },
         body: body === undefined ? null : stringifyExact(body),
@@ -463,6 +479,14 @@ function typed<T extends KubeObject>(resource: Resource<T>, object: T): T {
   object.apiVersion ??= apiVersionOf(resource);
   object.kind ??= resource.kind;
   return object;
+}
+
+/** The plural name, and the subresource, of what is asked for; nothing that names an object. */
+function kindIn(path: string): string {
+  const [, place = ''] = /^\/apis?\/(?:[^/]+\/)?v[^/]*\/(.*)$/.exec(path) ?? [];
+  const parts = place.split('/');
+  const [plural = '', , subresource] = parts[0] === 'namespaces' && parts.length > 2 ? parts.slice(2) : parts;
+  return [plural, subresource].filter((part) => part !== undefined && part !== '').join('/');
 }
 
 function describe({ method, path }: Call): string {

@@ -12,3 +12,4 @@ export type * from './router-admin-types.js';
 export * from './service.js';
 export * from './shutdown.js';
 export * from './tls-files.js';
+export { currentTraceparent, type Span, type SpanOptions, startTracing, traced, validTraceparent } from './tracing.js';

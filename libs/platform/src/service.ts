@@ -1,9 +1,10 @@
-import type { Env } from './env.js';
+import { type Env, readEnv } from './env.js';
 import { type FlagDefinition, type FlagSet, flagUsage, parseFlags, type Settings } from './flags.js';
 import type { HealthChecks } from './health.module.js';
 import { createLogger, type Logger, type LogFormat } from './logger.js';
 import { createMetrics, type Registry } from './metrics.js';
 import { closeOnSignal, type ShutdownStep } from './shutdown.js';
+import { startTracing } from './tracing.js';
 
 /** An address to listen on. Host empty: every interface. Port 0: the system picks one. */
 export interface BindAddress {
@@ -147,6 +148,9 @@ export async function runServices(services: readonly PreparedService[]): Promise
   closeOnSignal({ logger, steps: stepsToClose, deadlineMs: SHUTDOWN_DEADLINE_MS });
   try {
     const registry = createMetrics();
+    const traceName = services.length === 1 ? `harikube-${first.name}` : 'harikube';
+    const endTracing = await startTracing({ env: readEnv(), service: traceName, logger });
+    steps.push({ name: 'traces', close: endTracing });
     const running: RunningService[] = [];
     for (const service of services) {
       const one = await service.start({ logger: services.length === 1 ? logger : logger.child({ service: service.name }), registry });

@@ -1,5 +1,5 @@
-import { type Clock, type InformerHandler, type KubeObject, StatusError, systemClock } from '@harikube/kube';
-import type { Logger } from '@harikube/platform';
+import { type Clock, type InformerHandler, type KubeObject, StatusError, systemClock, traceparentOf } from '@harikube/kube';
+import { type Logger, traced } from '@harikube/platform';
 import type { Registry } from 'prom-client';
 import { randomUUID } from 'node:crypto';
 import { isNativeError } from 'node:util/types';
@@ -29,6 +29,8 @@ export interface ControllerOptions<Kinds extends readonly KubeObject[]> {
   readonly name: string;
   readonly reconciler: Reconciler;
   readonly sources: Sources<Kinds>;
+  /** The object of a key as it is known, for the trace in which it comes to be. Absent: reconciles are traced by nobody. */
+  readonly objectOf?: (key: Key) => KubeObject | undefined;
   /** How many objects are worked on at once; 1 unless told. One object is never worked on twice at once. */
   readonly concurrency?: number;
   readonly logger: Logger;
@@ -138,7 +140,7 @@ export class Controller<Kinds extends readonly KubeObject[] = readonly KubeObjec
     metrics.began();
     let ending: Ending;
     try {
-      ending = { result: await this.#options.reconciler.reconcile(key, { signal: running.signal, logger }) };
+      ending = { result: await this.#traced(key, () => this.#options.reconciler.reconcile(key, { signal: running.signal, logger })) };
     } catch (error) {
       ending = { error };
     }
@@ -146,6 +148,14 @@ export class Controller<Kinds extends readonly KubeObject[] = readonly KubeObjec
     abort.removeEventListener('abort', relay);
     metrics.ended((this.#clock.monotonic() - began) / 1000);
     this.#conclude(key, ending, { ...parts, logger });
+  }
+
+  #traced(key: Key, work: () => Promise<Result>): Promise<Result> {
+    const object = this.#options.objectOf?.(key);
+    const parent = object === undefined ? undefined : traceparentOf(object, this.#clock.now());
+    const { name, namespace = '' } = key;
+    const attributes = { 'k8s.namespace.name': namespace, 'harikube.object.name': name, 'harikube.object.uid': object?.metadata.uid ?? '' };
+    return traced({ name: `reconcile ${this.name}`, kind: 'internal', parent, isPart: true, attributes }, work);
   }
 
   /** The one place that decides what becomes of a reconcile, counts it and logs it. */

@@ -27,12 +27,14 @@ import {
   listenReason,
   type Logger,
   NestLogger,
+  type Registry,
   type RouterAbandonResult,
   type RouterAdminErrorBody,
   type RouterExplanation,
   type RouterTopologyPlan,
   type RouterTopologyState,
   TlsFiles,
+  watchCertificate,
 } from '@harikube/platform';
 import type { AdminConfig, ListenerTls } from '../router.config.js';
 import { AdminAccess } from './admin-access.js';
@@ -43,6 +45,8 @@ export interface AdminApiOptions {
   readonly config: AdminConfig;
   readonly admin: TopologyAdmin;
   readonly logger: Logger;
+  /** Gets when the certificate expires. */
+  readonly registry?: Registry;
 }
 
 export interface AdminApi {
@@ -132,9 +136,10 @@ class AdminErrors implements ExceptionFilter {
 }
 
 /** Serves the admin API. Throws `ConfigError` and `AdminApiListenError`. */
-export async function startAdminApi({ config, admin, logger }: AdminApiOptions): Promise<AdminApi> {
+export async function startAdminApi({ config, admin, logger, registry }: AdminApiOptions): Promise<AdminApi> {
   const { host, port } = config.listen;
   const tls = config.tls === null ? null : new AdminTls(config.tls, logger);
+  if (tls !== null && registry !== undefined) watchCertificate(registry, 'router-admin', () => tls.certificate);
   const takesCertificates = config.tls !== null && config.tls.clientCaFile !== null;
   const access = new AdminAccess({ tokenFile: config.tokenFile, takesCertificates, logger });
   const app = await NestFactory.create<NestExpressApplication<Server>>(AdminModule.register(admin), {
@@ -211,6 +216,11 @@ class AdminTls {
     } catch (error) {
       throw new ConfigError([`--admin-ca-file=${clientCaFile} cannot be read: ${(error as Error).message}`]);
     }
+  }
+
+  /** PEM, with its chain. */
+  get certificate(): Buffer {
+    return this.#files.pair.cert;
   }
 
   get context(): TlsContext {

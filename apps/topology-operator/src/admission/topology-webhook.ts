@@ -8,7 +8,7 @@ import {
 } from '@harikube/admission';
 import { TOPOLOGY_CONFIGS } from '@harikube/crds';
 import type { KubeClient } from '@harikube/kube';
-import { type Logger, type Registry, TlsFiles } from '@harikube/platform';
+import { type Logger, type Registry, TlsFiles, watchCertificate } from '@harikube/platform';
 import { KubeTopologyObjects } from './kube-topology-objects.js';
 import type { JudgingRouter } from './router-inquiry.js';
 import { TopologyConfigAdmission } from './topology-config-admission.js';
@@ -50,6 +50,7 @@ export async function startTopologyWebhook({
   const server = await startAdmissionServer({ listen: settings.listen, tls, handler, logger });
   logger.info('serving the admission webhook', { port: server.port });
   tls.start();
+  watchCertificate(registry, 'topology-operator', () => tls.pair.cert);
   return {
     port: server.port,
     get isListening() {
