@@ -25,17 +25,20 @@ import { type Span, type SpanMaker, type SpanOptions, type TracingOptions, untra
 
 /** Spans wait for the collector in a queue of 2048; what comes beyond it is dropped. */
 const SCHEDULE_DELAY_MS = 5000;
+/** Of one batch, with everything that is tried again. */
+const EXPORT_MS = 10_000;
 /** How long the end of the process may wait for the collector. */
 const LAST_EXPORT_MS = 3000;
 const MAX_ATTRIBUTE_CHARACTERS = 256;
 const KINDS = { internal: SpanKind.INTERNAL, server: SpanKind.SERVER, client: SpanKind.CLIENT, producer: SpanKind.PRODUCER } as const;
 
-/** Spans that go to a collector by OTLP over HTTP, as JSON. Where to, with which headers, certificates and times: the SDK reads OTEL_EXPORTER_OTLP_*. */
+/** Spans that go to a collector by OTLP over HTTP, as JSON. With which headers and certificates, and whether compressed, the SDK reads from OTEL_EXPORTER_OTLP_*. */
 export function otlpSpanMaker({ env, service, logger }: TracingOptions): SpanMaker {
   const sampler = samplerOf(env);
-  const scheduledDelayMillis = delayOf(env);
+  const scheduledDelayMillis = millisecondsIn(env, 'OTEL_BSP_SCHEDULE_DELAY', SCHEDULE_DELAY_MS);
+  const timeoutMillis = millisecondsIn(env, 'OTEL_EXPORTER_OTLP_TIMEOUT', EXPORT_MS);
   const detected = detectResources({ detectors: [resourceAttributesEnvDetector, serviceNameEnvDetector, serviceInstanceIdDetector] });
-  const exporter = new OTLPTraceExporter();
+  const exporter = new OTLPTraceExporter({ url: addressOf(env), timeoutMillis });
   let isLost = false;
   const provider = new TracerProvider({
     sampler,
@@ -141,9 +144,15 @@ function samplerOf(env: Env): Sampler {
   }
 }
 
-function delayOf(env: Env): number {
-  const text = env['OTEL_BSP_SCHEDULE_DELAY'] ?? '';
-  if (text === '') return SCHEDULE_DELAY_MS;
-  if (!/^\d{1,7}$/.test(text)) throw new ConfigError([`OTEL_BSP_SCHEDULE_DELAY=${text} is not usable; use milliseconds`]);
+function millisecondsIn(env: Env, name: string, absent: number): number {
+  const text = env[name] ?? '';
+  if (text === '') return absent;
+  if (!/^\d{1,7}$/.test(text)) throw new ConfigError([`${name}=${text} is not usable; use milliseconds`]);
   return Number(text);
+}
+
+/** That of traces alone is taken as it is. */
+function addressOf(env: Env): string {
+  const own = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] ?? '';
+  return own === '' ? `${(env['OTEL_EXPORTER_OTLP_ENDPOINT'] ?? '').replace(/\/$/, '')}/v1/traces` : own;
 }

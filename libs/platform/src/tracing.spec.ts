@@ -44,8 +44,7 @@ async function collector(): Promise<{ url: string; spans: Exported[] }> {
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve));
   const address = listening.address();
   if (address === null || typeof address === 'string') throw new Error('it does not listen');
-  process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = `http://127.0.0.1:${address.port}`;
-  return { url: process.env['OTEL_EXPORTER_OTLP_ENDPOINT'], spans };
+  return { url: `http://127.0.0.1:${address.port}`, spans };
 }
 
 describe('tracing', () => {
@@ -95,11 +94,8 @@ describe('tracing', () => {
   });
 
   it('does its work though nobody takes the spans, and says once that they are lost', async () => {
-    process.env['OTEL_EXPORTER_OTLP_ENDPOINT'] = 'http://127.0.0.1:1';
-    // The exporter tries again until then.
-    process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] = '100';
     end = await startTracing({
-      env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_BSP_SCHEDULE_DELAY: '1' },
+      env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1', OTEL_BSP_SCHEDULE_DELAY: '1', OTEL_EXPORTER_OTLP_TIMEOUT: '100' },
       service: 'test',
       logger,
     });
