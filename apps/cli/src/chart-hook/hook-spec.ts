@@ -49,6 +49,8 @@ export interface RemoveSpec {
   readonly objects?: readonly ObjectReference[];
   /** Taken off first: whoever would do it is gone. */
   readonly finalizers?: readonly string[];
+  /** Pods that have to be gone before anything is removed: they would make it again. */
+  readonly after?: { readonly namespace: string; readonly labelSelector: string };
 }
 
 /** The value of `--spec`. Throws `ChartHookError` when it is no JSON object or lacks one of the fields. */

@@ -60,6 +60,8 @@ export async function applyObjects(context: HookContext, { objects, release, kin
 /** Removes what a release applied, and the objects that are named, and waits until they are gone. What is not there is no error. */
 export async function removeObjects(context: HookContext, spec: RemoveSpec): Promise<void> {
   const { kinds = [], objects = [], finalizers = [], release } = spec;
+  const end = performance.now() + context.timeoutMs;
+  if (spec.after !== undefined) await untilNoPods(context, spec.after, end);
   const found: Found[] = [];
   if (release !== undefined) for (const kind of kinds) found.push(...(await applied(context, kind, release)));
   for (const reference of objects) found.push(...(await named(context, reference)));
@@ -67,8 +69,21 @@ export async function removeObjects(context: HookContext, spec: RemoveSpec): Pro
     await releaseFinalizers(context, resource, object, finalizers);
     await remove(context, resource, object);
   }
-  const end = performance.now() + context.timeoutMs;
   for (const { resource, object } of found) await untilGone(context, resource, object, end);
+}
+
+const PODS: Resource<KubeObject> = { group: '', version: 'v1', kind: 'Pod', plural: 'pods', namespaced: true };
+
+async function untilNoPods({ client }: HookContext, where: NonNullable<RemoveSpec['after']>, end: number): Promise<void> {
+  for (;;) {
+    const { items } = await client.list(PODS, where);
+    if (items.length === 0) return;
+    if (performance.now() >= end)
+      throw new ChartHookError(
+        `still there: ${items.map((pod) => titleOf({ ...pod, kind: 'Pod' })).join(', ')}; what they look after stays`,
+      );
+    await sleep(250);
+  }
 }
 
 interface Found {
