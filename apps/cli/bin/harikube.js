@@ -89,6 +89,11 @@ if (majorOf(process.version) < NEEDED) {
     })
     .catch((error) => {
       if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+      const image = process.env.HARIKUBE_IMAGE;
+      if (image) {
+        fail('the image ' + image + ' has no "' + process.argv[2] + '": use the one that has it, see docs/install.md');
+        return;
+      }
       fail('it is only partly built (' + error.message.split('\n')[0] + '): run `npm run setup` in the repository');
     });
 }
