@@ -18,13 +18,14 @@ export async function buildGoProgram(program: GoProgram, cache: string, note: (t
   const folder = goModuleFolder(program);
   const hash = createHash('sha256').update(await runProgram('go', ['env', 'GOVERSION']));
   for (const file of (await readdir(folder)).sort()) hash.update(file).update(await readFile(join(folder, file)));
-  const name = basename(folder);
+  const name = [basename(folder), ...(program.package === '.' ? [] : [basename(program.package)])].join('-');
   const target = join(cache, 'go', `${name}-${hash.digest('hex').slice(0, 12)}`);
   if ((await stat(target).catch(() => null)) !== null) return target;
   note(`compiling ${name} (the first time takes a while)`);
   await mkdir(join(cache, 'go'), { recursive: true });
   const draft = `${target}.${process.pid}`;
-  await runProgram('go', ['build', '-trimpath', '-o', draft, program.package], { cwd: folder });
+  await // Behind everything else on the machine.
+  await runProgram('nice', ['-n', '15', 'go', 'build', '-trimpath', '-ldflags', '-s -w', '-o', draft, program.package], { cwd: folder });
   await rename(draft, target);
   return target;
 }
