@@ -17,7 +17,7 @@ describe("the router under Kubernetes' own end-to-end specs, over several databa
       const options = { stores: ['router'], focus: undefined, isShort: true, parallel: 8 } as const;
       const note = (text: string): boolean => process.stderr.write(`${text}\n`);
       const { specs, runs } = await runKubernetesE2e(options, await folder, readEnv(), note);
-      expect(specs).toBeGreaterThan(50);
+      expect(specs).toBeGreaterThan(40);
       expect(runs.map((run) => summarise(run)[0])).toEqual([expect.stringMatching(`^router: ${specs} of ${specs} passed in `)]);
     },
     15 * MINUTES,

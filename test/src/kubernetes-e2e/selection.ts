@@ -67,7 +67,7 @@ const OTHERS: readonly RegExp[] = [
 
 /** The quick ones that ask most of a store. */
 const SHORT =
-  /Watchers |should return chunks of|API Streaming|table results|Generated names|FieldValidation should detect|ServerSideApply|Discovery should|CustomResourceDefinition resources|orphan pods created by rc|life of a (configMap|secret|custom resource)|Events API|ConfigMap should run through|Lease lease API/;
+  /Watchers |should return chunks of|API Streaming|table results|Generated names|FieldValidation should detect|ServerSideApply|Discovery should|CustomResourceDefinition resources|RS created by deployment when not|life of a (configMap|secret|custom resource)|Events API|ConfigMap should run through|Lease lease API/;
 
 /** Divides the specs; a pattern of the lists that fits none of them is refused, so that the lists stay true. */
 export function selectSpecs(specs: readonly Spec[], { focus, isShort }: { readonly focus?: RegExp; readonly isShort: boolean }): Selection {
