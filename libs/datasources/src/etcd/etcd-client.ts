@@ -1,12 +1,11 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
-import { checkServerIdentity } from 'node:tls';
-import { type ChannelCredentials, Client, type ClientOptions, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import type { KeyValue } from '@harikube/keyspace';
 import { addressText, type EtcdAddress, type EtcdEndpoint, etcdLocation } from '../topology/endpoints/etcd.js';
 import type { BackendTls } from '../topology/topology.js';
 import * as messages from './etcd-messages.js';
 import type { AlarmReply, LeaseReply, RangeCall, RangeReply, StatusReply, TxnCall, TxnReply } from './etcd-messages.js';
+import { GrpcCode, MemberCallError, MemberConnection } from './member-connection.js';
 
 /** A call that etcd did not answer well. */
 export class EtcdCallError extends Error {
@@ -14,7 +13,7 @@ export class EtcdCallError extends Error {
   constructor(
     message: string,
     /** gRPC's code. */
-    readonly code: status,
+    readonly code: number,
     /** Whatever the call was to change has not changed, and will not. */
     readonly isCertain: boolean,
     /** The revision asked for is compacted. */
@@ -27,7 +26,7 @@ export class EtcdCallError extends Error {
 export interface EtcdClientOptions {
   readonly endpoint: EtcdEndpoint;
   readonly tls: BackendTls | null;
-  /** A call that takes longer has failed; its connection is destroyed. */
+  /** A call that takes longer has failed; its connection takes no others. */
   readonly requestTimeoutMs: number;
 }
 
@@ -45,42 +44,25 @@ type Method =
   | 'Lease/LeaseLeases';
 
 /** Answered with one of these, a call has changed nothing. */
-const CERTAIN_CODES: readonly status[] = [
-  status.INVALID_ARGUMENT,
-  status.NOT_FOUND,
-  status.ALREADY_EXISTS,
-  status.PERMISSION_DENIED,
-  status.RESOURCE_EXHAUSTED,
-  status.FAILED_PRECONDITION,
-  status.OUT_OF_RANGE,
-  status.UNIMPLEMENTED,
-  status.UNAUTHENTICATED,
+const CERTAIN_CODES: readonly number[] = [
+  GrpcCode.invalidArgument,
+  GrpcCode.notFound,
+  GrpcCode.alreadyExists,
+  GrpcCode.permissionDenied,
+  GrpcCode.resourceExhausted,
+  GrpcCode.failedPrecondition,
+  GrpcCode.outOfRange,
+  GrpcCode.unimplemented,
+  GrpcCode.unauthenticated,
 ];
-/** What grpc-js 1.14 says of a call that has not left: load-balancing-call.ts and resolving-call.ts. Other words only mean more caution. */
-const NOT_SENT = /^(No connection established|Name resolution failed)|Waiting for (LB pick|name resolution)/;
-/** TLS names no addresses, and Node warns of whoever does. The certificate is checked for the address all the same. */
-const NO_NAME = 'etcd';
 const COMPACTED = 'mvcc: required revision has been compacted';
 /** A token that has ended, or was given before the users changed. */
 const STALE_TOKEN = /invalid auth token|revision of auth store is old/;
 
-const CHANNEL_OPTIONS: ClientOptions = {
-  'grpc.max_receive_message_length': -1,
-  'grpc.max_send_message_length': -1,
-  'grpc.keepalive_time_ms': 30_000,
-  'grpc.keepalive_timeout_ms': 10_000,
-  'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 1000,
-  // A connection that is given up is given up for good, and nobody else's.
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.enable_retries': 0,
-  'grpc.service_config_disable_resolution': 1,
-};
-
 /** A client of one etcd cluster. Reads go to another member when one fails; whatever changes something is sent once. */
 export class EtcdClient {
   readonly location: string;
-  readonly #clients: (Client | null)[];
+  readonly #connections: (MemberConnection | null)[];
   #options: EtcdClientOptions;
   #current = 0;
   #token: Promise<string> | null = null;
@@ -88,7 +70,7 @@ export class EtcdClient {
 
   constructor(options: EtcdClientOptions) {
     this.#options = options;
-    this.#clients = options.endpoint.addresses.map(() => null);
+    this.#connections = options.endpoint.addresses.map(() => null);
     this.location = etcdLocation(options.endpoint);
   }
 
@@ -100,9 +82,9 @@ export class EtcdClient {
   configure(options: EtcdClientOptions): void {
     this.#options = options;
     this.#token = null;
-    for (const index of this.#clients.keys()) this.#drop(index);
-    this.#clients.length = 0;
-    this.#clients.push(...options.endpoint.addresses.map(() => null));
+    for (const connection of this.#connections) connection?.end();
+    this.#connections.length = 0;
+    this.#connections.push(...options.endpoint.addresses.map(() => null));
     this.#current = 0;
   }
 
@@ -176,7 +158,7 @@ export class EtcdClient {
 
   close(): void {
     this.#isClosed = true;
-    for (const index of this.#clients.keys()) this.#drop(index);
+    for (const connection of this.#connections) connection?.destroy();
   }
 
   /** May be sent again: to the other members, too, as long as there is time. */
@@ -229,79 +211,71 @@ export class EtcdClient {
     return this.#token;
   }
 
-  #send(index: number, method: Method, request: Buffer, deadline: number, token: string | null): Promise<Buffer> {
-    const client = this.#clientAt(index);
-    const metadata = new Metadata();
-    if (token !== null) metadata.set('token', token);
-    return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(`/etcdserverpb.${method}`, identical, identical, request, metadata, { deadline }, (error, answer) => {
-        if (error !== null) {
-          const told = this.#errorOf(error, index);
-          if (isAboutMember(told)) this.#leaveMember(index, client, told.code === status.DEADLINE_EXCEEDED);
-          reject(told);
-        } else resolve(answer ?? NO_BYTES);
-      });
-    });
+  async #send(index: number, method: Method, request: Buffer, deadline: number, token: string | null): Promise<Buffer> {
+    const connection = this.#connectionTo(index);
+    try {
+      return await connection.call(`/etcdserverpb.${method}`, request, deadline, token);
+    } catch (error) {
+      if (!(error instanceof MemberCallError)) throw error;
+      const told = this.#errorOf(error, index);
+      if (isAboutMember(told)) this.#leaveMember(index, connection, told.code === GrpcCode.deadlineExceeded);
+      throw told;
+    }
   }
 
-  #errorOf(error: ServiceError, index: number): EtcdCallError {
-    const { code, details } = error;
+  #errorOf({ code, message, wasSent }: MemberCallError, index: number): EtcdCallError {
     const address = this.addresses[index];
     const where = address === undefined ? this.location : addressText(address);
-    const isCertain = CERTAIN_CODES.includes(code) || NOT_SENT.test(details);
-    const isCompacted = details.includes(COMPACTED);
+    const isCertain = CERTAIN_CODES.includes(code) || !wasSent;
+    const isCompacted = message.includes(COMPACTED);
     const what =
-      code === status.DEADLINE_EXCEEDED
+      code === GrpcCode.deadlineExceeded
         ? `no answer within ${this.#options.requestTimeoutMs} ms`
         : isCompacted
           ? `${COMPACTED}, by somebody else: leave that to the router, without --auto-compaction-retention`
-          : details;
+          : message;
     return new EtcdCallError(`etcd ${where}: ${what}`, code, isCertain, isCompacted);
   }
 
   /** The next calls go to the next member. A connection on which an answer is overdue is of no use to anybody. */
-  #leaveMember(index: number, client: Client, isSilent: boolean): void {
-    if (isSilent && this.#clients[index] === client) this.#drop(index);
+  #leaveMember(index: number, connection: MemberConnection, isSilent: boolean): void {
+    if (isSilent) connection.end();
     if (this.#current === index) this.#current = (index + 1) % this.addresses.length;
   }
 
-  #drop(index: number): void {
-    this.#clients[index]?.close();
-    this.#clients[index] = null;
-  }
-
-  #clientAt(index: number): Client {
-    if (this.#isClosed) throw new EtcdCallError(`etcd ${this.location} is not open`, status.UNAVAILABLE, true);
-    const existing = this.#clients[index];
-    if (existing !== undefined && existing !== null) return existing;
+  #connectionTo(index: number): MemberConnection {
+    if (this.#isClosed) throw new EtcdCallError(`etcd ${this.location} is not open`, GrpcCode.unavailable, true);
+    const existing = this.#connections[index];
+    if (existing?.isUsable === true) return existing;
     const address = this.addresses[index];
-    if (address === undefined) throw new EtcdCallError(`etcd ${this.location} has no member ${index}`, status.UNAVAILABLE, true);
-    const options = isIP(address.host) === 0 ? CHANNEL_OPTIONS : { ...CHANNEL_OPTIONS, 'grpc.ssl_target_name_override': NO_NAME };
-    const client = new Client(addressText(address), this.#credentials(address.host), options);
-    this.#clients[index] = client;
-    return client;
+    if (address === undefined) throw new EtcdCallError(`etcd ${this.location} has no member ${index}`, GrpcCode.unavailable, true);
+    const connection = new MemberConnection(`${this.#options.endpoint.scheme}://${addressText(address)}`, this.#tlsFor(address.host));
+    this.#connections[index] = connection;
+    return connection;
   }
 
   /** The files are read with each connection that is made anew, so that renewed ones are taken up. */
-  #credentials(host: string): ChannelCredentials {
+  #tlsFor(host: string): ConnectionOptions | null {
     const { endpoint, tls } = this.#options;
-    if (endpoint.scheme === 'http') return credentials.createInsecure();
-    const file = (path: string | null | undefined): Buffer | null => (path === null || path === undefined ? null : readFileSync(path));
+    if (endpoint.scheme === 'http') return null;
+    const file = (path: string | null | undefined): Buffer | undefined =>
+      path === null || path === undefined ? undefined : readFileSync(path);
+    const [ca, key, cert] = [file(tls?.caFile), file(tls?.keyFile), file(tls?.certFile)];
     const rejectUnauthorized = tls?.skipVerify !== true;
-    return credentials.createSsl(file(tls?.caFile), file(tls?.keyFile), file(tls?.certFile), {
+    return {
+      ...(ca === undefined ? {} : { ca }),
+      ...(key === undefined ? {} : { key }),
+      ...(cert === undefined ? {} : { cert }),
       rejectUnauthorized,
+      // For an address, too: TLS names none.
       checkServerIdentity: (_, certificate) => (rejectUnauthorized ? checkServerIdentity(host, certificate) : undefined),
-    });
+    };
   }
 }
 
 const NO_BYTES = Buffer.alloc(0);
 
-function identical(bytes: Buffer): Buffer {
-  return bytes;
-}
-
 /** Another member may answer. */
 function isAboutMember({ code }: EtcdCallError): boolean {
-  return code === status.UNAVAILABLE || code === status.DEADLINE_EXCEEDED || code === status.CANCELLED;
+  return code === GrpcCode.unavailable || code === GrpcCode.deadlineExceeded || code === GrpcCode.cancelled;
 }

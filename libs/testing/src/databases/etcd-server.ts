@@ -142,7 +142,7 @@ class OwnEtcd implements EtcdServer {
   }
 
   pause(): void {
-    process.kill(this.pid, 'SIGSTOP');
+    this.#process?.pause();
   }
 
   resume(): void {

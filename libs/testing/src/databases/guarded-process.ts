@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 
 /** A server of a test, which ends with the process that started it, however that ends, and its data with it. */
@@ -18,6 +19,13 @@ export class GuardedProcess {
     return pid;
   }
 
+  /** SIGSTOP; the server does nothing any more when this returns. */
+  pause(): void {
+    process.kill(this.pid, 'SIGSTOP');
+    // A thread on another processor goes on until it is interrupted there.
+    while (!isStopped(this.pid));
+  }
+
   /** SIGKILL; resolves when it is gone. Its data stays. */
   async kill(): Promise<void> {
     const { child } = this;
@@ -31,6 +39,13 @@ export class GuardedProcess {
     });
     this.#guard?.kill();
   }
+}
+
+/** Whether each of its threads is; where the system does not tell, it is believed. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return true;
+  return readdirSync(tasks).every((task) => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1')));
 }
 
 /** The pipe to it is closed when this process is gone. */

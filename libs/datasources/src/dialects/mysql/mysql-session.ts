@@ -31,8 +31,8 @@ import { insertsHeads } from './statements.js';
 const TEXT_BYTES = 4096;
 /** Bytes of values up to which a whole write is one text, and so one round trip. */
 const WHOLE_TEXT_BYTES = 65_536;
-/** Ends the text when the statement before it has changed no row: of two rows a value cannot be made. */
-const UNLESS_CHANGED = 'SELECT IF(ROW_COUNT() > 0, 0, (SELECT 1 FROM meta UNION ALL SELECT 1 FROM meta))';
+/** Ends the text when the statement before it has changed no row, by a number above the largest one. It opens no table and answers with no rows. */
+const UNLESS_CHANGED = 'SET @harikube_guard = 9223372036854775807 + (ROW_COUNT() < 1)';
 
 /** Everything that follows is read from one snapshot. */
 export const BEGIN_READ = ['SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', 'START TRANSACTION WITH CONSISTENT SNAPSHOT'];
@@ -44,14 +44,14 @@ const DUPLICATE_KEY = 1062;
 const LOCK_WAIT_TIMEOUT = 1205;
 const DEADLOCK = 1213;
 const NO_SUCH_THREAD = 1094;
-/** A subquery that is to be a value has several rows. */
-const SEVERAL_ROWS = 1242;
+/** A number is above the largest one. */
+const OUT_OF_RANGE = 1690;
 /** After these it is certain that the text which ends in COMMIT has committed nothing: rows that cannot be written, and servers that take none. */
 const CERTAIN_FAILURES = new Set([
   DUPLICATE_KEY,
   LOCK_WAIT_TIMEOUT,
   DEADLOCK,
-  SEVERAL_ROWS,
+  OUT_OF_RANGE,
   1021,
   1114,
   1142,
@@ -159,7 +159,7 @@ export class MysqlSession implements SqlConnection {
       await this.#commit([...BEGIN_WRITE, textOf(guard), UNLESS_CHANGED, ...others.map(textOf), 'COMMIT']);
       return true;
     } catch (error) {
-      if (error instanceof RefusedStatementError && error.number === SEVERAL_ROWS) return false;
+      if (error instanceof RefusedStatementError && error.number === OUT_OF_RANGE) return false;
       throw error;
     }
   }

@@ -1,0 +1,120 @@
+import { once } from 'node:events';
+import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { GrpcCode, MemberCallError, MemberConnection } from './member-connection.js';
+
+const LONG_MS = 10_000;
+
+let server: Http2Server;
+let connection: MemberConnection;
+let answer: (stream: ServerHttp2Stream) => void;
+
+beforeEach(async () => {
+  server = createServer();
+  server.on('stream', (stream) => {
+    stream.on('error', () => undefined);
+    answer(stream);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  connection = new MemberConnection(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, null);
+});
+
+afterEach(() => {
+  connection.destroy();
+  server.close();
+});
+
+function framed(message: string): Buffer {
+  const bytes = Buffer.alloc(5 + message.length);
+  bytes.writeUInt32BE(message.length, 1);
+  bytes.write(message, 5);
+  return bytes;
+}
+
+function call(timeoutMs = LONG_MS): Promise<Buffer> {
+  return connection.call('/a.B/C', Buffer.from('asked'), Date.now() + timeoutMs, null);
+}
+
+/** Sends what comes and ends with a status. */
+function withTrailers(stream: ServerHttp2Stream, trailers: Readonly<Record<string, string>>, ...pieces: readonly Buffer[]): void {
+  stream.respond({ ':status': 200 }, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+  for (const piece of pieces) stream.write(piece);
+  stream.end();
+}
+
+async function errorOf(calling: Promise<Buffer>): Promise<MemberCallError> {
+  const error: unknown = await calling.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(MemberCallError);
+  return error as MemberCallError;
+}
+
+describe('MemberConnection', () => {
+  it('sends one message and gives back the one of the answer, in however many pieces it comes', async () => {
+    const asked: Buffer[] = [];
+    answer = (stream) => {
+      stream.on('data', (piece: Buffer) => asked.push(piece));
+      stream.on('end', () => {
+        const bytes = framed('answered');
+        withTrailers(stream, { 'grpc-status': '0' }, bytes.subarray(0, 3), bytes.subarray(3, 9), bytes.subarray(9));
+      });
+    };
+    expect((await call()).toString()).toBe('answered');
+    expect(Buffer.concat(asked)).toEqual(framed('asked'));
+  });
+
+  it('tells the status of an answer that has only headers, with its text', async () => {
+    answer = (stream) => stream.respond({ ':status': 200, 'grpc-status': '9', 'grpc-message': 'no%20way' }, { endStream: true });
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.failedPrecondition, message: 'no way', wasSent: true });
+  });
+
+  it('refuses an answer that is cut in its message, whatever its status says', async () => {
+    answer = (stream) => withTrailers(stream, { 'grpc-status': '0' }, framed('answered').subarray(0, 9));
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.internal });
+  });
+
+  it('says what answers HTTP errors', async () => {
+    answer = (stream) => stream.respond({ ':status': 404 }, { endStream: true });
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.unknown, message: expect.stringContaining('HTTP 404') });
+  });
+
+  it('takes a call as sent whose connection ends, and is of no use behind that', async () => {
+    answer = (stream) => stream.session?.destroy();
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.unavailable, wasSent: true });
+    expect(connection.isUsable).toBe(false);
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.unavailable });
+  });
+
+  it('gives a call up at its deadline', async () => {
+    answer = () => undefined;
+    expect(await errorOf(call(20))).toMatchObject({ code: GrpcCode.deadlineExceeded, wasSent: true });
+  });
+
+  it('lets the calls under way come to their end when it takes no others', async () => {
+    const arrived = new Promise<ServerHttp2Stream>((resolve) => (answer = resolve));
+    const first = call();
+    const stream = await arrived;
+    connection.end();
+    expect(connection.isUsable).toBe(false);
+    withTrailers(stream, { 'grpc-status': '0' }, framed('late'));
+    expect((await first).toString()).toBe('late');
+  });
+
+  it('knows that nothing of a call has left when nobody listens, and says why', async () => {
+    connection.destroy();
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    connection = new MemberConnection(`http://127.0.0.1:${port}`, null);
+    expect(await errorOf(call())).toMatchObject({
+      code: GrpcCode.unavailable,
+      message: expect.stringContaining('ECONNREFUSED'),
+      wasSent: false,
+    });
+  });
+});
