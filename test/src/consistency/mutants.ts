@@ -1,16 +1,124 @@
 import type { Mutation } from './mutation.js';
+import { UsageError } from './options.js';
 
+/** A defect of the engine, to prove that the judge would find it. */
 export interface Mutant {
   readonly name: string;
   readonly mutations: readonly Mutation[];
+  /** It shows when a router is killed. */
+  readonly isOfCrashes: boolean;
 }
 
-export const MUTANTS: readonly Mutant[] = [];
+const KEYSPACE = 'libs/keyspace/dist/keyspace.js';
+const WATCH_HUB = 'libs/keyspace/dist/watch-hub.js';
+const COMMITTER = 'libs/keyspace/dist/group-committer.js';
+const TXN_JUDGE = 'libs/keyspace/dist/txn-judge.js';
+const CLOCK = 'libs/keyspace/dist/clock.js';
+const SQLITE_FILE = 'libs/datasources/dist/dialects/sqlite/file-connection.js';
+
+function mutant(name: string, module: string, find: string, replace: string, isOfCrashes = false): Mutant {
+  return { name, mutations: [{ module, find, replace }], isOfCrashes };
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  mutant(
+    'header-ahead',
+    KEYSPACE,
+    'return { ...merged, revision: request.revision > 0n ? this.clock.observed : revision };',
+    'return { ...merged, revision: this.clock.current };',
+  ),
+  mutant('list-does-not-wait', KEYSPACE, 'const wait = this.#whenWhole(present, arrival);', 'const wait = undefined;'),
+  mutant(
+    'list-lacks-backend',
+    KEYSPACE,
+    'slots.map((slot) => this.#readingRange(slot, query))',
+    'slots.slice(arrival % 20n === 0n && slots.length > 1 ? 1 : 0).map((slot) => this.#readingRange(slot, query))',
+  ),
+  mutant('count-of-pages', KEYSPACE, 'count - answer.records', 'count'),
+  mutant(
+    'compaction-off-by-one',
+    KEYSPACE,
+    'revision > 0n && revision < this.#compactRevision',
+    'revision > 0n && revision <= this.#compactRevision',
+  ),
+  mutant('lease-split', KEYSPACE, 'const LEASE_KEYS_PER_TXN = 1000;', 'const LEASE_KEYS_PER_TXN = 1;'),
+  mutant('reused-revision', CLOCK, 'this.#current += BigInt(count);', 'if (first % 50n !== 0n) this.#current += BigInt(count);'),
+  mutant('told-revision-forgotten', CLOCK, 'if (revision > this.#observed)', 'if (revision > this.#observed && revision % 40n !== 0n)'),
+  mutant('answer-before-commit', COMMITTER, 'await committed;', 'committed.catch(() => undefined);', true),
+  mutant(
+    'stale-cache',
+    COMMITTER,
+    '            cache.set(text, head);',
+    '            if (batch.lastRevision % 30n !== 0n) cache.set(text, head);',
+  ),
+  mutant(
+    'compare-before-batch',
+    TXN_JUDGE,
+    'if (written === undefined)',
+    'if (written === undefined || (this.#position === 0 && this.rows.length % 3 === 2))',
+  ),
+  mutant(
+    'prev-kv-before-batch',
+    TXN_JUDGE,
+    'prevRecord: replaced === null ? null : replaced.record,',
+    'prevRecord: replaced === null ? null : (this.settled.head(text) ?? replaced).record,',
+  ),
+  mutant(
+    'progress-ahead',
+    WATCH_HUB,
+    "this.send({ type: 'progress', watchId, revision });",
+    "this.send({ type: 'progress', watchId, revision: this.hub.options.clock.current });",
+  ),
+  mutant('event-dropped', WATCH_HUB, 'this.#outgoing.push(framed);', 'if (event.revision % 60n !== 0n) this.#outgoing.push(framed);'),
+  mutant(
+    'event-doubled',
+    WATCH_HUB,
+    'this.#outgoing.push(framed);',
+    'this.#outgoing.push(framed); if (event.revision % 60n === 0n) this.#outgoing.push(framed);',
+  ),
+  mutant(
+    'event-split',
+    WATCH_HUB,
+    'this.#outgoing.push(framed);',
+    'this.#outgoing.push(framed); if (event.revision % 3n === 0n) this.flush();',
+  ),
+  mutant('watch-does-not-wait', WATCH_HUB, 'this.#held[count].revision <= horizon', 'this.#held[count] !== undefined'),
+  mutant('watch-starts-late', WATCH_HUB, 'this.#cursor = this.#from - 1n;', 'this.#cursor = this.#from;'),
+  mutant(
+    'write-lost-by-crash',
+    SQLITE_FILE,
+    'connection.run(sql.CLAIM, claim.storeId, claim.epoch);',
+    "connection.run(sql.CLAIM, claim.storeId, claim.epoch); connection.run('DELETE FROM head WHERE id = (SELECT max(id) FROM head)');",
+    true,
+  ),
+];
+
+/**
+ * Nothing that these change may show: caches and messages so small that every seam between memory and database is crossed all the time.
+ */
+export const TIGHT: Mutant = {
+  name: 'tight',
+  isOfCrashes: false,
+  mutations: [
+    { module: WATCH_HUB, find: 'const MESSAGE_BYTES = 1024 * 1024;', replace: 'const MESSAGE_BYTES = 512;' },
+    { module: WATCH_HUB, find: 'const MAX_HELD = 10_000;', replace: 'const MAX_HELD = 3;' },
+    { module: 'libs/keyspace/dist/event-ring.js', find: 'while (this.#bytes > this.maxBytes &&', replace: 'while (this.#bytes > 4096 &&' },
+    {
+      module: 'libs/keyspace/dist/head-cache.js',
+      find: 'resize(maxBytes) {\n        this.maxBytes = maxBytes;',
+      replace: 'resize(maxBytes) {\n        this.maxBytes = 2048;',
+    },
+  ],
+};
 
 export function mutationsOf(names: readonly string[]): Mutation[] {
-  return names.flatMap((name) => {
-    const mutant = MUTANTS.find((each) => each.name === name);
-    if (mutant === undefined) throw new Error(`there is no mutant ${name}: take one of ${MUTANTS.map((each) => each.name).join(', ')}`);
-    return mutant.mutations;
-  });
+  return names.flatMap((name) => mutantOf(name).mutations);
+}
+
+/** Throws when there is none of that name. */
+export function mutantOf(name: string): Mutant {
+  const found = [...MUTANTS, TIGHT].find((each) => each.name === name);
+  if (found === undefined)
+    throw new UsageError(`there is no mutant "${name}": take one of ${MUTANTS.map((each) => `"${each.name}"`).join(', ')}`);
+  return found;
 }

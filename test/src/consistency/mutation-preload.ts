@@ -7,8 +7,7 @@ import { registerHooks } from 'node:module';
 import { mutationsOf } from './mutants.js';
 import { mutate, mutationOf } from './mutation.js';
 
-const names = new URL(import.meta.url).searchParams.get('names') ?? '';
-const mutations = mutationsOf(names.split(','));
+const mutations = mutationsOf(new URL(import.meta.url).searchParams.getAll('name'));
 
 registerHooks({
   load(url, context, nextLoad) {

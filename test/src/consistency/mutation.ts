@@ -35,6 +35,6 @@ export function mutationOf(url: string, mutations: readonly Mutation[]): Mutatio
 export function mutationFlags(names: readonly string[]): string[] {
   if (names.length === 0) return [];
   const preload = new URL('./mutation-preload.js', import.meta.url);
-  preload.searchParams.set('names', names.join(','));
+  for (const name of names) preload.searchParams.append('name', name);
   return ['--import', preload.href];
 }

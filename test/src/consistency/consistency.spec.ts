@@ -1,0 +1,59 @@
+import { describe, expect, it } from '@jest/globals';
+import { runEpisode } from './episode.js';
+import { huntAll } from './hunt.js';
+import { judge } from './judge.js';
+import { mutate, readModule } from './mutation.js';
+import { MUTANTS, TIGHT } from './mutants.js';
+
+const MINUTES = 60_000;
+const PLAN = { clients: 8, operations: null, keysOfArea: 12, mutants: [] as string[], kills: 0, awaitsLeases: true };
+
+describe('a router over three databases', () => {
+  it(
+    'tells everybody what one keyspace would',
+    async () => {
+      const verdict = judge(await runEpisode({ ...PLAN, seed: 20_261, seconds: 6 }));
+      expect(verdict.findings).toEqual([]);
+      expect([verdict.writes > 100, verdict.reads > 100, verdict.events > 500, verdict.compactions > 0]).toEqual([true, true, true, true]);
+    },
+    2 * MINUTES,
+  );
+
+  it(
+    'tells the same from caches that hold nearly nothing, and after kill -9',
+    async () => {
+      const verdict = judge(await runEpisode({ ...PLAN, seed: 20_262, seconds: 3, kills: 1, mutants: [TIGHT.name] }));
+      expect(verdict.findings).toEqual([]);
+    },
+    2 * MINUTES,
+  );
+});
+
+describe('every mutant', () => {
+  it.each([...MUTANTS, TIGHT].map((mutant) => [mutant.name, mutant] as const))(
+    '%s replaces what is there once',
+    async (_name, { mutations }) => {
+      for (const mutation of mutations) {
+        const source = await readModule(mutation);
+        expect(mutate(mutation, source)).not.toBe(source);
+      }
+    },
+  );
+
+  it(
+    'is caught',
+    async () => {
+      const caught = await huntAll(MUTANTS, { seed: 7, seconds: 60, atOnce: 3 });
+      expect(caught.filter(({ finding }) => finding === null).map(({ mutant }) => mutant)).toEqual([]);
+    },
+    15 * MINUTES,
+  );
+});
+
+describe('a mutation', () => {
+  const mutation = { module: 'libs/x/dist/y.js', find: 'b', replace: 'c' };
+
+  it.each(['aa', 'abba'])('of %s fails, for what it replaces is not there once', (source) => {
+    expect(() => mutate(mutation, source)).toThrow(/times what a mutation replaces, not once: b/);
+  });
+});
