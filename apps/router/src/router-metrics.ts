@@ -103,9 +103,11 @@ export class RouterMetrics implements CallObserver, KeyspaceObserver {
   /** Adds the numbers that are read from the store when the page is. */
   watch(keyspace: Keyspace): void {
     for (const { name, help, value } of BACKEND_GAUGES) {
-      this.#gauge(`harikube_backend_${name}`, help, ['backend'], (gauge) => {
-        for (const status of keyspace.backendStatus()) gauge.set({ backend: status.name }, value(status));
-      });
+      const read = (tell: (backend: string, number: number) => void): void => {
+        for (const status of keyspace.backendStatus()) tell(status.name, value(status));
+      };
+      if (name.endsWith('_total')) this.#readCounter(`harikube_backend_${name}`, help, read);
+      else this.#gauge(`harikube_backend_${name}`, help, ['backend'], (gauge) => read((backend, number) => gauge.set({ backend }, number)));
     }
     this.#gauge('harikube_revision', 'Highest revision told to anybody', [], (gauge) => gauge.set(Number(keyspace.status().revision)));
     this.#gauge('harikube_compact_revision', 'Reads below this revision are refused', [], (gauge) =>
@@ -195,6 +197,19 @@ export class RouterMetrics implements CallObserver, KeyspaceObserver {
 
   #counter<L extends string>(name: string, help: string, labelNames: readonly L[]): Counter<L> {
     return new Counter({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+  }
+
+  #readCounter(name: string, help: string, read: (tell: (backend: string, count: number) => void) => void): void {
+    new Counter({
+      name,
+      help,
+      labelNames: ['backend'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        read((backend, count) => this.inc({ backend }, count));
+      },
+    });
   }
 
   #gauge<L extends string>(name: string, help: string, labelNames: readonly L[], collect: (gauge: Gauge<L>) => void): void {
