@@ -87,7 +87,7 @@ async function runGinkgo(program: string, args: readonly string[], file: string,
   child.stderr.pipe(output, { end: false });
   let done = 0;
   // The succinct reporter writes a bullet for each spec that has run.
-  child.stdout.on('data', (chunk: Buffer) => (done += chunk.toString().split('•').length - 1));
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (done += text.split('•').length - 1));
   const timer = setInterval(() => progress(done), PROGRESS_MS);
   try {
     // Its exit code says that a spec failed; so does the report.
