@@ -20,6 +20,24 @@ export function decode(type: string, bytes: Uint8Array): PlainMessage {
   return messageType.toObject(messageType.decode(bytes), { longs: String, enums: Number, bytes: Buffer, defaults: true, oneofs: true });
 }
 
+export interface FieldShape {
+  readonly name: string;
+  readonly type: string;
+  readonly kind: 'message' | 'enum' | 'scalar';
+  readonly isRepeated: boolean;
+  /** The oneof that it is a member of. */
+  readonly oneof: string | null;
+}
+
+export function fieldsOf(type: string): readonly FieldShape[] {
+  return root.lookupType(type).fieldsArray.map((field) => {
+    const { resolvedType } = field.resolve();
+    const kind = resolvedType instanceof protobuf.Type ? 'message' : resolvedType instanceof protobuf.Enum ? 'enum' : 'scalar';
+    const fullName = resolvedType === null ? field.type : resolvedType.fullName.slice(1);
+    return { name: field.name, type: fullName, kind, isRepeated: field.repeated, oneof: field.partOf?.name ?? null };
+  });
+}
+
 /** The same value with its bytes as text, which compares a thousand times faster. */
 export function readable(value: unknown): unknown {
   if (Buffer.isBuffer(value)) return `bytes ${value.toString('latin1')}`;
