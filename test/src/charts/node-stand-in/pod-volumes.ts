@@ -34,6 +34,7 @@ export class PodVolumes {
   readonly #options: PodVolumesOptions;
   readonly #folders = new Map<string, string>();
   #written = 0;
+  #refreshing: Promise<void> = Promise.resolve();
 
   constructor(options: PodVolumesOptions) {
     this.#options = options;
@@ -51,8 +52,12 @@ export class PodVolumes {
     for (const volume of this.#options.pod.spec.volumes ?? []) await this.#prepareOne(volume);
   }
 
-  /** Writes again what follows Secrets, ConfigMaps and tokens. */
-  async refresh(): Promise<void> {
+  /** Writes again what follows Secrets, ConfigMaps and tokens; one time after the other. */
+  refresh(): Promise<void> {
+    return (this.#refreshing = this.#refreshing.then(() => this.#refreshAll()));
+  }
+
+  async #refreshAll(): Promise<void> {
     for (const volume of this.#options.pod.spec.volumes ?? []) {
       if (volume.secret === undefined && volume.configMap === undefined && volume.projected === undefined) continue;
       try {
