@@ -4,6 +4,7 @@ import { drawFault, faultsOf } from './database-faults.js';
 import { type Engine, ENGINES } from './engine-server.js';
 import { FaultRound, type Happened } from './fault-round.js';
 import { FaultStage } from './fault-stage.js';
+import { wholeNumber } from './run-options.js';
 
 /** Faults between two judgements. */
 const FAULTS_OF_A_ROUND = 20;
@@ -93,9 +94,4 @@ function engineNamed(name: string): Engine {
   const engine = ENGINES.find((each) => each === name);
   if (engine === undefined) throw new Error(`--engine=${name} is not known; write one of ${ENGINES.join(', ')}`);
   return engine;
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d+$/.test(text)) throw new Error(`--${name}=${text} is not a whole number`);
-  return Number(text);
 }

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { readEnv } from '@harikube/platform';
 
 export const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
-const STARTUP_DEADLINE_MS = 30_000;
+const STARTUP_DEADLINE_MS = 120_000;
 
 /** The router ended before it served. */
 export class RouterRefusedError extends Error {
@@ -26,6 +27,10 @@ export interface RouterProcessOptions {
   readonly flags?: readonly string[];
   /** Flags of Node itself. */
   readonly nodeFlags?: readonly string[];
+  /** A program, with its arguments, that becomes this router or starts it as its own process. */
+  readonly under?: readonly string[];
+  /** Variables beside this process's own. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A line of its log. */
@@ -72,13 +77,21 @@ export class RouterProcess {
   ) {}
 
   /** Resolves when it serves. */
-  static async start({ database, topology, flags = [], nodeFlags = [] }: RouterProcessOptions): Promise<RouterProcess> {
+  static async start({
+    database,
+    topology,
+    flags = [],
+    nodeFlags = [],
+    under = [],
+    env = {},
+  }: RouterProcessOptions): Promise<RouterProcess> {
     const args = ['router', '--listen-address', '127.0.0.1:0', '--metrics-bind-address', '0', '--log-format', 'json'];
     args.push('--endpoint', /^[a-z]+:\/\//.test(database) ? database : `sqlite://${database}`);
     if (topology !== undefined) args.push('--topology-config', `file://${topology}`);
     args.push(...flags);
     // This Node itself, so that the process started is the router and not its launcher.
-    const child = spawn(process.execPath, [...nodeFlags, LAUNCHER, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program = process.execPath, ...rest] = [...under, process.execPath, ...nodeFlags, LAUNCHER, ...args];
+    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...readEnv(), ...env } });
     const ended = new Promise<number | null>((resolve, reject) => {
       child.once('error', reject);
       child.once('close', resolve);
@@ -115,6 +128,15 @@ export class RouterProcess {
     const gone = this.ended.then((code) => Promise.reject(new Error(`the router ended with ${code} and did not log what was waited for`)));
     gone.catch(() => undefined);
     return Promise.race([this.log.find(skipped, isIt), gone]);
+  }
+
+  /** SIGSTOP: it does nothing until `resume`. */
+  pause(): void {
+    this.child.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child.kill('SIGCONT');
   }
 
   /** kill -9; resolves when the process is gone. */

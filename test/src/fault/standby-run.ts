@@ -6,6 +6,7 @@ import { StandbyRouter } from '../e2e/standby-router.js';
 import { StandbyWorkload } from '../e2e/standby-workload.js';
 import { TcpProxy } from '../e2e/tcp-proxy.js';
 import { type Engine, ENGINES, type EngineServer, openEngine } from './engine-server.js';
+import { wholeNumber } from './run-options.js';
 
 const DEFAULT_ROUNDS = 100;
 /** Rounds between two judgements. */
@@ -49,11 +50,6 @@ function engineNamed(text: string): Engine {
   const engine = ENGINES.find((candidate) => candidate === text);
   if (engine === undefined) throw new Error(`--engine=${text} is not usable; use ${ENGINES.join(', ')}`);
   return engine;
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name}=${text} is not usable; use a whole number`);
-  return Number(text);
 }
 
 /** After SIGTERM, when another router has taken over, and after kill -9. */

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import {
@@ -125,7 +125,8 @@ export class SqliteBackend implements Database {
     if (this.isOpen) return;
     const { file, synchronous } = this.#options;
     try {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      const made = mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      if (made !== undefined) syncFolders(made, dirname(file));
       // Made here for its mode, which SQLite gives to the files beside it, too.
       closeSync(openSync(file, 'a', 0o600));
       closeSync(openSync(`${file}.lock`, 'a', 0o600));
@@ -417,6 +418,21 @@ export class SqliteBackend implements Database {
   async #runCheckpoint(): Promise<void> {
     await this.#call(this.threads.keeper, 'checkpoint', undefined);
     if (walBytes(this.#options.file) > MAX_WAL_BYTES) await this.#call(this.threads.writer, 'checkpoint', undefined);
+  }
+}
+
+/**
+ * Has folders on the disk that were made just now, from the outermost to the innermost. SQLite does the same for the names of its files, but a folder
+ * whose own name is lost with the machine's power takes all of them along.
+ */
+function syncFolders(outermost: string, innermost: string): void {
+  for (let folder = innermost; folder.length >= outermost.length; folder = dirname(folder)) {
+    const parent = openSync(dirname(folder), 'r');
+    try {
+      fsyncSync(parent);
+    } finally {
+      closeSync(parent);
+    }
   }
 }
 

@@ -1,0 +1,64 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { COMMON } from './fault-stage.js';
+import { RouterProcess, type RouterProcessOptions } from './router-process.js';
+import type { Area } from './workload.js';
+
+const KINDS = ['users', 'emails'];
+const DEFAULT_AREA: Area = { name: 'main', prefix: `${COMMON}orders/` };
+
+/** Where the files of a router over SQLite are: users and emails in a file each, everything else in the default one; or all in one. */
+export class ThreeFiles {
+  readonly areas: readonly Area[];
+
+  private constructor(
+    private readonly root: string,
+    private readonly isOne: boolean,
+    /** Of the endpoints: `?_synchronous=NORMAL`, for one. */
+    private readonly parameters: string,
+  ) {
+    this.areas = [DEFAULT_AREA, ...(isOne ? [] : KINDS.map((name) => ({ name, prefix: `${COMMON}${name}/` })))];
+  }
+
+  static async create({
+    isOne = false,
+    parameters = '',
+  }: { readonly isOne?: boolean; readonly parameters?: string } = {}): Promise<ThreeFiles> {
+    const root = await mkdtemp(join(tmpdir(), 'harikube-files-'));
+    const files = new ThreeFiles(root, isOne, parameters);
+    await mkdir(files.disk);
+    return files;
+  }
+
+  /** Everything that the router writes is below this folder. */
+  get disk(): string {
+    return join(this.root, 'disk');
+  }
+
+  /** A path beside the files. */
+  beside(name: string): string {
+    return join(this.root, name);
+  }
+
+  file({ name }: Area): string {
+    return join(this.disk, 'data', `${name}.db`);
+  }
+
+  async start(options: Omit<RouterProcessOptions, 'database' | 'topology'> = {}): Promise<RouterProcess> {
+    const rules = this.areas
+      .filter(({ name }) => KINDS.includes(name))
+      .map((area) => {
+        const endpoint = JSON.stringify(`sqlite://${this.file(area)}${this.parameters}`);
+        return `  - name: ${area.name}\n    endpoint: ${endpoint}\n    customresource: {group: shop.example.com, kind: ${area.name}}\n`;
+      });
+    const topology = this.beside('topology.yaml');
+    await writeFile(topology, `backends:${rules.length === 0 ? ' []' : ''}\n${rules.join('')}`);
+    const database = `sqlite://${this.file(DEFAULT_AREA)}${this.parameters}`;
+    return RouterProcess.start({ ...options, database, topology });
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.root, { recursive: true });
+  }
+}
