@@ -19,7 +19,8 @@ export interface EpisodePlan {
   readonly awaitsLeases: boolean;
 }
 
-const LONGEST_LIFE_MS = 600;
+/** How long a router lives before it is killed: at least so that something was written. */
+const LIFE_MS = { shortest: 300, longest: 900 };
 
 /** A workload on a router of its own, over empty files. */
 export async function runEpisode({
@@ -47,7 +48,7 @@ export async function runEpisode({
       ...(operations === null ? {} : { operations }),
     });
     for (let kill = 0; kill < kills; kill++) {
-      await pause(random.below(LONGEST_LIFE_MS));
+      await pause(LIFE_MS.shortest + random.below(LIFE_MS.longest - LIFE_MS.shortest));
       await router.restart();
     }
     await Promise.race([workload.done, pause(seconds * 1000, undefined, { ref: false })]);

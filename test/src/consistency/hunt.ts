@@ -22,8 +22,10 @@ export async function hunt(mutant: Mutant, seed: number, seconds: number): Promi
 }
 
 function planFor({ name, isOfCrashes }: Mutant, seed: number, size: number): EpisodePlan {
-  const kills = isOfCrashes ? 1 : 0;
-  return { seed, clients: 8, operations: 50 * 3 ** size, keysOfArea: 8, seconds: 30, mutants: [name], kills, awaitsLeases: size > 0 };
+  const basis = { seed, clients: 8, keysOfArea: 8, mutants: [name], awaitsLeases: size > 0 };
+  // What a crash has done shows when the clients go on behind it.
+  if (isOfCrashes) return { ...basis, operations: null, seconds: 1 + 2 * size, kills: 1 };
+  return { ...basis, operations: 50 * 3 ** size, seconds: 30, kills: 0 };
 }
 
 /** Several at a time, in their order. */
