@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { AGGREGATED_API_VERSION, API_VERSION } from '@harikube/crds';
+import { TRACEPARENT_ANNOTATION } from '@harikube/kube';
 import type { CreateOptions } from './create-options.js';
 import { type AskedRegistration, readRegistration, registrationOf, requestOf } from './registration.js';
 import { condition, PASSWORD, sampleSpec, storedRequest } from './spec/sample-requests.js';
@@ -15,6 +16,18 @@ function read(
 ): AskedRegistration {
   return readRegistration({ object, duplicates }, pathName, { isDryRun: false, fieldValidation: 'Warn', fieldManager: 'm', ...options });
 }
+
+describe('the trace of a registration', () => {
+  it('is that of the request and none that somebody writes into the object, and is shown to nobody', () => {
+    const annotations = { [TRACEPARENT_ANNOTATION]: 'made up', kept: 'yes' };
+    const asked = read({ ...own, metadata: { name: 'a', annotations }, spec });
+    const by = { user: 'jane', auditId: '1' };
+    expect(requestOf(asked, 'a', by).metadata.annotations).not.toHaveProperty([TRACEPARENT_ANNOTATION]);
+    const request = requestOf(asked, 'a', { ...by, traceparent: 'of the request' });
+    expect(request.metadata.annotations).toMatchObject({ [TRACEPARENT_ANNOTATION]: 'of the request' });
+    expect(registrationOf(request).metadata.annotations).toEqual({ kept: 'yes' });
+  });
+});
 
 describe('readRegistration', () => {
   it('takes this kind and the stored one', () => {

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { HTTPTrigger } from '@harikube/crds';
-import { SECRETS, systemClock } from '@harikube/kube';
+import { SECRETS, systemClock, TRACEPARENT_ANNOTATION } from '@harikube/kube';
 import { FakeClock } from '@harikube/kube/fake-clock';
 import { AddressPolicy } from './address-policy.js';
 import { AUTHORITY, CLIENT_CERTIFICATE, CLIENT_KEY, OTHER_AUTHORITY, SERVER_CERTIFICATE, SERVER_KEY } from './spec/certificates.js';
@@ -71,6 +71,18 @@ afterEach(async () => {
 });
 
 describe('TriggerSender', () => {
+  it('hands on the trace in which the object came to be', async () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const sender = senderOf();
+    const order = sampleOrder();
+    const annotations = { [TRACEPARENT_ANNOTATION]: traceparent };
+    const object = { ...order, metadata: { ...order.metadata, annotations, creationTimestamp: '2026-01-02T03:04:05Z' } };
+    await sender.send(sampleEvent({ object }), 1, signal);
+    expect(target.last.headers).toMatchObject({ traceparent, 'ce-traceparent': traceparent });
+    await sender.send(sampleEvent(), 1, signal);
+    expect(target.last.headers).not.toHaveProperty('traceparent');
+  });
+
   it('sends an event as one request, and calls an answer of 2xx delivered', async () => {
     const sender = senderOf({ body: { contentType: 'application/json', template: '{"name":"{{ .metadata.name }}"}' } });
     expect(await sender.send(sampleEvent(), 2, signal)).toEqual({ outcome: 'delivered', code: 204 });

@@ -148,6 +148,10 @@ describe('AdmissionHandler', () => {
     );
     expect(text).toContain('controller_runtime_webhook_requests_in_flight{webhook="/mutate-product-webshop-harikube-info-v1-tenant"} 0');
     expect(text).toContain('controller_runtime_webhook_latency_seconds_count{webhook="/mutate-product-webshop-harikube-info-v1-tenant"} 2');
+    const decided = 'harikube_admission_decisions_total{webhook="/mutate-product-webshop-harikube-info-v1-tenant",decision=';
+    expect(text).toContain(`${decided}"allowed"} 1`);
+    expect(text).toContain(`${decided}"denied"} 0`);
+    expect(text).toContain(`${decided}"failed"} 1`);
     expect(text).not.toContain(CANARY);
     expect(new AdmissionMetrics(registry).requests).toBe(registry.getSingleMetric('controller_runtime_webhook_requests_total'));
   });

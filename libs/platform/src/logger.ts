@@ -9,6 +9,10 @@ export type LogFields = Readonly<Record<string, unknown>>;
 /**
  * A log line is a constant message and fields. Error: somebody must act. Warn: it heals by itself, or it will not stay without
  * consequence. Values of Kubernetes objects and credentials are never fields.
+ *
+ * Every line has `time` (RFC 3339, UTC), `level` and `msg`. Names that all programs share: `err` an Error; `service` the program where several run in
+ * one process; `context` a class of the framework; `controller`, `reconcileID`, `namespace`, `name` of a reconcile and its object; `backend` a database
+ * of the topology; `auditId`, `user`, `verb`, `code` of a request to the API server; `webhook`, `uid`, `operation` of an admission.
  */
 export interface Logger {
   debug(message: string, fields?: LogFields): void;
