@@ -1,13 +1,25 @@
 // The order of the process tests: those that take minutes begin first, so that none of them runs alone at the end.
-import { createRequire } from 'node:module';
 import path from 'node:path';
-
-// jest's own package, wherever npm put it.
-const require = createRequire(createRequire(import.meta.url).resolve('jest'));
-const { default: Sequencer } = require(require.resolve('@jest/test-sequencer', { paths: [require.resolve('@jest/core')] }));
+import Sequencer from '@jest/test-sequencer';
 
 /** The longest first, by file name without `.spec.js`. */
-const LONG = ['conformance', 'registration', 'up-platform', 'databases', 'controllers', 'etcdctl', 'differential'];
+const LONG = [
+  'conformance',
+  'registration',
+  'images',
+  'webshop',
+  'data-layer-install',
+  'kubernetes-e2e',
+  'up-platform',
+  'consistency',
+  'power-loss',
+  'fuzz',
+  'databases',
+  'observability',
+  'controllers',
+  'etcdctl',
+  'differential',
+];
 
 export default class LongestFirst extends Sequencer {
   sort(tests) {
