@@ -11,5 +11,6 @@ export * from './router-admin-client.js';
 export type * from './router-admin-types.js';
 export * from './service.js';
 export * from './shutdown.js';
+export { type Span, type SpanOptions, validTraceparent } from './span.js';
 export * from './tls-files.js';
-export { currentTraceparent, type Span, type SpanOptions, startTracing, traced, validTraceparent } from './tracing.js';
+export { currentTraceparent, startTracing, traced } from './tracing.js';

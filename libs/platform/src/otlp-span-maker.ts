@@ -21,7 +21,7 @@ import {
 } from '@opentelemetry/sdk-trace';
 import type { Env } from './env.js';
 import { ConfigError } from './flags.js';
-import { type Span, type SpanMaker, type SpanOptions, type TracingOptions, untracedSpan } from './tracing.js';
+import { type Span, type SpanMaker, type SpanOptions, type TracingOptions, untracedSpan } from './span.js';
 
 /** Spans wait for the collector in a queue of 2048; what comes beyond it is dropped. */
 const SCHEDULE_DELAY_MS = 5000;

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { createServer, type Server } from 'node:http';
 import { createLogger } from './logger.js';
-import { currentTraceparent, startTracing, traced, validTraceparent } from './tracing.js';
+import { validTraceparent } from './span.js';
+import { currentTraceparent, startTracing, traced } from './tracing.js';
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const lines: string[] = [];
