@@ -224,6 +224,23 @@ function describeMysql(name: string, databases: MysqlDatabases): void {
         expect(await keysIn(backend)).toEqual(['/a', '/c']);
       });
 
+      it('in a commit is not told by an older copy of the database what became of it, and is by the right one', async () => {
+        const backend = await open(url);
+        const { writer } = await claimed(backend);
+        await writer.put('/a');
+        const { batch } = writer.prepare([{ put: '/b' }]);
+        const ended = await killed(backend, batch, "INSERT INTO head VALUES ('/b', 1, 0)", 'INSERT INTO head');
+        expect(ended).toBeInstanceOf(CommitUnknownError);
+        const restorer = await connect(url);
+        await restorer.query('UPDATE meta SET last_revision = last_revision - 1');
+        const { previousRevision } = batch;
+        const told = { name: 'RolledBackError', knownRevision: previousRevision, foundRevision: previousRevision - 1n };
+        await expect(backend.resolve(batch.lastRevision)).rejects.toMatchObject(told);
+        await restorer.query('UPDATE meta SET last_revision = last_revision + 1');
+        expect(await backend.resolve(batch.lastRevision)).toBe(false);
+        await writer.put('/c');
+      });
+
       it('that reads is replaced by another one', async () => {
         const backend = await open(url);
         const { writer } = await claimed(backend);
@@ -458,7 +475,7 @@ describe('MysqlBackend and its server', () => {
       const own = new MariadbDatabases({});
       opened.push(own);
       const server = await own.server();
-      const backend = await open(await own.create(), { requestTimeoutMs: 500 });
+      const backend = await open(await own.create(), { requestTimeoutMs: 1500 });
       const { writer } = await claimed(backend);
       await writer.put('/a');
       server.pause();
