@@ -1,0 +1,118 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { KUBERNETES_VERSION } from '@harikube/local-cluster';
+import { chartFiles, chartNames, unexplainedValues } from './chart-files.js';
+import { DATA_LAYER, DEFINITIONS, Helm, renderedObjects, valuesFiles } from './data-layer-cluster.js';
+
+let home: string;
+let helm: Helm;
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'harikube-charts-'));
+  helm = await Helm.find({ home });
+});
+
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+describe('charts', () => {
+  it('have the schemas, tables and definitions that are generated (node test/dist/charts/generate.js)', async () => {
+    for (const chart of await chartNames())
+      for (const [path, text] of await chartFiles(chart)) expect([path, await readFile(path, 'utf8')]).toEqual([path, text]);
+  });
+
+  it('explain each value', async () => {
+    for (const chart of await chartNames()) expect([chart, await unexplainedValues(chart)]).toEqual([chart, []]);
+  });
+});
+
+describe.each([DATA_LAYER, DEFINITIONS])('chart %s', (chart) => {
+  it('passes the strict lint with each values file', async () => {
+    for (const file of await valuesFiles(chart))
+      expect(await helm.succeed(['lint', '--strict', '--kube-version', KUBERNETES_VERSION, chart, '--values', file])).toContain(
+        '0 chart(s) failed',
+      );
+  });
+
+  const rendered = new Map<string, string>();
+
+  beforeAll(async () => {
+    for (const file of await valuesFiles(chart)) rendered.set(file, await helm.template(chart, { values: file }));
+  }, 60_000);
+
+  it('renders the same twice, and no object twice', async () => {
+    for (const [file, text] of rendered) {
+      if (basename(file) === 'helm-certificates-values.yaml') continue;
+      expect(await helm.template(chart, { values: file })).toBe(text);
+      const names = renderedObjects(text).map(({ kind, metadata: { namespace = '', name } }) => `${kind} ${namespace}/${name}`);
+      expect(names).toEqual([...new Set(names)]);
+    }
+  });
+
+  it('labels every object, and gives what is in a namespace its own', async () => {
+    for (const text of rendered.values()) {
+      for (const { kind, metadata } of renderedObjects(text)) {
+        if (metadata.name === 'extra') continue;
+        const { labels = {} } = metadata;
+        for (const label of ['name', 'instance', 'version', 'component', 'part-of', 'managed-by'])
+          expect([kind, metadata.name, labels[`app.kubernetes.io/${label}`]]).toEqual([kind, metadata.name, expect.stringMatching(/./)]);
+        const isClusterScoped = /^(Cluster|Validating|CustomResourceDefinition)/.test(kind);
+        expect([kind, metadata.name, metadata.namespace === undefined]).toEqual([kind, metadata.name, isClusterScoped]);
+      }
+    }
+  });
+});
+
+describe('chart harikube', () => {
+  it.each([
+    ['middleware.replica=2', 'replica'],
+    ['midleware.replicas=2', 'midleware'],
+    ['tls.mode=selfsigned', 'mode'],
+    ['operator.webhook.failurePolicy=Maybe', 'failurePolicy'],
+    ['middleware.replicas=two', 'replicas'],
+    ['topology.targetSecret.nam=x', 'nam'],
+  ])('refuses the value %s', async (value, field) => {
+    expect(await helm.refuse(['template', DATA_LAYER, '--kube-version', KUBERNETES_VERSION, '--set', value])).toContain(field);
+  });
+
+  it.each([
+    ['middleware.endPoint.url=postgres://user:Canary@host/db'],
+    ['topology.source=config,topology.backends[0].name=a,topology.backends[0].endpoint=mysql://user:Canary@tcp(host:3306)/db'],
+    ['topologyConfigs[0].name=a,topologyConfigs[0].backends[0].endpoint=postgres://user:Canary@host/db'],
+  ])('refuses a password in values without repeating it', async (values) => {
+    const said = await helm.refuse(['template', DATA_LAYER, '--kube-version', KUBERNETES_VERSION, '--set', values]);
+    expect(said).toContain('existingSecret');
+    expect(said).not.toContain('Canary');
+  });
+
+  it('lets two releases live in two namespaces', async () => {
+    const names = async (namespace: string): Promise<string[]> =>
+      renderedObjects(await helm.template(DATA_LAYER, { namespace })).map(
+        ({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`,
+      );
+    const first = await names('one');
+    expect((await names('two')).filter((name) => first.includes(name))).toEqual([]);
+  });
+
+  it('gives one router a volume with SQLite, and several none with a server', async () => {
+    const workload = async (file: string): Promise<unknown[]> =>
+      renderedObjects(await helm.template(DATA_LAYER, { values: join(DATA_LAYER, 'ci', file) }))
+        .filter(({ metadata }) => metadata.name === 'harikube-router')
+        .filter(({ kind }) => kind === 'StatefulSet' || kind === 'Deployment')
+        .map(({ kind, spec }) => [kind, (spec as { replicas: number }).replicas]);
+    expect(await workload('sqlite-values.yaml')).toEqual([['StatefulSet', 1]]);
+    expect(await workload('mix-values.yaml')).toEqual([['StatefulSet', 1]]);
+    expect(await workload('postgres-standby-values.yaml')).toEqual([['Deployment', 2]]);
+    expect(await workload('etcd-values.yaml')).toEqual([['Deployment', 3]]);
+  });
+
+  it('writes one authority into its certificates and the webhook in mode helm', async () => {
+    const objects = renderedObjects(await helm.template(DATA_LAYER, { values: join(DATA_LAYER, 'ci', 'helm-certificates-values.yaml') }));
+    const [webhook] = objects.filter(({ kind }) => kind === 'ValidatingWebhookConfiguration');
+    const [secret] = objects.filter(({ kind, metadata }) => kind === 'Secret' && metadata.name === 'harikube-webhook');
+    const authority = (secret?.['data'] as Record<string, string> | undefined)?.['ca.crt'];
+    expect(authority).toMatch(/./);
+    expect(webhook?.['webhooks']).toMatchObject([{ clientConfig: { caBundle: authority } }]);
+  });
+});
