@@ -12,7 +12,7 @@ describe('a router over three databases', () => {
   it(
     'tells everybody what one keyspace would',
     async () => {
-      const verdict = judge(await runEpisode({ ...PLAN, seed: 20_261, seconds: 6 }));
+      const verdict = judge(await runEpisode({ ...PLAN, seed: 20_261, operations: 400, seconds: 60 }));
       expect(verdict.findings).toEqual([]);
       expect([verdict.writes > 100, verdict.reads > 100, verdict.events > 500, verdict.compactions > 0]).toEqual([true, true, true, true]);
     },

@@ -19,8 +19,10 @@ export interface EpisodePlan {
   readonly awaitsLeases: boolean;
 }
 
-/** How long a router lives before it is killed: at least so that something was written. */
-const LIFE_MS = { shortest: 300, longest: 900 };
+/** A router lives for so many calls and a moment before it is killed. */
+const CALLS_OF_A_LIFE = 100;
+const LONGEST_MOMENT_MS = 600;
+const LOOK_AGAIN_MS = 10;
 
 /** A workload on a router of its own, over empty files. */
 export async function runEpisode({
@@ -47,8 +49,12 @@ export async function runEpisode({
       awaitsLeases,
       ...(operations === null ? {} : { operations }),
     });
+    let isDone = false;
+    void workload.done.then(() => (isDone = true));
     for (let kill = 0; kill < kills; kill++) {
-      await pause(LIFE_MS.shortest + random.below(LIFE_MS.longest - LIFE_MS.shortest));
+      const killedFrom = workload.operations + CALLS_OF_A_LIFE;
+      while (workload.operations < killedFrom && !isDone) await pause(LOOK_AGAIN_MS);
+      await pause(random.below(LONGEST_MOMENT_MS));
       await router.restart();
     }
     await Promise.race([workload.done, pause(seconds * 1000, undefined, { ref: false })]);
