@@ -34,6 +34,8 @@ const NEEDS: readonly { readonly pattern: RegExp; readonly reason: string }[] = 
   { pattern: /^\[sig-api-machinery\] CustomResourceConversionWebhook /, reason: 'its webhook runs in a pod' },
   { pattern: /^\[sig-api-machinery\] CustomResourceFieldSelectors /, reason: 'its conversion webhook runs in a pod' },
   { pattern: /^\[sig-api-machinery\] Aggregator /, reason: 'its API server runs in a pod' },
+  { pattern: /^\[sig-api-machinery\] Generated clientset should create pods/, reason: 'its pod has to be scheduled and run' },
+  { pattern: /^\[sig-api-machinery\] OrderedNamespaceDeletion /, reason: 'its pod has to run' },
 ];
 
 /** Conformance specs of other groups that talk to the API alone; each pattern fits at least one. */
