@@ -233,6 +233,12 @@ describe('request decoders', () => {
     ]);
   });
 
+  it('take the last of a oneof’s messages that comes twice, as etcd does, and merge nothing', () => {
+    const [first, second] = [Buffer.from([0x0a, 2, 0x28, 1]), Buffer.from([0x0a, 2, 0x30, 1])];
+    const watch = decodeWatchRequest(new WireReader(Buffer.concat([first, second])));
+    expect(watch).toMatchObject({ filters: [], prevKv: true });
+  });
+
   it('copy keys and values out of the message', () => {
     const bytes = encode('etcdserverpb.PutRequest', { key: Buffer.from('key'), value: Buffer.from('value') });
     const put = decodePutRequest(new WireReader(bytes));

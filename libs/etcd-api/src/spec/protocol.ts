@@ -21,6 +21,7 @@ export function decode(type: string, bytes: Uint8Array): PlainMessage {
 }
 
 export interface FieldShape {
+  readonly number: number;
   readonly name: string;
   readonly type: string;
   readonly kind: 'message' | 'enum' | 'scalar';
@@ -34,7 +35,7 @@ export function fieldsOf(type: string): readonly FieldShape[] {
     const { resolvedType } = field.resolve();
     const kind = resolvedType instanceof protobuf.Type ? 'message' : resolvedType instanceof protobuf.Enum ? 'enum' : 'scalar';
     const fullName = resolvedType === null ? field.type : resolvedType.fullName.slice(1);
-    return { name: field.name, type: fullName, kind, isRepeated: field.repeated, oneof: field.partOf?.name ?? null };
+    return { number: field.id, name: field.name, type: fullName, kind, isRepeated: field.repeated, oneof: field.partOf?.name ?? null };
   });
 }
 
