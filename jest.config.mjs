@@ -1,6 +1,6 @@
 // The specs are compiled by `tsc -b` like everything else and run as the ES modules that ship: no transform, no module map.
-// `unit` is what sits beside the sources of apps and libs; `process` is test/, which starts real processes and therefore runs one file at a time
-// (scripts/test.mjs runs the two after each other, and says how long a test may take: jest takes no such setting of a project).
+// `unit` is what sits beside the sources of apps and libs; `process` is test/, which starts real processes
+// (scripts/test.mjs runs the two after each other, says how many files at a time, and says how long a test may take: jest takes no such setting of a project).
 const shared = {
   testEnvironment: '<rootDir>/scripts/test-environment.mjs',
   transform: {},
