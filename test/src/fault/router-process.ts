@@ -130,6 +130,12 @@ export class RouterProcess {
     return Promise.race([this.log.find(skipped, isIt), gone]);
   }
 
+  get pid(): number {
+    const { pid } = this.child;
+    if (pid === undefined) throw new Error('the router was not started');
+    return pid;
+  }
+
   /** SIGSTOP: it does nothing until `resume`. */
   pause(): void {
     this.child.kill('SIGSTOP');

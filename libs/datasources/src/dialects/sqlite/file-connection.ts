@@ -221,9 +221,16 @@ export class FileConnection implements ThreadMethods {
     }
   }
 
+  /**
+   * Also settles what it tells. A COMMIT whose fsync failed is rolled back, but all of it stands behind the end of the write-ahead log, where the next
+   * start of the process would find it. Its place is written over here, and synced, before anybody is told that it did not take place.
+   */
   standing(): { epoch: bigint; lastRevision: bigint } {
-    return this.#connection().writing(() => {
+    const connection = this.#connection();
+    return connection.writing(() => {
       const { epoch, lastRevision } = this.#meta();
+      connection.run(sql.INSERT_NOTHING);
+      connection.run(sql.DELETE_NOTHING);
       return { epoch, lastRevision };
     });
   }

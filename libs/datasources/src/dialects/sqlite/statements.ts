@@ -15,6 +15,10 @@ export const SELECT_LAST_REVISION = 'SELECT last_revision FROM meta';
 export const ADVANCE_REVISION = 'UPDATE meta SET last_revision = ? WHERE epoch = ? AND last_revision = ?';
 export const CLAIM = 'UPDATE meta SET store_id = ?, epoch = ?';
 
+/** Together they change nothing, but have a page written: an update to the same value has not. No resource has this prefix. */
+export const INSERT_NOTHING = "INSERT INTO resource_count (prefix, live) VALUES (x'', 0)";
+export const DELETE_NOTHING = "DELETE FROM resource_count WHERE prefix = x''";
+
 export const INSERT_LOG =
   'INSERT INTO log (id, key, create_revision, version, lease, tombstone, prev_id, value_from, value_length, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)';
 export const INSERT_HEAD = 'INSERT INTO head (key, id, lease) VALUES (?, ?, ?)';

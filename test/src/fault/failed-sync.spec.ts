@@ -1,0 +1,76 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { EtcdClient } from '@harikube/testing';
+import { readEnv } from '@harikube/platform';
+import { findStrace } from './debian-tools.js';
+import { COMMON } from './fault-stage.js';
+import { ThreeFiles } from './three-files.js';
+
+const KEY = `${COMMON}orders/a`;
+
+let files: ThreeFiles;
+
+beforeEach(async () => {
+  files = await ThreeFiles.create({ isOne: true });
+});
+
+afterEach(() => files.remove());
+
+/** Has the disk answer the fsyncs of a file with EIO, by strace's notation of which; resolves when that is so. */
+async function failSyncs(pid: number, file: string, which: string): Promise<ChildProcess> {
+  const { path, env } = await findStrace();
+  const args = ['-f', '-p', `${pid}`, '-P', file, '-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:error=EIO${which}`];
+  const strace = spawn(path, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...readEnv(), ...env } });
+  for await (const line of createInterface({ input: strace.stderr })) if (line.includes('attached')) break;
+  return strace;
+}
+
+async function end(strace: ChildProcess): Promise<void> {
+  const closed = once(strace, 'exit');
+  strace.kill('SIGTERM');
+  await closed;
+}
+
+describe('a SQLite file whose fsync fails in a COMMIT', () => {
+  it('does not have the write after kill -9 when somebody was told that it is not there', async () => {
+    const router = await files.start();
+    const client = new EtcdClient(router.address);
+    const first = await client.put(KEY, 'acknowledged');
+    const strace = await failSyncs(router.pid, `${files.file({ name: 'main', prefix: '' })}-wal`, ':when=1');
+    await expect(client.put(KEY, 'in doubt')).rejects.toMatchObject({ code: 14 });
+    const { kvs, revision } = await client.get(KEY);
+    expect([kvs[0]?.value.toString(), kvs[0]?.modRevision]).toEqual(['acknowledged', first]);
+    client.close();
+    await router.kill();
+    await end(strace);
+    const next = await files.start();
+    const reader = new EtcdClient(next.address);
+    const after = await reader.get(KEY);
+    expect(after.kvs[0]?.value.toString()).toBe('acknowledged');
+    expect(await reader.put(KEY, 'next')).toBeGreaterThan(revision);
+    reader.close();
+    await next.kill();
+  }, 120_000);
+
+  it('is unavailable as long as it does, acknowledges nothing, and goes on when it is healed', async () => {
+    const router = await files.start();
+    const client = new EtcdClient(router.address);
+    const first = await client.put(KEY, 'acknowledged');
+    const strace = await failSyncs(router.pid, `${files.file({ name: 'main', prefix: '' })}-wal`, '');
+    await expect(client.put(KEY, 'in doubt')).rejects.toMatchObject({ code: 14 });
+    await expect(client.put(KEY, 'refused')).rejects.toMatchObject({ code: 14, message: expect.stringMatching(/^etcdserver: /) });
+    await end(strace);
+    let revision = 0n;
+    while (revision === 0n) revision = await client.put(KEY, 'healed').catch(() => 0n);
+    expect(revision).toBeGreaterThan(first);
+    client.close();
+    await router.kill();
+    const next = await files.start();
+    const reader = new EtcdClient(next.address);
+    expect((await reader.get(KEY)).kvs[0]?.value.toString()).toBe('healed');
+    reader.close();
+    await next.kill();
+  }, 120_000);
+});
