@@ -11,7 +11,7 @@ export interface Catch {
 }
 
 /** Looks for a mutant in episodes that grow, until it is caught or the time is over. */
-export async function hunt(mutant: Mutant, seed: number, seconds: number): Promise<Catch> {
+async function hunt(mutant: Mutant, seed: number, seconds: number): Promise<Catch> {
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
   for (let episode = 0; ; episode++) {
