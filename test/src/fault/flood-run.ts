@@ -10,6 +10,7 @@ Hostile and clumsy clients against a router, each beside a client that puts and 
   --seconds N     of each half, without the flood and with it; default: 15
 `;
 
+const MAX_GROWTH_MEGABYTES = 50;
 /** How much later the other client's slowest calls may be. */
 const MAX_P99_FACTOR = 2;
 
@@ -36,7 +37,7 @@ async function run(): Promise<number> {
     const stage = await FloodStage.start();
     const measurement = await stage.measure(name, { seconds, restSeconds: Math.min(seconds, 10) });
     const exitCode = await stage.stop();
-    const problems = [...judgeFlood(measurement, seconds), ...judgeLatency(measurement)];
+    const problems = [...judgeFlood(measurement, seconds, MAX_GROWTH_MEGABYTES), ...judgeLatency(measurement)];
     if (exitCode !== 0) problems.push(`the router ended with ${exitCode}`);
     findings += problems.length;
     rows.push([...row(measurement), problems.join('; ') || 'ok']);

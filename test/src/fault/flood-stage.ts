@@ -155,12 +155,12 @@ async function late(): Promise<never> {
 }
 
 /** What is wrong with a measurement: memory, the other client's calls, what the offender got, the log. */
-export function judgeFlood(measurement: FloodMeasurement, seconds: number): readonly string[] {
+export function judgeFlood(measurement: FloodMeasurement, seconds: number, maxGrowthMegabytes: number): readonly string[] {
   const { name, memory, failures, outcome, lines } = measurement;
   const { goal, patienceSeconds = 0 }: FloodCase = FLOOD_CASES[name];
   const problems: string[] = [];
   const growth = memory.peak - memory.before;
-  if (growth > MAX_GROWTH_MEGABYTES) problems.push(`memory grew by ${growth.toFixed(0)} MB`);
+  if (growth > maxGrowthMegabytes) problems.push(`memory grew by ${growth.toFixed(0)} MB`);
   if (failures.length > 0) problems.push(`${failures.length} calls of the other client failed: ${failures[0]}`);
   const ended = Object.values(outcome.ended).reduce((sum, times) => sum + times, 0);
   if (goal === 'ended' && seconds > patienceSeconds && ended === 0) problems.push('the offender got away with it');
@@ -168,5 +168,4 @@ export function judgeFlood(measurement: FloodMeasurement, seconds: number): read
   return problems;
 }
 
-const MAX_GROWTH_MEGABYTES = 50;
 const MAX_LINES = 20;
