@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Binaries, silent } from '@harikube/local-cluster';
@@ -56,10 +58,15 @@ describe('the chart of the data layer, installed', () => {
     const address = await kubectl.read(['get', 'pod', 'harikube-router-0', '-n', NAMESPACE, '-o', 'jsonpath={.status.podIP}']);
     const trust = ['--cacert', join(folder, 'client', 'ca.crt')];
     const identity = ['--cert', join(folder, 'client', 'tls.crt'), '--key', join(folder, 'client', 'tls.key')];
-    const etcdctl = await etcdctlOf(`https://${address}:2379`);
+    // As `kubectl port-forward` does.
+    const forward = createServer((client) => void client.pipe(connect(2379, address)).pipe(client)).listen(0, '127.0.0.1');
+    await once(forward, 'listening');
+    const etcdctl = await etcdctlOf(`https://127.0.0.1:${(forward.address() as AddressInfo).port}`);
     await etcdctl([...trust, ...identity, 'put', '/registry/example.com/users/shop/jane', '{}']);
     expect(await etcdctl([...trust, ...identity, 'get', '/registry/example.com/users/shop/jane', '--print-value-only'])).toBe('{}');
     await expect(etcdctl([...trust, 'get', '/registry/a', '--command-timeout=2s'])).rejects.toThrow();
+    forward.close();
+    forward.unref();
   }, 30_000);
 
   it('is the same after an upgrade that changes nothing, and loses a TopologyConfig that left the values', async () => {

@@ -1,5 +1,6 @@
 import { chmod, chown, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { StatusError } from '@harikube/kube';
 import { dataOf, fieldOf, MissingObjectError, type ObjectReader } from './container-environment.js';
 import type { ObjectSource, Pod, ProjectedSource, Volume } from './pod.js';
 
@@ -64,7 +65,7 @@ export class PodVolumes {
         await this.#prepareOne(volume);
       } catch (error) {
         // What is gone stays mounted as it was.
-        if (!(error instanceof MissingObjectError)) throw error;
+        if (!(error instanceof MissingObjectError) && !(error instanceof StatusError && error.isNotFound)) throw error;
       }
     }
   }
