@@ -30,12 +30,17 @@ function copyCompiled(from, to) {
   fs.cpSync(from, to, { recursive: true, filter: (file) => !/\.d\.ts$|\.map$|\.spec\.js$|\/dist\/spec$|\.tsbuildinfo$/.test(file) });
 }
 
-/** Deletes what the packages of others bring along for compilers, debuggers and readers. */
+/** Deletes what the packages of others bring along for compilers, debuggers, testers and readers. */
 function trim(modules) {
   for (const entry of fs.readdirSync(modules, { withFileTypes: true, recursive: true })) {
-    const isUnused = entry.isFile() && /\.d\.[cm]?ts$|\.map$|\.(?:md|markdown|flow)$|\.tsbuildinfo$/i.test(entry.name);
-    if (isUnused && !/licen[cs]e|notice/i.test(entry.name)) fs.rmSync(path.join(entry.parentPath, entry.name));
+    const full = path.join(entry.parentPath, entry.name);
+    const isPackage = fs.existsSync(path.join(entry.parentPath, 'package.json'));
+    const isUnused = entry.isDirectory()
+      ? isPackage && /^(?:tests?|__tests__|benchmarks?|examples?)$/.test(entry.name)
+      : /\.[cm]?ts$|\.map$|\.(?:md|markdown|flow)$|\.tsbuildinfo$/i.test(entry.name) && !/licen[cs]e|notice/i.test(entry.name);
+    if (isUnused) fs.rmSync(full, { recursive: true, force: true });
   }
+  fs.rmSync(path.join(modules, '@types'), { recursive: true, force: true });
   // SQLite's sources, and the binaries for other systems.
   const sqlite = path.join(modules, 'better-sqlite3');
   if (!fs.existsSync(sqlite)) return;
@@ -104,5 +109,7 @@ fs.rmSync(path.join(scope, `image-${target}`));
 for (const name of ['package-lock.json', '.npmrc', 'package.json', path.join('node_modules', '.package-lock.json')])
   fs.rmSync(path.join(app, name), { force: true });
 trim(path.join(app, 'node_modules'));
+const launcherModules = path.join(app, 'apps', 'cli', 'node_modules');
+if (fs.existsSync(launcherModules)) trim(launcherModules);
 // An image's user is nobody special: it reads everything and writes nothing.
 spawnSync('chmod', ['-R', 'u+rwX,go+rX,go-w', app], { stdio: 'inherit' });
