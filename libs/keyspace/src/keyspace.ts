@@ -25,7 +25,7 @@ import { EventRing, type StoreEvent } from './event-ring.js';
 import { GuardedBackend } from './guarded-backend.js';
 import { type CommitterStats, GroupCommitter } from './group-committer.js';
 import { HeadCache } from './head-cache.js';
-import { EVERY_KEY, isEmptyRange, singleKey } from './key-range.js';
+import { contains, EVERY_KEY, isEmptyRange, singleKey } from './key-range.js';
 import { frameRecord, lastKeyOf, withoutValue } from './key-value.js';
 import { KeyspaceHasher } from './keyspace-hash.js';
 import { Lessor } from './lessor.js';
@@ -64,7 +64,7 @@ import { ready, type Slot } from './slot.js';
 import { isPast, isReadOnly, MAX_RANGE_KEYS } from './txn-scope.js';
 import { WatchHub, type WatchPlacement } from './watch-hub.js';
 import { LateAnswerError, within } from './within.js';
-import type { WriteGate } from './write-gate.js';
+import { WriteGate } from './write-gate.js';
 import type { WriterLease, WriterStatus } from './writer-lease.js';
 
 /** Revisions made durable at a time: so many that nobody ever waits for the next block. */
@@ -154,6 +154,8 @@ export class Keyspace implements Store {
   readonly #main: Slot;
   readonly #history: RoutingHistory;
   readonly #rerouter: Rerouter;
+  /** Each holds back writes to what it deletes until it has taken place. */
+  readonly #deletions = new Set<WriteGate>();
   /** Backends that are being closed. */
   readonly #closing = new Set<Promise<void>>();
   #lastId = 0;
@@ -397,17 +399,24 @@ export class Keyspace implements Store {
     for (const { slots, reject } of this.#waiting) if (slots.includes(slot)) reject(new UnavailableError(slot.label, reason));
   }
 
-  /** Until a change of the routing is decided. */
+  /** What holds a write back, if anything does: a change of the routing, or deletions that reach over several backends. */
+  #gateOf(holdsBack: (gate: WriteGate) => boolean): WriteGate | undefined {
+    const { gate } = this.#rerouter;
+    if (gate !== null && holdsBack(gate)) return gate;
+    if (this.#deletions.size > 0) for (const deletion of this.#deletions) if (holdsBack(deletion)) return deletion;
+    return undefined;
+  }
+
   #whenOpened(gate: WriteGate): Promise<void> {
-    const late = (): Error => new UnavailableError(this.#main.label, 'a change of the topology takes too long');
+    const late = (): Error => new UnavailableError(this.#main.label, `${gate.reason} takes too long`);
     return within(this.#requestTimeoutMs, gate.opened, late);
   }
 
   async txn(request: TxnRequest): Promise<TxnResult> {
     for (;;) {
       this.#checkHeld();
-      const gate = this.#rerouter.gate;
-      if (gate?.holdsBack(request) === true) {
+      const gate = this.#gateOf((one) => one.holdsBack(request));
+      if (gate !== undefined) {
         await this.#whenOpened(gate);
         continue;
       }
@@ -418,9 +427,8 @@ export class Keyspace implements Store {
       const [only] = slots;
       if (slots.length === 1 && only !== undefined) return only.committer.submit(request);
       if (isReadOnly(request)) return this.#readTxn(request);
-      const slot = await this.#slotOfLoneDelete(request, slots);
-      // The rules may have changed while the databases were asked, or may be about to.
-      if (this.#placement === placement && this.#rerouter.gate?.holdsBack(request) !== true) return slot.committer.submit(request);
+      const result = await this.#deleteAcross(request, slots, placement);
+      if (result !== null) return result;
     }
   }
 
@@ -442,7 +450,11 @@ export class Keyspace implements Store {
     if ((request.ignoreValue || request.ignoreLease) && request.lease !== 0n && !this.#lessor.isAlive(request.lease)) {
       throw new LeaseNotFoundError();
     }
-    while (this.#rerouter.gate?.holdsBackKey(request.key) === true) await this.#whenOpened(this.#rerouter.gate);
+    for (;;) {
+      const gate = this.#gateOf((one) => one.holdsBackKey(request.key));
+      if (gate === undefined) break;
+      await this.#whenOpened(gate);
+    }
     this.#checkHeld();
     const slot = ready(this.#placement.slotOf(request.key));
     const { revision, responses } = await slot.committer.submit({ type: 'txn', compares: [], success: [request], failure: [] });
@@ -1071,19 +1083,31 @@ export class Keyspace implements Store {
     return readyOf([...slots]);
   }
 
-  /** A DeleteRange may reach over several backends as long as one of them holds all of its keys. */
-  async #slotOfLoneDelete(request: TxnRequest, slots: readonly Slot[]): Promise<Slot> {
+  /**
+   * A DeleteRange may reach over several backends as long as one of them holds all of its keys: the others get none until it has taken place,
+   * since those would be older than the deletion and outlive it. Null: the rules have changed meanwhile, or are about to.
+   */
+  async #deleteAcross(request: TxnRequest, slots: readonly Slot[], placement: Placement): Promise<TxnResult | null> {
     const [op] = request.success;
     const isLoneDelete =
       request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
     if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', slots);
-    const query: RangeQuery = { range: op.range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
-    const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.range(query))));
-    const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
-    if (holding.length > 1) {
-      throw acrossBackends('a DeleteRange that holds keys', holding);
+    const { range } = op;
+    const gate = new WriteGate('a deletion over several databases', (key) => contains(range, key), [range]);
+    this.#deletions.add(gate);
+    try {
+      // What was let in before.
+      await Promise.all(slots.map((slot) => this.#inTime(slot, slot.committer.whenDone())));
+      const query: RangeQuery = { range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
+      const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.range(query))));
+      const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
+      if (holding.length > 1) throw acrossBackends('a DeleteRange that holds keys', holding);
+      if (this.#placement !== placement || this.#rerouter.gate?.holdsBack(request) === true) return null;
+      return await (holding[0] ?? (slots[0] as Slot)).committer.submit(request);
+    } finally {
+      this.#deletions.delete(gate);
+      gate.open();
     }
-    return holding[0] ?? (slots[0] as Slot);
   }
 
   /** A backend that is away holds up the lease, but not the removal of its keys from the others. */

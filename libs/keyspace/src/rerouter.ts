@@ -201,7 +201,9 @@ export class Rerouter {
     const lost = [...before.slots.values()].filter((slot) => abandoned.has(slot.backend) && !staying.has(slot));
     // Nobody can be told what becomes of their keys: who has read them reads anew.
     if (lost.length > 0) await this.#untilStopped(compactAll);
-    const gate = new WriteGate(before, placement, affected);
+    // What keeps its backend passes: it need not wait for what is decided.
+    const isMoving = (key: Buffer): boolean => before.slotOf(key) !== placement.slotOf(key);
+    const gate = new WriteGate('a change of the topology', isMoving, affected);
     const patience = new Patience(change.patienceMs ?? REROUTE_PATIENCE_MS, this.options.signal);
     this.#gate = gate;
     try {

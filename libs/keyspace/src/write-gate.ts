@@ -1,20 +1,17 @@
 import { isEmptyRange } from './key-range.js';
 import type { KeyRange, TxnOp, TxnRequest } from './model.js';
-import type { Placement } from './placement.js';
 
-/**
- * Holds back writes to keys that are about to change their backend, and reads inside txns with them. What it lets pass has the
- * same backend before and after, so it needs not wait for what is decided meanwhile.
- */
+/** Holds back writes to some keys, and reads inside txns with them, while something about these keys is decided. */
 export class WriteGate {
   /** Resolves when the gate is open again, whatever was decided. */
   readonly opened: Promise<void>;
   #open: () => void = () => undefined;
 
   constructor(
-    private readonly before: Placement,
-    private readonly after: Placement,
-    /** Ranges outside which no key changes its backend. */
+    /** What is decided, for the error of whoever waits too long. */
+    readonly reason: string,
+    readonly holdsBackKey: (key: Buffer) => boolean,
+    /** Ranges outside which no key is held back. */
     private readonly affected: readonly KeyRange[],
   ) {
     this.opened = new Promise((resolve) => (this.#open = resolve));
@@ -22,10 +19,6 @@ export class WriteGate {
 
   open(): void {
     this.#open();
-  }
-
-  holdsBackKey(key: Buffer): boolean {
-    return this.before.slotOf(key) !== this.after.slotOf(key);
   }
 
   holdsBack({ compares, success, failure }: TxnRequest): boolean {

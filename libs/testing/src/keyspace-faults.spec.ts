@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { type BackendStatus, CommitFailedError, CommitUnknownError } from '@harikube/keyspace';
 import { Gate } from './gate.js';
-import { type HarnessOptions, KeyspaceHarness, kvsOf, putOp, responsesOf, watchOf } from './keyspace-harness.js';
+import { EVERYTHING, type HarnessOptions, KeyspaceHarness, kvsOf, putOp, responsesOf, watchOf } from './keyspace-harness.js';
 import { WatchRecorder } from './watch-recorder.js';
 
 const open: KeyspaceHarness[] = [];
@@ -37,6 +37,40 @@ async function untilKnown(harness: KeyspaceHarness, name: string): Promise<void>
 async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
 }
+
+describe('a DeleteRange over several backends', () => {
+  const deleteAll = { type: 'delete', range: EVERYTHING, prevKv: false } as const;
+
+  it('is as old as no key that it leaves', async () => {
+    const harness = await start({ others: ['user'] });
+    await harness.put('/a', 'x'); // 2
+    const gate = new Gate();
+    harness.hook('user').afterRead = (method) => (method === 'range' ? gate.pass() : undefined);
+    const deleting = harness.keyspace.deleteRange(deleteAll);
+    await gate.arrived;
+    // That backend was looked at, and held nothing.
+    const writing = harness.put('/user/a', 'x');
+    await settle();
+    gate.open();
+    expect(await deleting).toMatchObject({ revision: 3n, deleted: 1 });
+    expect(await writing).toBe(4n);
+    expect((await harness.list('')).kvs).toEqual(['/user/a=x@4']);
+  });
+
+  it('sees what was on its way to them', async () => {
+    const harness = await start({ others: ['user'] });
+    await harness.put('/a', 'x');
+    const gate = holdCommits(harness, 'user');
+    const writing = harness.put('/user/a', 'x');
+    await gate.arrived;
+    const deleting = harness.keyspace.deleteRange(deleteAll);
+    await settle();
+    gate.open();
+    await expect(deleting).rejects.toThrow(/"main", "user"/);
+    await writing;
+    expect((await harness.list('')).count).toBe(2);
+  });
+});
 
 describe('a read at latest', () => {
   it('is not headed by a revision below what it shows after it waited', async () => {

@@ -112,10 +112,11 @@ export class RequestMix {
       case 'readTxn':
         return call(this.#readTxn(knowledge));
       case 'spanning': {
-        // A txn over two databases is refused by name. No DeleteRange over several: `Keyspace` looks which of them holds keys before it deletes,
-        // and what another one gets meanwhile stays, although it has a lower revision.
-        const [first, second = first] = options.areas;
-        if (first === undefined || second === undefined) return call(get(this.#key(area)));
+        const [first, second] = options.areas;
+        if (first === undefined || second === undefined || random.chance(0.3)) {
+          const { key, end } = this.#everything();
+          return call(this.#delete(key, end));
+        }
         return call(txn([], [this.#put(this.#key(first), knowledge), this.#put(this.#key(second), knowledge)], []));
       }
       case 'compact':
