@@ -59,7 +59,12 @@ describe('the chart of the data layer, installed', () => {
     const trust = ['--cacert', join(folder, 'client', 'ca.crt')];
     const identity = ['--cert', join(folder, 'client', 'tls.crt'), '--key', join(folder, 'client', 'tls.key')];
     // As `kubectl port-forward` does.
-    const forward = createServer((client) => void client.pipe(connect(2379, address)).pipe(client)).listen(0, '127.0.0.1');
+    const forward = createServer((client) => {
+      const router = connect(2379, address);
+      // Whom the router does not let in, it cuts off.
+      for (const socket of [client, router]) socket.on('error', () => undefined).on('close', () => (client.destroy(), router.destroy()));
+      client.pipe(router).pipe(client);
+    }).listen(0, '127.0.0.1');
     await once(forward, 'listening');
     const etcdctl = await etcdctlOf(`https://127.0.0.1:${(forward.address() as AddressInfo).port}`);
     await etcdctl([...trust, ...identity, 'put', '/registry/example.com/users/shop/jane', '{}']);
