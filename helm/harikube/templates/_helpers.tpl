@@ -234,7 +234,7 @@ livenessProbe:
   failureThreshold: 6
 {{- end -}}
 
-{{/* The account's token, for Pods that speak to kube-apiserver; their accounts mount none by themselves. */}}
+{{/* Refuses values that belong into a Secret, and objects that nobody would look after. */}}
 {{- define "harikube.checks" -}}
 {{- $texts := list .Values.middleware.endPoint.url .Values.topology.url -}}
 {{- range .Values.topology.backends }}{{ $texts = append $texts .endpoint }}{{ end -}}
