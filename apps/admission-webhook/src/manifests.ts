@@ -32,7 +32,7 @@ export function admissionWebhookManifests({ namespace, caBundle, url }: Admissio
       name: NAME,
       namespace,
       labels,
-      clusterRules: [{ apiGroups: [EMAIL_CLAIMS.group], resources: [EMAIL_CLAIMS.plural], verbs: ['get', 'list', 'watch'] }],
+      clusterRules: [{ apiGroups: [EMAIL_CLAIMS.group], resources: [EMAIL_CLAIMS.plural], verbs: ['list', 'watch'] }],
     }),
     ...webhookManifests({ name: `harikube-${NAME}`, program: NAME, namespace, labels, caBundle, url, webhooks: WEBHOOKS }),
   ];

@@ -23,7 +23,7 @@ export function registrationControllerManifests({ namespace }: { readonly namesp
         { apiGroups: [GROUP], resources: ['emails'], verbs: ['create', 'get'] },
         { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
       ],
-      namespaceRules: [{ apiGroups: [GROUP], resources: ['emailtemplates'], verbs: ['get', 'list', 'watch'] }, ...leaseRules(NAME)],
+      namespaceRules: [{ apiGroups: [GROUP], resources: ['emailtemplates'], verbs: ['list', 'watch'] }, ...leaseRules(NAME)],
     }),
     {
       apiVersion: 'rbac.authorization.k8s.io/v1',

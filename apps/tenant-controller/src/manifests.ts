@@ -16,7 +16,7 @@ export function tenantControllerManifests({ namespace }: { readonly namespace: s
       { apiGroups: [GROUP], resources: ['tenants'], verbs: ['get', 'list', 'patch', 'watch'] },
       { apiGroups: [GROUP], resources: ['tenants/status'], verbs: ['patch'] },
       { apiGroups: [GROUP], resources: ['tenants/finalizers'], verbs: ['update'] },
-      { apiGroups: [GROUP], resources: ['users'], verbs: ['deletecollection', 'get', 'list', 'watch'] },
+      { apiGroups: [GROUP], resources: ['users'], verbs: ['deletecollection', 'list', 'watch'] },
       { apiGroups: [GROUP], resources: ['emails'], verbs: ['deletecollection'] },
       // For giving them to each tenant: nobody grants what he does not have.
       { apiGroups: [GROUP], resources: ['addons', 'products'], verbs: ['get', 'list', 'watch'] },
@@ -24,7 +24,7 @@ export function tenantControllerManifests({ namespace }: { readonly namespace: s
       {
         apiGroups: [RBAC],
         resources: ['clusterrolebindings', 'clusterroles', 'rolebindings'],
-        verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'],
+        verbs: ['create', 'delete', 'list', 'patch', 'watch'],
       },
       { apiGroups: [RBAC], resources: ['clusterroles'], resourceNames: bound, verbs: ['bind'] },
       { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },

@@ -21,7 +21,7 @@ export function userControllerManifests({ namespace }: { readonly namespace: str
         // `update` is for giving it to each user of its own: nobody grants what he does not have.
         { apiGroups: [GROUP], resources: ['users'], verbs: ['get', 'list', 'patch', 'update', 'watch'] },
         { apiGroups: [GROUP], resources: ['users/status'], verbs: ['patch'] },
-        { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+        { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
         { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'] },
         { apiGroups: [RBAC], resources: ['rolebindings', 'roles'], verbs: ['create', 'delete', 'get', 'list', 'patch', 'watch'] },
         { apiGroups: [RBAC], resources: ['clusterroles'], resourceNames: [WEBSHOP_USER_ROLE], verbs: ['bind'] },

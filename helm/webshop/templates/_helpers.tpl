@@ -358,5 +358,5 @@ subjects:
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [{{ . }}.harikube.info]
-  verbs: [get, patch, update]
+  verbs: [get, update]
 {{- end }}

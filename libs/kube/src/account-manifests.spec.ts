@@ -37,7 +37,7 @@ describe('the manifests of an account', () => {
         apiGroups: ['coordination.k8s.io'],
         resources: ['leases'],
         resourceNames: ['sample.harikube.info'],
-        verbs: ['get', 'patch', 'update'],
+        verbs: ['get', 'update'],
       },
     ]);
   });

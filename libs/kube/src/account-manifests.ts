@@ -56,6 +56,6 @@ export function leaseRules(program: string): PolicyRule[] {
   return [
     // Kubernetes knows no name at a create.
     { ...lease, verbs: ['create'] },
-    { ...lease, resourceNames: [leaseNameOf(program)], verbs: ['get', 'patch', 'update'] },
+    { ...lease, resourceNames: [leaseNameOf(program)], verbs: ['get', 'update'] },
   ];
 }

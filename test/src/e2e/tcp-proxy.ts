@@ -32,9 +32,10 @@ export class TcpProxy {
     });
   }
 
-  static async start(targetPort: number): Promise<TcpProxy> {
+  /** Of 127.0.0.1; clients come to a port of `host`. */
+  static async start(targetPort: number, host = '127.0.0.1'): Promise<TcpProxy> {
     const proxy = new TcpProxy(targetPort);
-    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => proxy.#server.listen(0, host, resolve));
     return proxy;
   }
 

@@ -90,7 +90,7 @@ export class ContainerRunner {
     if (preStop !== undefined && graceSeconds > 0) {
       const timeoutMs = graceSeconds * 1000;
       if (preStop.sleep === undefined) await this.#attempt(preStop, process, timeoutMs);
-      else await Promise.race([delay(preStop.sleep.seconds * 1000), delay(timeoutMs), process.ended]);
+      else await delay(Math.min(preStop.sleep.seconds * 1000, timeoutMs));
     }
     const leftMs = Math.max(LEAST_GRACE_SECONDS * 1000, graceSeconds * 1000 - (performance.now() - begin));
     let isKilled = false;
