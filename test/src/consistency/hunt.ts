@@ -1,5 +1,6 @@
 import { type EpisodePlan, runEpisode } from './episode.js';
-import { type Finding, judge } from './judge.js';
+import type { Finding } from './finding.js';
+import { judge } from './judge.js';
 import type { Mutant } from './mutants.js';
 
 export interface Catch {

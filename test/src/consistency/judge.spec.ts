@@ -11,7 +11,8 @@ import type {
   Request,
   WatchMessage,
 } from './history.js';
-import { judge, type Rule } from './judge.js';
+import type { Rule } from './finding.js';
+import { judge } from './judge.js';
 
 const A = '/r/a/';
 const B = '/r/b/';

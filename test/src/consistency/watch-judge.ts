@@ -1,6 +1,6 @@
 import type { Revision } from '@harikube/keyspace';
 import { type Change, covers, type RecordedWatch, type WatchMessage } from './history.js';
-import type { Finding } from './judge.js';
+import type { Finding } from './finding.js';
 import { isSameKv } from './model.js';
 import { showChange, showKv } from './show.js';
 import type { Tellings } from './tellings.js';

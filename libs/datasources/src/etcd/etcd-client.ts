@@ -163,12 +163,12 @@ export class EtcdClient {
 
   /** May be sent again: to the other members, too, as long as there is time. */
   async #read(method: Method, request: Buffer): Promise<Buffer> {
-    const deadline = Date.now() + this.#options.requestTimeoutMs;
+    const deadline = performance.now() + this.#options.requestTimeoutMs;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#call(this.#current, method, request, deadline);
       } catch (error) {
-        const isOver = attempt >= this.addresses.length || Date.now() >= deadline;
+        const isOver = attempt >= this.addresses.length || performance.now() >= deadline;
         if (isOver || !(error instanceof EtcdCallError) || !isAboutMember(error)) throw error;
       }
     }
@@ -176,18 +176,18 @@ export class EtcdClient {
 
   /** Sent to another member only as long as it has certainly not left. */
   async #write(method: Method, request: Buffer): Promise<Buffer> {
-    const deadline = Date.now() + this.#options.requestTimeoutMs;
+    const deadline = performance.now() + this.#options.requestTimeoutMs;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#call(this.#current, method, request, deadline);
       } catch (error) {
-        const isOver = attempt >= this.addresses.length || Date.now() >= deadline;
+        const isOver = attempt >= this.addresses.length || performance.now() >= deadline;
         if (isOver || !(error instanceof EtcdCallError) || !error.isCertain || !isAboutMember(error)) throw error;
       }
     }
   }
 
-  async #call(index: number, method: Method, request: Buffer, deadline = Date.now() + this.#options.requestTimeoutMs): Promise<Buffer> {
+  async #call(index: number, method: Method, request: Buffer, deadline = performance.now() + this.#options.requestTimeoutMs): Promise<Buffer> {
     const token = await this.#tokenAt(index, deadline);
     try {
       return await this.#send(index, method, request, deadline, token);

@@ -98,7 +98,7 @@ export class MemberConnection {
           fail(GrpcCode.deadlineExceeded, 'no answer in time');
           stream.close(constants.NGHTTP2_CANCEL);
         },
-        Math.max(0, deadline - Date.now()),
+        Math.max(0, deadline - performance.now()),
       );
       const chunks: Buffer[] = [];
       let headers: IncomingHttpHeaders = {};
