@@ -1103,7 +1103,8 @@ export class Keyspace implements Store {
       const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
       if (holding.length > 1) throw acrossBackends('a DeleteRange that holds keys', holding);
       if (this.#placement !== placement || this.#rerouter.gate?.holdsBack(request) === true) return null;
-      return await (holding[0] ?? (slots[0] as Slot)).committer.submit(request);
+      const slot: Slot = holding[0] ?? (slots[0] as Slot);
+      return await slot.committer.submit(request);
     } finally {
       this.#deletions.delete(gate);
       gate.open();
