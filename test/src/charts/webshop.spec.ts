@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -21,6 +21,7 @@ import { readEnv } from '@harikube/platform';
 import { registrationControllerManifests } from '@harikube/registration-controller';
 import { userControllerManifests } from '@harikube/user-controller';
 import { parseAllDocuments } from 'yaml';
+import { answerOf } from '../e2e/answer.js';
 import { expectMailed } from '../e2e/caught-mails.js';
 import { eventually } from '../e2e/eventually.js';
 import { until } from '../e2e/until.js';
@@ -28,6 +29,7 @@ import { expectWhole, removeTenants } from '../e2e/whole-registrations.js';
 import { runProgram } from '../run-program.js';
 import { CHARTS } from './chart-files.js';
 import { findChartTools } from './chart-tools.js';
+import { foreignDefinitions, renderedObjects, valuesFiles, writeSchemas } from './data-layer-cluster.js';
 import { MailCatcherProcess } from './webshop-mail-catcher.js';
 import { ChartCluster } from './node-stand-in/chart-cluster.js';
 import { type AuditEvent, isUseOf, type Right, rightsOf, rightsOfRules, titleOf } from './webshop-rights.js';
@@ -96,6 +98,7 @@ const FOR_REPAIRS: Readonly<Record<string, readonly string[]>> = {
 };
 
 let helm: string;
+let kubeconform: string;
 let stage: ChartCluster;
 let client: KubeClient;
 let catcher: MailCatcherProcess;
@@ -169,7 +172,7 @@ function describeOnNode(describeIt: () => void): void {
 
 describeOnNode(() => {
   beforeAll(async () => {
-    ({ helm } = await findChartTools({ env: readEnv(), progress: silent }));
+    ({ helm, kubeconform } = await findChartTools({ env: readEnv(), progress: silent }));
     stage = await ChartCluster.start({
       name: 'webshop',
       store: 'etcd',
@@ -256,26 +259,28 @@ describeOnNode(() => {
   );
 
   it(
-    'is accepted by the cluster with each file of values',
+    'is of the schemas of kube-apiserver and accepted by it, with each file of values',
     async () => {
-      const ca = join(stage.cluster.folder, 'pki', 'ca.crt');
-      for (const file of ['default', 'helm-certificates', 'existing-secret']) {
-        const values = ['-f', join(CHARTS, 'webshop', 'ci', `${file}-values.yaml`)];
-        const bundle = file === 'existing-secret' ? ['--set-file', `tls.existing.caBundle=${ca}`] : [];
-        const text = await runHelm(
-          'template',
-          'other',
-          join(CHARTS, 'webshop'),
-          '-n',
-          NAMESPACE,
-          '--kube-version',
-          KUBERNETES_VERSION,
-          '--skip-tests',
-          ...values,
-          ...bundle,
-        );
-        await stage.cluster.kubectl.succeed(['apply', '--dry-run=server', '--validate=strict', '-f', '-'], text);
+      const { folder, kubectl } = stage.cluster;
+      const foreign = join(folder, 'foreign');
+      const schemasFolder = join(folder, 'schemas');
+      for (const each of [foreign, schemasFolder]) await mkdir(each);
+      await kubectl.succeed(['create', '-f', (await foreignDefinitions(foreign)).join(',')]);
+      await kubectl.succeed(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=60s']);
+      const chart = join(CHARTS, 'webshop');
+      const common = ['-n', NAMESPACE, '--kube-version', KUBERNETES_VERSION, '--api-versions', 'monitoring.coreos.com/v1', '--skip-tests'];
+      const rendered: string[] = [];
+      for (const values of await valuesFiles(chart)) {
+        const bundle = values.includes('existing') ? ['--set-file', `tls.existing.caBundle=${join(folder, 'pki', 'ca.crt')}`] : [];
+        rendered.push(await runHelm('template', 'other', chart, ...common, '-f', values, ...bundle));
       }
+      const all = rendered.join('\n---\n');
+      const kinds = new Set(renderedObjects(all).map(({ kind }) => kind));
+      expect([...kinds]).toEqual(expect.arrayContaining(['Certificate', 'PodMonitor', 'NetworkPolicy']));
+      const schemas = await writeSchemas(await kubectl.read(['get', '--raw', '/openapi/v2']), kinds, schemasFolder);
+      const judged = await answerOf(kubeconform, ['-strict', '-summary', '-schema-location', schemas], { env: readEnv(), input: all });
+      expect(judged.out + judged.err).toMatch(/Invalid: 0, Errors: 0, Skipped: 0/);
+      for (const text of rendered) await kubectl.succeed(['apply', '--dry-run=server', '--validate=strict', '-f', '-'], text);
     },
     2 * MINUTES,
   );
