@@ -125,7 +125,7 @@ metadata:
 rules:
   # Kubernetes knows no name at a create.
   - { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create] }
-  - { apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [{{ .component }}.harikube.info], verbs: [get, patch, update] }
+  - { apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [{{ .component }}.harikube.info], verbs: [get, update] }
   {{- with .rules }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

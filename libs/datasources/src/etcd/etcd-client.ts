@@ -187,7 +187,12 @@ export class EtcdClient {
     }
   }
 
-  async #call(index: number, method: Method, request: Buffer, deadline = performance.now() + this.#options.requestTimeoutMs): Promise<Buffer> {
+  async #call(
+    index: number,
+    method: Method,
+    request: Buffer,
+    deadline = performance.now() + this.#options.requestTimeoutMs,
+  ): Promise<Buffer> {
     const token = await this.#tokenAt(index, deadline);
     try {
       return await this.#send(index, method, request, deadline, token);
