@@ -5,18 +5,25 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Binaries, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
-import { parse, parseAllDocuments } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 import { Helm, renderedObjects } from '../charts/data-layer-cluster.js';
 import { RunningCluster } from '../e2e/running-cluster.js';
 import { CommandCheck } from './command-check.js';
 import { CRD_PAGES, crdPages } from './crd-pages.js';
-import { anchors, codeCells, fencedBlocks, links } from './markdown.js';
+import { anchors, codeCells, codeSpans, fencedBlocks, links } from './markdown.js';
 import { shellCommands } from './shell-commands.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const SECURITY = 'docs/security.md';
 /** Blocks that are pictures or texts; `apps/watch-trigger/src/signature.spec.ts` runs those of python and js. */
 const NO_COMMANDS: ReadonlySet<string> = new Set(['', 'js', 'python']);
+
+/** Pages whose words with dots are values of our charts. */
+const ABOUT_CHARTS = ['install', 'upgrade', 'security', 'sizing', 'troubleshooting', 'demo'].map((name) => `docs/${name}.md`);
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+}
 
 let pages: Map<string, string>;
 let scratch: string;
@@ -94,7 +101,7 @@ describe('documentation', () => {
     expect((await commands.problemsOf(command)).join()).toContain(problem);
   });
 
-  it('shows objects that the API accepts, and files as they are', async () => {
+  it('shows objects that the API accepts', async () => {
     const problems: string[] = [];
     for (const [path, page] of pages) {
       for (const { language, text, line } of fencedBlocks(page)) {
@@ -112,6 +119,14 @@ describe('documentation', () => {
         .map(({ language, line }) => `${path}:${line}: ${language}`),
     );
     expect(unknown).toEqual([]);
+  });
+
+  it('has files that are YAML', async () => {
+    const names = ['docs', 'helm/harikube/examples', 'examples'].map(async (folder) =>
+      (await readdir(join(ROOT, folder))).filter((name) => name.endsWith('.yaml')).map((name) => join(folder, name)),
+    );
+    for (const path of (await Promise.all(names)).flat())
+      expect([path, parseAllDocuments(await readFile(join(ROOT, path), 'utf8')).flatMap(({ errors }) => errors)]).toEqual([path, []]);
   });
 
   it('has links that lead somewhere', async () => {
@@ -136,6 +151,21 @@ describe('documentation', () => {
       (path) => /^docs\/[^/]+\.md$/.test(path) && path !== 'docs/README.md' && !listed.includes(path),
     );
     expect(unlisted).toEqual([]);
+  });
+
+  it('names values that the charts have', async () => {
+    const schemas = await Promise.all(
+      ['harikube', 'webshop'].map(
+        async (chart) => JSON.parse(await readFile(join(ROOT, 'helm', chart, 'values.schema.json'), 'utf8')) as Schema,
+      ),
+    );
+    const isTop = (name = ''): boolean => name !== 'global' && schemas.some(({ properties }) => properties?.[name] !== undefined);
+    const named = ABOUT_CHARTS.flatMap((path) =>
+      codeSpans(pages.get(path) ?? '').map(({ target, line }) => ({ path, target, line })),
+    ).filter(({ target }) => /^\w+(?:\.[\w*]+)+$/.test(target) && !/\.(?:crt|key)$/.test(target) && isTop(target.split('.')[0]));
+    expect(named.length).toBeGreaterThan(10);
+    const unknown = named.filter(({ target }) => !schemas.some((schema) => hasValue(schema, target.split('.'))));
+    expect(unknown).toEqual([]);
   });
 
   it('explains messages that the programs say', async () => {
@@ -167,14 +197,16 @@ async function readPages(): Promise<Map<string, string>> {
   return new Map(await Promise.all(paths.map(async (path): Promise<[string, string]> => [path, await readFile(join(ROOT, path), 'utf8')])));
 }
 
+/** `*` stands for any; below an object whose keys are not listed everything is there. */
+function hasValue({ properties }: Schema, [name, ...rest]: readonly string[]): boolean {
+  if (name === undefined || name === '*' || properties === undefined) return true;
+  const below = properties[name];
+  return below !== undefined && hasValue(below, rest);
+}
+
 async function yamlProblems(text: string): Promise<string[]> {
   const broken = parseAllDocuments(text).flatMap(({ errors }) => errors.map(({ message }) => message));
   if (broken.length > 0) return broken;
-  const file = /^# (\S+\.yaml)\n/.exec(text)?.[1];
-  if (file !== undefined) {
-    const is = parse(await readFile(join(ROOT, file), 'utf8')) as unknown;
-    return JSON.stringify(is) === JSON.stringify(parse(text)) ? [] : [`is not what ${file} holds`];
-  }
   const problems: string[] = [];
   for (const object of renderedObjects(text)) {
     // The API server of this test runs with it.

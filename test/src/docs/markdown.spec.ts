@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { anchors, codeCells, fencedBlocks, links } from './markdown.js';
+import { anchors, codeCells, codeSpans, fencedBlocks, links } from './markdown.js';
 
 const PAGE = `# A page: its \`title\`
 
@@ -30,6 +30,10 @@ describe('a page of Markdown', () => {
 
   it('has anchors of its headings', () => {
     expect(anchors(PAGE)).toEqual(['a-page-its-title']);
+  });
+
+  it('has code spans', () => {
+    expect(codeSpans(PAGE).map(({ target }) => target)).toEqual(['title', '[no](link.md)', 'a …', 'a']);
   });
 
   it('has cells that are code and nothing else', () => {

@@ -63,6 +63,11 @@ export function codeCells(page: string): Link[] {
   });
 }
 
+/** The texts of all code spans, without their backticks. */
+export function codeSpans(page: string): Link[] {
+  return proseLines(page).flatMap(({ text, line }) => [...text.matchAll(/`([^`]+)`/g)].map(([, target = '']) => ({ target, line })));
+}
+
 function proseLines(page: string): { readonly text: string; readonly line: number }[] {
   let isInside = false;
   return page.split('\n').flatMap((text, index) => {
