@@ -182,7 +182,7 @@ describe('documentation', () => {
     expect(strange).toEqual([]);
   });
 
-  it('has a page for each kind, as its definition says (node test/dist/docs/generate.js)', async () => {
+  it('has a page for each kind, as its definition says (node test/dist/docs/crd-pages-program.js)', async () => {
     const expected = await crdPages();
     expect((await readdir(CRD_PAGES)).sort()).toEqual([...expected.keys()].map((path) => relative(CRD_PAGES, path)).sort());
     for (const [path, text] of expected) expect([path, await readFile(path, 'utf8')]).toEqual([path, text]);
