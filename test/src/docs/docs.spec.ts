@@ -10,7 +10,7 @@ import { Helm, renderedObjects } from '../charts/data-layer-cluster.js';
 import { RunningCluster } from '../e2e/running-cluster.js';
 import { CommandCheck } from './command-check.js';
 import { CRD_PAGES, crdPages } from './crd-pages.js';
-import { anchors, codeCells, codeSpans, fencedBlocks, links } from './markdown.js';
+import { anchors, codeCells, codeSpans, fencedBlocks, links, tableRows } from './markdown.js';
 import { shellCommands } from './shell-commands.js';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -166,6 +166,21 @@ describe('documentation', () => {
     expect(named.length).toBeGreaterThan(10);
     const unknown = named.filter(({ target }) => !schemas.some((schema) => hasValue(schema, target.split('.'))));
     expect(unknown).toEqual([]);
+  });
+
+  it('repeats figures as they were measured', () => {
+    const measured = new Set(
+      (pages.get('docs/measurements.md') ?? '').match(/\d+(?: \d{3})*(?:\.\d+)?/g)?.map((each) => each.replaceAll(' ', '')),
+    );
+    const figures = ['docs/sizing.md', 'docs/comparison.md'].flatMap((path) =>
+      tableRows(pages.get(path) ?? '').flatMap(({ cells: [, ...cells], line }) =>
+        cells.every((cell) => /^[\d ]+(?: MB)?$/.test(cell))
+          ? cells.map((cell) => ({ path, line, figure: cell.replaceAll(/\D/g, '') }))
+          : [],
+      ),
+    );
+    expect(figures.length).toBeGreaterThan(20);
+    expect(figures.filter(({ figure }) => !measured.has(figure))).toEqual([]);
   });
 
   it('explains messages that the programs say', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { anchors, codeCells, codeSpans, fencedBlocks, links } from './markdown.js';
+import { anchors, codeCells, codeSpans, fencedBlocks, links, tableRows } from './markdown.js';
 
 const PAGE = `# A page: its \`title\`
 
@@ -30,6 +30,14 @@ describe('a page of Markdown', () => {
 
   it('has anchors of its headings', () => {
     expect(anchors(PAGE)).toEqual(['a-page-its-title']);
+  });
+
+  it('has rows of tables', () => {
+    expect(tableRows(PAGE).map(({ cells }) => cells)).toEqual([
+      ['Message', 'Means'],
+      ['`a …`', 'b'],
+      ['`a` b', 'c'],
+    ]);
   });
 
   it('has code spans', () => {

@@ -68,6 +68,22 @@ export function codeSpans(page: string): Link[] {
   return proseLines(page).flatMap(({ text, line }) => [...text.matchAll(/`([^`]+)`/g)].map(([, target = '']) => ({ target, line })));
 }
 
+/** The cells of all rows of tables, without the lines below their heads. */
+export function tableRows(page: string): { readonly cells: readonly string[]; readonly line: number }[] {
+  return proseLines(page).flatMap(({ text, line }) => {
+    if (!text.startsWith('| ') || text.startsWith('| -')) return [];
+    return [
+      {
+        cells: text
+          .slice(1, text.lastIndexOf('|'))
+          .split('|')
+          .map((cell) => cell.trim()),
+        line,
+      },
+    ];
+  });
+}
+
 function proseLines(page: string): { readonly text: string; readonly line: number }[] {
   let isInside = false;
   return page.split('\n').flatMap((text, index) => {
