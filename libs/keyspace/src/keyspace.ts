@@ -19,6 +19,7 @@ import {
   LeaseNotFoundError,
   StoppedError,
   UnavailableError,
+  UnknownOutcomeError,
   UnsupportedError,
 } from './errors.js';
 import { EventRing, type StoreEvent } from './event-ring.js';
@@ -473,7 +474,7 @@ export class Keyspace implements Store {
       () => undefined,
       () => undefined,
     );
-    const current = await this.#inTime(this.#main, compacting);
+    const current = await this.#recorded(compacting);
     if (isPhysical) await Promise.all([...this.#slots.values()].map((slot) => slot.compaction));
     return current;
   }
@@ -483,7 +484,7 @@ export class Keyspace implements Store {
     if (revision > this.clock.observed) throw new FutureRevisionError(revision, this.clock.observed);
     if (revision <= this.#compactRevision) throw new CompactedError(this.#compactRevision);
     // However long it takes: of two that cross, the lower one must not be the last to be recorded.
-    await this.#reading(ready(this.#main), this.options.main.setCompactRevision(revision));
+    await this.#recording(() => this.options.main.setCompactRevision(revision));
     this.#compactRevision = revision;
     this.#forget();
     for (const slot of this.#slots.values()) this.#compactLater(slot);
@@ -580,13 +581,13 @@ export class Keyspace implements Store {
 
   async grantLease(ttl: bigint, id: bigint): Promise<LeaseGranted> {
     this.#checkHeld();
-    const granted = await this.#onMain(this.#lessor.grant(ttl, id));
+    const granted = await this.#recorded(this.#recording(() => this.#lessor.grant(ttl, id)));
     return { ...granted, revision: this.clock.observed };
   }
 
   async revokeLease(id: bigint): Promise<Revision> {
     this.#checkHeld();
-    await this.#onMain(this.#lessor.revoke(id));
+    await this.#recorded(this.#recording(() => this.#lessor.revoke(id)));
     return this.clock.observed;
   }
 
@@ -1051,6 +1052,26 @@ export class Keyspace implements Store {
     } finally {
       slot.reading--;
     }
+  }
+
+  /**
+   * Records something in the default store, beside the log. What fails once it has begun may take place all the same: a row may have been kept, and
+   * a lease that has begun to end is ended in another attempt.
+   */
+  async #recording<T>(record: () => Promise<T>): Promise<T> {
+    const main = ready(this.#main);
+    try {
+      return await this.#reading(main, record());
+    } catch (error) {
+      throw error instanceof UnavailableError ? new UnknownOutcomeError(error.backend, { cause: error }) : error;
+    }
+  }
+
+  #recorded<T>(recording: Promise<T>): Promise<T> {
+    const { label } = this.#main;
+    return within(this.#requestTimeoutMs, recording, () => {
+      return new UnknownOutcomeError(label, { cause: new LateAnswerError(this.#requestTimeoutMs) });
+    });
   }
 
   async #onMain<T>(work: Promise<T>): Promise<T> {

@@ -661,18 +661,29 @@ describe('a lease', () => {
     expect((await harness.list('')).kvs).toEqual([]);
   });
 
-  it('whose revoke failed can be revoked again', async () => {
+  it('whose revoke failed half way ends all the same, so its outcome is told as unknown', async () => {
     const harness = await start();
     const { id } = await harness.keyspace.grantLease(3600n, 0n);
     await harness.put('/a', 'x', { lease: id });
     harness.hook('main').beforeRead = (method) => {
       if (method === 'keysOfLease') throw new Error('connection refused');
     };
-    await expect(harness.keyspace.revokeLease(id)).rejects.toThrow(/unavailable/);
+    await expect(harness.keyspace.revokeLease(id)).rejects.toMatchObject({ name: 'UnknownOutcomeError', backend: 'main' });
+    await expect(harness.put('/b', 'x', { lease: id })).rejects.toMatchObject({ name: 'LeaseNotFoundError' });
     delete harness.hook('main').beforeRead;
     await harness.keyspace.revokeLease(id);
     expect((await harness.list('')).kvs).toEqual([]);
     expect(harness.keyspace.leaseCount).toBe(0);
+  });
+
+  it('whose row may or may not have been kept is granted with an unknown outcome', async () => {
+    const harness = await start();
+    harness.hook('main').beforeControl = (method) => {
+      if (method === 'saveLease') throw new Error('connection reset');
+    };
+    await expect(harness.keyspace.grantLease(3600n, 7n)).rejects.toMatchObject({ name: 'UnknownOutcomeError', backend: 'main' });
+    delete harness.hook('main').beforeControl;
+    expect(await harness.keyspace.grantLease(3600n, 7n)).toMatchObject({ id: 7n, ttl: 3600n });
   });
 });
 
