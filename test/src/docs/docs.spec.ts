@@ -18,6 +18,7 @@ const SECURITY = 'docs/security.md';
 /** Blocks that are pictures or texts; `apps/watch-trigger/src/signature.spec.ts` runs those of python and js. */
 const NO_COMMANDS: ReadonlySet<string> = new Set(['', 'js', 'python']);
 
+const HASH = '$argon2id$v=19$m=65536,t=3,p=2$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b4dWRWJTmaaJObG6Kp2FbXVQ2w';
 /** Pages whose words with dots are values of our charts. */
 const ABOUT_CHARTS = ['install', 'upgrade', 'security', 'sizing', 'troubleshooting', 'demo'].map((name) => `docs/${name}.md`);
 
@@ -119,6 +120,24 @@ describe('documentation', () => {
         .map(({ language, line }) => `${path}:${line}: ${language}`),
     );
     expect(unknown).toEqual([]);
+  });
+
+  it('shows registrations with a spec that the stored kind takes', async () => {
+    const inputs = [...pages.values()]
+      .flatMap(fencedBlocks)
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ text }) => shellCommands(text).flatMap(({ input }) => input ?? []));
+    const texts = [...inputs, await readFile(join(ROOT, 'examples/registration.yaml'), 'utf8')];
+    const registrations = texts.flatMap(renderedObjects).filter(({ kind }) => kind === 'Registration');
+    expect(registrations.length).toBeGreaterThan(1);
+    for (const { spec } of registrations)
+      await cluster.kubectl.succeed(['create', '--dry-run=server', '--validate=strict', '-f', '-'], {
+        apiVersion: 'product.webshop.harikube.info/v1',
+        kind: 'RegistrationRequest',
+        metadata: { name: 'as-shown' },
+        // What the admission webhook makes of any password.
+        spec: { ...(spec as object), password: HASH },
+      });
   });
 
   it('has files that are YAML', async () => {
