@@ -1,11 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EtcdClient } from '@harikube/testing';
-import { readEnv } from '@harikube/platform';
-import { findStrace } from './debian-tools.js';
 import { COMMON } from './fault-stage.js';
+import { failSystemCalls } from './system-call-fault.js';
 import { ThreeFiles } from './three-files.js';
 
 const KEY = `${COMMON}orders/a`;
@@ -18,19 +14,10 @@ beforeEach(async () => {
 
 afterEach(() => files.remove());
 
-/** Has the disk answer the fsyncs of a file with EIO, by strace's notation of which; resolves when that is so. */
-async function failSyncs(pid: number, file: string, which: string): Promise<ChildProcess> {
-  const { path, env } = await findStrace();
-  const args = ['-f', '-p', `${pid}`, '-P', file, '-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:error=EIO${which}`];
-  const strace = spawn(path, args, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...readEnv(), ...env } });
-  for await (const line of createInterface({ input: strace.stderr })) if (line.includes('attached')) break;
-  return strace;
-}
-
-async function end(strace: ChildProcess): Promise<void> {
-  const closed = once(strace, 'exit');
-  strace.kill('SIGTERM');
-  await closed;
+/** Has the disk answer the fsyncs of the file with EIO; `when`: see SystemCallFault. */
+function failSyncs(pid: number, when?: string): Promise<() => Promise<void>> {
+  const file = `${files.file({ name: 'main', prefix: '' })}-wal`;
+  return failSystemCalls({ pid, files: [file], calls: ['fsync', 'fdatasync'], error: 'EIO', ...(when === undefined ? {} : { when }) });
 }
 
 describe('a SQLite file whose fsync fails in a COMMIT', () => {
@@ -38,13 +25,13 @@ describe('a SQLite file whose fsync fails in a COMMIT', () => {
     const router = await files.start();
     const client = new EtcdClient(router.address);
     const first = await client.put(KEY, 'acknowledged');
-    const strace = await failSyncs(router.pid, `${files.file({ name: 'main', prefix: '' })}-wal`, ':when=1');
+    const heal = await failSyncs(router.pid, '1');
     await expect(client.put(KEY, 'in doubt')).rejects.toMatchObject({ code: 14 });
     const { kvs, revision } = await client.get(KEY);
     expect([kvs[0]?.value.toString(), kvs[0]?.modRevision]).toEqual(['acknowledged', first]);
     client.close();
     await router.kill();
-    await end(strace);
+    await heal();
     const next = await files.start();
     const reader = new EtcdClient(next.address);
     const after = await reader.get(KEY);
@@ -58,10 +45,10 @@ describe('a SQLite file whose fsync fails in a COMMIT', () => {
     const router = await files.start();
     const client = new EtcdClient(router.address);
     const first = await client.put(KEY, 'acknowledged');
-    const strace = await failSyncs(router.pid, `${files.file({ name: 'main', prefix: '' })}-wal`, '');
+    const heal = await failSyncs(router.pid);
     await expect(client.put(KEY, 'in doubt')).rejects.toMatchObject({ code: 14 });
     await expect(client.put(KEY, 'refused')).rejects.toMatchObject({ code: 14, message: expect.stringMatching(/^etcdserver: /) });
-    await end(strace);
+    await heal();
     let revision = 0n;
     while (revision === 0n) revision = await client.put(KEY, 'healed').catch(() => 0n);
     expect(revision).toBeGreaterThan(first);

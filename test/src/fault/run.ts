@@ -1,7 +1,10 @@
+import { CLOCK_USAGE, runClock } from './clock-jumps-run.js';
 import { DATABASES_USAGE, runDatabases } from './databases-run.js';
+import { DISKS_USAGE, runDisks } from './disk-faults-run.js';
 import { KILLS_USAGE, runKills } from './kills-run.js';
 import { POWER_USAGE, runPower } from './power-loss-run.js';
 import { ROUTERS_USAGE, runRouters } from './standby-run.js';
+import { STOPS_USAGE, runStopsCommand } from './stops-run.js';
 
 /** Long runs that break things on purpose: `npm run test:fault -- WHAT [OPTION...]`. */
 const RUNS: Readonly<Record<string, (args: readonly string[], print: (line: string) => void) => Promise<number>>> = {
@@ -9,9 +12,13 @@ const RUNS: Readonly<Record<string, (args: readonly string[], print: (line: stri
   routers: runRouters,
   power: runPower,
   kills: runKills,
+  clock: runClock,
+  stops: runStopsCommand,
+  disks: runDisks,
 };
 
-const USAGE = `usage: npm run test:fault -- WHAT [OPTION...]\n\n${DATABASES_USAGE}\n\n${ROUTERS_USAGE}\n\n${POWER_USAGE}\n\n${KILLS_USAGE}\n`;
+const USAGES = [DATABASES_USAGE, ROUTERS_USAGE, POWER_USAGE, KILLS_USAGE, CLOCK_USAGE, STOPS_USAGE, DISKS_USAGE];
+const USAGE = `usage: npm run test:fault -- WHAT [OPTION...]\n\n${USAGES.join('\n\n')}\n`;
 
 const [what = '', ...args] = process.argv.slice(2);
 const run = RUNS[what];

@@ -14,7 +14,8 @@ export class ThreeFiles {
 
   private constructor(
     private readonly root: string,
-    private readonly isOne: boolean,
+    isOne: boolean,
+    private readonly isApart: boolean,
     /** Of the endpoints: `?_synchronous=NORMAL`, for one. */
     private readonly parameters: string,
   ) {
@@ -23,11 +24,14 @@ export class ThreeFiles {
 
   static async create({
     isOne = false,
+    isApart = false,
     parameters = '',
-  }: { readonly isOne?: boolean; readonly parameters?: string } = {}): Promise<ThreeFiles> {
+  }: { readonly isOne?: boolean; readonly isApart?: boolean; readonly parameters?: string } = {}): Promise<ThreeFiles> {
     const root = await mkdtemp(join(tmpdir(), 'harikube-files-'));
-    const files = new ThreeFiles(root, isOne, parameters);
+    const files = new ThreeFiles(root, isOne, isApart, parameters);
     await mkdir(files.disk);
+    // A disk may be mounted there.
+    if (isApart) for (const area of files.areas) await mkdir(files.folder(area));
     return files;
   }
 
@@ -41,8 +45,13 @@ export class ThreeFiles {
     return join(this.root, name);
   }
 
-  file({ name }: Area): string {
-    return join(this.disk, 'data', `${name}.db`);
+  /** What the file of an area is in: of its own when they are apart. */
+  folder({ name }: Area): string {
+    return join(this.disk, this.isApart ? name : 'data');
+  }
+
+  file(area: Area): string {
+    return join(this.folder(area), `${area.name}.db`);
   }
 
   async start(options: Omit<RouterProcessOptions, 'database' | 'topology'> = {}): Promise<RouterProcess> {
