@@ -37,7 +37,8 @@ function trim(modules) {
     const isPackage = fs.existsSync(path.join(entry.parentPath, 'package.json'));
     const isUnused = entry.isDirectory()
       ? isPackage && /^(?:tests?|__tests__|benchmarks?|examples?)$/.test(entry.name)
-      : /\.[cm]?ts$|\.map$|\.spec\.[cm]?js$|\.(?:md|markdown|flow)$|\.tsbuildinfo$/i.test(entry.name) && !/licen[cs]e|notice/i.test(entry.name);
+      : /\.[cm]?ts$|\.map$|\.spec\.[cm]?js$|\.(?:md|markdown|flow)$|\.tsbuildinfo$/i.test(entry.name) &&
+        !/licen[cs]e|notice/i.test(entry.name);
     if (isUnused) fs.rmSync(full, { recursive: true, force: true });
   }
   fs.rmSync(path.join(modules, '@types'), { recursive: true, force: true });

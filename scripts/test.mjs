@@ -82,7 +82,7 @@ const matches = (pattern) => (test) => new RegExp(pattern).test(test);
 const PREPARATIONS = [
   { script: 'scripts/prepare-binaries.mjs', what: 'the Kubernetes programs', pattern: '.' },
   { script: 'scripts/prepare-databases.mjs', what: 'the databases', pattern: '.' },
-  { script: 'test/dist/charts/prepare.js', what: 'helm and kubeconform', pattern: '[/\\\\]dist[/\\\\]charts[/\\\\]' },
+  { script: 'test/dist/charts/prepare.js', what: 'helm and kubeconform', pattern: '[/\\\\]dist[/\\\\](?:charts|docs)[/\\\\]' },
   {
     script: 'test/dist/kubernetes-e2e/prepare-program.js',
     what: "Kubernetes' e2e specs",
