@@ -19,7 +19,7 @@ interface Disk {
 /** What can be wrong with the disk of one file. */
 interface DiskFault {
   readonly name: string;
-  /** Which writes are refused as long as it lasts. A full disk has room in a write-ahead log that is written anew. */
+  /** Which writes are refused as long as it lasts; `some` are those of the workload. A full disk has room in a write-ahead log that is written anew. */
   readonly refuses: 'every' | 'large' | 'some';
   /** The function that ends it; null: it is not possible here. */
   begin(disk: Disk): Promise<(() => Promise<void>) | null>;
@@ -88,7 +88,7 @@ async function suffer({ probe, goOn }: CheckedEpisode, fault: DiskFault, disk: D
   const heal = await fault.begin(disk);
   if (heal === null) return false;
   try {
-    await probe.putUntil(key, 'refused', fault.refuses === 'large' ? LARGE_BYTES : 0);
+    if (fault.refuses !== 'some') await probe.putUntil(key, 'refused', fault.refuses === 'large' ? LARGE_BYTES : 0);
     for (const { prefix } of areas.filter((area) => area !== disk.area)) await probe.putUntil(`${prefix}probe`, 'done');
     await goOn(CALLS_BETWEEN);
     if (fault.refuses === 'every' && (await probe.put(key)).type === 'done')

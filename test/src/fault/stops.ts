@@ -6,6 +6,8 @@ const SHORT_S = 2n;
 /** Time to answer once the router goes on. */
 const ANSWER_WITHIN_MS = 30_000;
 const CALLS_BETWEEN = 200;
+/** The router waits for a database as long as this: what was under way when it was stopped for longer is refused as unavailable. */
+const BACKEND_TIMEOUT_S = 5;
 
 export interface Stops {
   readonly verdict: Verdict;
@@ -20,7 +22,7 @@ export interface StopsPlan {
   readonly seconds: number;
 }
 
-/** A router that is stopped by SIGSTOP and goes on by SIGCONT. No answer is due meanwhile, and nothing may be refused or broken after it. */
+/** A router that is stopped by SIGSTOP and goes on by SIGCONT. No answer is due meanwhile; after less than the router's patience with a database nothing may be refused. */
 export async function runStops({ seed, stops, seconds }: StopsPlan): Promise<Stops> {
   const files = await ThreeFiles.create();
   const findings: string[] = [];
@@ -29,7 +31,8 @@ export async function runStops({ seed, stops, seconds }: StopsPlan): Promise<Sto
   const answerWithinMs = seconds * 1000 + ANSWER_WITHIN_MS;
   const longTtl = BigInt(2 * seconds + 60);
   try {
-    const verdict = await runCheckedEpisode({ seed, files, hasFaults: false, answerWithinMs }, async ({ router, probe, goOn }) => {
+    const hasFaults = seconds >= BACKEND_TIMEOUT_S;
+    const verdict = await runCheckedEpisode({ seed, files, hasFaults, answerWithinMs }, async ({ router, probe, goOn }) => {
       for (let stop = 1; stop <= stops; stop++) {
         await goOn(CALLS_BETWEEN);
         const [shortKey, longKey] = [probe.key(main.prefix), probe.key(main.prefix)];
