@@ -66,7 +66,7 @@ export class MemberConnection {
     return !this.#isEnding && !this.#session.closed && !this.#session.destroyed;
   }
 
-  /** The answer's message. Rejects with MemberCallError. `deadline`: milliseconds since 1970. */
+  /** The answer's message. Rejects with MemberCallError. `deadline`: by `performance.now()`. */
   call(path: string, message: Buffer, deadline: number, token: string | null): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       let stream: ClientHttp2Stream;
