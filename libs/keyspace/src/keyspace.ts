@@ -1114,17 +1114,22 @@ export class Keyspace implements Store {
       request.compares.length === 0 && request.failure.length === 0 && request.success.length === 1 && op?.type === 'delete';
     if (!isLoneDelete || op?.type !== 'delete') throw acrossBackends('a transaction', slots);
     const { range } = op;
+    const query: RangeQuery = { range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
+    const holder = async (): Promise<Slot> => {
+      const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.range(query))));
+      const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
+      if (holding.length > 1) throw acrossBackends('a DeleteRange that holds keys', holding);
+      return holding[0] ?? (slots[0] as Slot);
+    };
+    // A first look, for which nobody waits: a backend that does not answer holds up the deletion and nothing else.
+    await holder();
     const gate = new WriteGate('a deletion over several databases', (key) => contains(range, key), [range]);
     this.#deletions.add(gate);
     try {
       // What was let in before.
       await Promise.all(slots.map((slot) => this.#inTime(slot, slot.committer.whenDone())));
-      const query: RangeQuery = { range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
-      const answers = await Promise.all(slots.map((slot) => this.#reading(slot, slot.guarded.range(query))));
-      const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
-      if (holding.length > 1) throw acrossBackends('a DeleteRange that holds keys', holding);
+      const slot = await holder();
       if (this.#placement !== placement || this.#rerouter.gate?.holdsBack(request) === true) return null;
-      const slot: Slot = holding[0] ?? (slots[0] as Slot);
       return await slot.committer.submit(request);
     } finally {
       this.#deletions.delete(gate);
