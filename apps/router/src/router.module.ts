@@ -4,7 +4,8 @@ import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } 
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
 import { type Logger, type ShutdownStep, watchCertificate } from '@harikube/platform';
-import { listenUrl, readTls } from './listener.js';
+import { listenUrl } from './listener.js';
+import { ListenerTlsFiles } from './listener-tls-files.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
 import { type OpenedStore, openStore, type OpenStoreOptions } from './topology/open-store.js';
@@ -55,7 +56,7 @@ export class RouterModule {
         { provide: TopologyManager, inject: [Store], useFactory: ({ manager }: OpenedStore) => manager },
         { provide: TopologyReloader, inject: [Config, Store, RouterMetrics, Log, Steps], useFactory: makeReloader },
         { provide: Keyspace, inject: [TopologyManager], useFactory: ({ keyspace }: TopologyManager) => keyspace },
-        { provide: EtcdServer, inject: [Config, Role, Keyspace, RouterMetrics, Log], useFactory: makeServer },
+        { provide: EtcdServer, inject: [Config, Role, Keyspace, RouterMetrics, Log, Steps], useFactory: makeServer },
         { provide: Compactor, inject: [Config, TopologyManager, Log, Steps], useFactory: makeCompactor },
         {
           provide: RunningParts,
@@ -155,23 +156,31 @@ function makeReloader(
   return reloader;
 }
 
-async function makeServer(
+function makeServer(
   config: RouterConfig,
   role: WriterRole | null,
   keyspace: Keyspace,
   metrics: RouterMetrics,
   logger: Logger,
-): Promise<EtcdServer> {
-  const tls = config.listenTls === null ? undefined : await readTls(config.listenTls);
-  if (tls !== undefined) watchCertificate(metrics.registry, 'router', () => tls.cert);
-  return new EtcdServer(keyspace, {
+  steps: ShutdownStep[],
+): EtcdServer {
+  const { listenTls } = config;
+  const tls = listenTls === null ? null : new ListenerTlsFiles(listenTls, { what: 'the etcd API', caFlag: '--server-ca-file', logger });
+  const server = new EtcdServer(keyspace, {
     addresses: role === null ? [listenUrl(config)] : role.listener,
     closeGraceMs: role === null ? undefined : HAND_OVER_GRACE_MS,
-    tls,
+    tls: tls?.context,
     emulatedVersion: config.emulatedEtcdVersion,
     observer: metrics,
     onInternalError: (err) => logger.error('a request failed inside the router', { err }),
   });
+  if (tls !== null) {
+    watchCertificate(metrics.registry, 'router', () => tls.certificate);
+    // Connections that are open keep theirs, as TLS has it.
+    tls.start((context) => server.setTls(context));
+    steps.unshift({ name: 'certificates', close: async () => tls.close() });
+  }
+  return server;
 }
 
 function makeCompactor({ compaction }: RouterConfig, manager: TopologyManager, logger: Logger, steps: ShutdownStep[]): Compactor | null {

@@ -1,8 +1,6 @@
 import 'reflect-metadata';
-import { readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
-import { basename, dirname, relative } from 'node:path';
 import {
   type ArgumentsHost,
   Body,
@@ -23,7 +21,6 @@ import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { UnknownBackendError, UnknownSubjectError } from '@harikube/datasources';
 import {
-  ConfigError,
   listenReason,
   type Logger,
   NestLogger,
@@ -33,10 +30,10 @@ import {
   type RouterExplanation,
   type RouterTopologyPlan,
   type RouterTopologyState,
-  TlsFiles,
   watchCertificate,
 } from '@harikube/platform';
-import type { AdminConfig, ListenerTls } from '../router.config.js';
+import { ListenerTlsFiles } from '../listener-tls-files.js';
+import type { AdminConfig } from '../router.config.js';
 import { AdminAccess } from './admin-access.js';
 import { abandonRequest, AdminRequestError, planDocuments } from './admin-request.js';
 import { TopologyAdmin } from './topology-admin.js';
@@ -68,7 +65,6 @@ class AdminApiListenError extends Error {
 const MOST_BODY_BYTES = 1024 * 1024;
 /** A request comes whole within it. */
 const REQUEST_MS = 30_000;
-const TLS_POLL_MS = 10_000;
 
 @Controller('v1/topology')
 class TopologyController {
@@ -138,7 +134,7 @@ class AdminErrors implements ExceptionFilter {
 /** Serves the admin API. Throws `ConfigError` and `AdminApiListenError`. */
 export async function startAdminApi({ config, admin, logger, registry }: AdminApiOptions): Promise<AdminApi> {
   const { host, port } = config.listen;
-  const tls = config.tls === null ? null : new AdminTls(config.tls, logger);
+  const tls = config.tls === null ? null : new ListenerTlsFiles(config.tls, { what: 'the admin API', caFlag: '--admin-ca-file', logger });
   if (tls !== null && registry !== undefined) watchCertificate(registry, 'router-admin', () => tls.certificate);
   const takesCertificates = config.tls !== null && config.tls.clientCaFile !== null;
   const access = new AdminAccess({ tokenFile: config.tokenFile, takesCertificates, logger });
@@ -188,83 +184,6 @@ export async function startAdminApi({ config, admin, logger, registry }: AdminAp
       await app.close();
     },
   };
-}
-
-interface TlsContext {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-  readonly ca?: Buffer;
-}
-
-/** The files of TLS, followed as they are replaced; what cannot be used leaves the ones before in force. */
-class AdminTls {
-  readonly #files: TlsFiles;
-  readonly #clientCaFile: string | null;
-  readonly #logger: Logger;
-  #ca: Buffer | undefined;
-  #use: ((context: TlsContext) => void) | null = null;
-  #poll: NodeJS.Timeout | null = null;
-  #complaint = '';
-
-  constructor({ certFile, keyFile, clientCaFile }: ListenerTls, logger: Logger) {
-    const folder = dirname(certFile);
-    this.#files = TlsFiles.load({ folder, certName: basename(certFile), keyName: relative(folder, keyFile), logger });
-    this.#clientCaFile = clientCaFile;
-    this.#logger = logger;
-    try {
-      this.#ca = clientCaFile === null ? undefined : readFileSync(clientCaFile);
-    } catch (error) {
-      throw new ConfigError([`--admin-ca-file=${clientCaFile} cannot be read: ${(error as Error).message}`]);
-    }
-  }
-
-  /** PEM, with its chain. */
-  get certificate(): Buffer {
-    return this.#files.pair.cert;
-  }
-
-  get context(): TlsContext {
-    const { cert, key } = this.#files.pair;
-    return this.#ca === undefined ? { cert, key } : { cert, key, ca: this.#ca };
-  }
-
-  start(use: (context: TlsContext) => void): void {
-    this.#use = use;
-    this.#files.onChange(() => this.#renew());
-    this.#files.start();
-    this.#poll = setInterval(() => this.#checkAuthority(), TLS_POLL_MS).unref();
-  }
-
-  check(): void {
-    this.#files.check();
-    this.#checkAuthority();
-  }
-
-  close(): void {
-    this.#files.close();
-    if (this.#poll !== null) clearInterval(this.#poll);
-  }
-
-  #checkAuthority(): void {
-    if (this.#clientCaFile === null) return;
-    const former = this.#ca;
-    try {
-      this.#ca = readFileSync(this.#clientCaFile);
-      if (former === undefined || !this.#ca.equals(former)) this.#renew();
-      this.#complaint = '';
-    } catch (error) {
-      this.#ca = former;
-      const reason = (error as Error).message;
-      if (reason !== this.#complaint) {
-        this.#logger.error('the authority of the admin API cannot be used, the one before stays', { file: this.#clientCaFile, reason });
-      }
-      this.#complaint = reason;
-    }
-  }
-
-  #renew(): void {
-    this.#use?.(this.context);
-  }
 }
 
 function answerError(response: ServerResponse, status: number, message: string): void {
