@@ -4,7 +4,7 @@ import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } 
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
 import { type Logger, type ShutdownStep, watchCertificate } from '@harikube/platform';
-import { listenUrl } from './listener.js';
+import { listenUrl, readTls } from './listener.js';
 import { ListenerTlsFiles } from './listener-tls-files.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
@@ -156,15 +156,17 @@ function makeReloader(
   return reloader;
 }
 
-function makeServer(
+async function makeServer(
   config: RouterConfig,
   role: WriterRole | null,
   keyspace: Keyspace,
   metrics: RouterMetrics,
   logger: Logger,
   steps: ShutdownStep[],
-): EtcdServer {
+): Promise<EtcdServer> {
   const { listenTls } = config;
+  // Its errors name the flags.
+  if (listenTls !== null) await readTls(listenTls);
   const tls = listenTls === null ? null : new ListenerTlsFiles(listenTls, { what: 'the etcd API', caFlag: '--server-ca-file', logger });
   const server = new EtcdServer(keyspace, {
     addresses: role === null ? [listenUrl(config)] : role.listener,
