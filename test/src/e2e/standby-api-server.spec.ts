@@ -130,6 +130,7 @@ async function follow(seen: Map<string, bigint>, signal: AbortSignal): Promise<v
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof ConnectionError)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 }
