@@ -81,6 +81,8 @@ export class Http2Stream implements Expiring {
   private isAbandoned = false;
   private receivedBytes = 0;
   private sentBytes = 0;
+  /** Something had to wait, and the receiver was not told yet that all of it is out. */
+  private hasWaited = false;
   /** `sentBytes` when the clock began to run for an answer that waits; -1: it does not run. */
   private stalledAt = -1;
 
@@ -212,11 +214,11 @@ export class Http2Stream implements Expiring {
     if (this.isLocalClosed) this.close();
   }
 
-  /** There may be room again. */
+  /** There may be room again. What waited may have gone out with a later write already. */
   resume(): void {
-    const waited = this.queuedBytes > 0;
     this.send(FRAMES_PER_TURN);
-    if (!waited || this.queuedBytes > 0 || this.isClosed) return;
+    if (!this.hasWaited || this.queuedBytes > 0 || this.isClosed) return;
+    this.hasWaited = false;
     this.stalledAt = -1;
     this.receiver?.drained();
   }
@@ -226,10 +228,10 @@ export class Http2Stream implements Expiring {
     // The client keeps its side open long after the answer: a server may then reset the stream without an error (RFC 9113 section 8.1).
     if (this.isLocalClosed) return this.reset(ErrorCode.NoError);
     if (this.stalledAt < 0) return;
-    const isRead = this.sentBytes - this.stalledAt >= connection.limits.minReadBytes;
+    const isRead = this.queuedBytes === 0 || this.sentBytes - this.stalledAt >= connection.limits.minReadBytes;
     this.stalledAt = -1;
-    if (isRead) this.awaitReader();
-    else connection.stalled();
+    if (!isRead) connection.stalled();
+    else if (this.queuedBytes > 0) this.awaitReader();
   }
 
   /** The stream is over and nothing is to be sent about it. */
@@ -258,7 +260,9 @@ export class Http2Stream implements Expiring {
   private send(frames: number): void {
     if (this.isClosed || this.isLocalClosed) return;
     this.sendFrames(frames);
-    if (this.queuedBytes > 0 && (this.isEnding || this.isOwner)) this.awaitReader();
+    if (this.queuedBytes === 0) return;
+    this.hasWaited = true;
+    if (this.isEnding || this.isOwner) this.awaitReader();
   }
 
   /** Of an answer that has to wait, something is to be taken in time. A stream of messages may wait for as long as it likes. */
