@@ -53,11 +53,12 @@ let opened: RawConnection[];
 let calls: StreamCall[];
 let release: (() => void)[];
 let ended: number;
+let drained: number;
 let internal: unknown[];
 let reads: string[];
 let endings: string[];
 
-async function start(limits: Partial<Http2Limits> = {}): Promise<void> {
+async function start(limits: Partial<Http2Limits> = {}, streamBufferBytes?: number): Promise<void> {
   server = new Http2GrpcServer({
     addresses: ['127.0.0.1:0'],
     routes: {
@@ -97,7 +98,9 @@ async function start(limits: Partial<Http2Limits> = {}): Promise<void> {
               call.send(frameOf(Buffer.from(message)));
             },
             halfClosed: () => call.end(),
-            drained: () => {},
+            drained: () => {
+              drained++;
+            },
             closed: () => {
               ended++;
             },
@@ -118,6 +121,7 @@ async function start(limits: Partial<Http2Limits> = {}): Promise<void> {
       connectionEnded: (reason) => endings.push(reason),
     },
     limits: { lingerMs: 100, ...limits },
+    streamBufferBytes,
   });
   [url = ''] = await server.listen();
 }
@@ -133,6 +137,7 @@ beforeEach(() => {
   calls = [];
   release = [];
   ended = 0;
+  drained = 0;
   internal = [];
   reads = [];
   endings = [];
@@ -445,6 +450,21 @@ describe('Http2Connection, flow control', () => {
     connection.send(windowUpdate(1, 1000));
     await connection.until(isEnd(1));
     expect(body(connection.frames, 1)).toHaveLength(100);
+  });
+
+  it('is told that its backlog is out, also when that goes with a later write', async () => {
+    await start({}, 1000);
+    const connection = await open();
+    connection.send(headers(1, STREAM), data(1, frameOf(Buffer.from('x')), 0));
+    await connection.until(({ type }) => type === DATA);
+    // More than the window, and than what one turn sends.
+    calls[0]?.send(Buffer.alloc(400_000, 'y'));
+    const window = 1_000_000;
+    // Both are worked off in one turn: what is written at the second takes along what the first left for the next turn.
+    connection.send(windowUpdate(0, window), windowUpdate(1, window), data(1, frameOf(Buffer.from('z')), 0));
+    await connection.until(({ type, payload }) => type === DATA && payload.at(-1) === 'z'.charCodeAt(0));
+    await connection.settled();
+    expect(drained).toBe(1);
   });
 
   it('sends no more than the connection’s window, shared among the streams in turns', async () => {
