@@ -6,7 +6,7 @@ ARG BUILD_IMAGE=node:24
 FROM --platform=$BUILDPLATFORM \${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY a b/c ./
-RUN --mount=type=cache,target=/root/.npm npm ci
+RUN --mount=type=cache,target=/var/cache/npm npm ci
 FROM build AS files
 ARG TARGETARCH
 RUN make "$TARGETARCH"
@@ -32,7 +32,7 @@ describe('a Dockerfile', () => {
     expect(build).toMatchObject({ name: 'build', base: 'node:24', config: { workdir: '/src' } });
     expect(build?.steps).toEqual([
       { kind: 'copy', from: null, sources: ['a', 'b/c'], target: './' },
-      { kind: 'run', command: 'npm ci', caches: ['/root/.npm'], args: {} },
+      { kind: 'run', command: 'npm ci', caches: ['/var/cache/npm'], args: {} },
     ]);
     expect(files).toMatchObject({
       base: 'build',

@@ -54,6 +54,16 @@ describe('makeCertificates', () => {
     expect(dataOf(double, 'store-client')).toEqual(before.client);
   });
 
+  it('makes anew what is no certificate', async () => {
+    const double = new ObjectsDouble();
+    await makeCertificates(double.context(), SPEC);
+    const key = keyOf(SECRETS, 'store-server', 'harikube');
+    const emptied = { ...double.objects.get(key), data: { 'tls.crt': '', 'tls.key': '' } };
+    double.objects.set(key, emptied as never);
+    await makeCertificates(double.context(), SPEC);
+    expect(certificateOf(double, 'store-server').verify(certificateOf(double, 'store-ca').publicKey)).toBe(true);
+  });
+
   it('touches no Secret of somebody else', async () => {
     const double = new ObjectsDouble();
     double.objects.set(keyOf(SECRETS, 'store-server', 'harikube'), { metadata: { name: 'store-server', namespace: 'harikube' } });

@@ -59,11 +59,11 @@ class SecretStore {
         `the Secret ${namespace}/${name} is not of this release: remove it, or name it as an existing one (tls.mode existingSecret)`,
       );
     this.#found.set(name, secret);
-    for (const [key, end] of [
-      ['tls.crt', 'crt'],
-      ['tls.key', 'key'],
-    ] as const)
-      await writeFile(join(this.folder, `${name}.${end}`), Buffer.from(secret.data?.[key] ?? '', 'base64'), { mode: 0o600 });
+    const [certificate, key] = ['tls.crt', 'tls.key'].map((entry) => Buffer.from(secret.data?.[entry] ?? '', 'base64'));
+    // What is no certificate is made anew, like what is missing.
+    if (!isPem(certificate) || !isPem(key)) return;
+    await writeFile(join(this.folder, `${name}.crt`), certificate, { mode: 0o600 });
+    await writeFile(join(this.folder, `${name}.key`), key, { mode: 0o600 });
   }
 
   async write(name: string, { certificateFile, keyFile }: KeyPair, authority: KeyPair): Promise<void> {
@@ -84,6 +84,10 @@ class SecretStore {
       note(`Secret ${namespace}/${name} is renewed`);
     }
   }
+}
+
+function isPem(bytes: Buffer | undefined): bytes is Buffer {
+  return bytes !== undefined && bytes.includes('-----BEGIN ');
 }
 
 async function base64(file: string): Promise<string> {
