@@ -461,7 +461,7 @@ describe('Http2Connection, flow control', () => {
     calls[0]?.send(Buffer.alloc(200_000, 'y'));
     const window = 1_000_000;
     // Both are worked off in one turn: what is written at the second takes along what the first left for the next turn.
-    connection.send(Buffer.concat([windowUpdate(0, window), windowUpdate(1, window), data(1, frameOf(Buffer.from('z')), 0)]));
+    connection.send(windowUpdate(0, window), windowUpdate(1, window), data(1, frameOf(Buffer.from('z')), 0));
     await connection.until(({ type, payload }) => type === DATA && payload.at(-1) === 'z'.charCodeAt(0));
     await connection.settled();
     expect(drained).toBe(1);
@@ -610,7 +610,7 @@ describe('Http2Connection, abuse', () => {
     // The three are worked off in one turn: each has started before the first is answered.
     await start({ maxQueuedBytes: 100_000, turnMs: 10_000 });
     const connection = await open([INITIAL_WINDOW_SIZE, 0]);
-    connection.send(Buffer.concat([1, 3, 5].map((streamId) => call(streamId, '60000', '/t.T/Read'))));
+    connection.send(...[1, 3, 5].map((streamId) => call(streamId, '60000', '/t.T/Read')));
     await connection.settled();
     connection.send(call(7, '10', '/t.T/Read'), call(9, '10', '/t.T/Bytes'));
     await connection.settled();
