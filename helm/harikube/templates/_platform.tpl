@@ -94,10 +94,13 @@ spec:
     - { name: metrics, port: 8080, targetPort: metrics, protocol: TCP, appProtocol: http }
 {{- end -}}
 
-{{/* A ClusterRole and its binding (`clusterRules`), a Role and its binding (`rules`) for the account of a program. */}}
+{{/*
+A ClusterRole and its binding (`clusterRules`), a Role and its binding (`rules`) for the account of a program. What serves a whole cluster
+(`isAlone`) has a ClusterRole of the same name in each release: Helm refuses a second release before it makes anything, and names the first one.
+*/}}
 {{- define "harikube.rights" -}}
 {{- $name := printf "%s-%s" (include "harikube.fullname" .root) .component }}
-{{- $clusterName := printf "%s-%s" (include "harikube.clusterName" .root) .component }}
+{{- $clusterName := printf "%s-%s" (ternary "harikube" (include "harikube.clusterName" .root) .isAlone) .component }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole

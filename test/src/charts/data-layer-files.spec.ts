@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { KUBERNETES_VERSION } from '@harikube/local-cluster';
+import { topologyOperatorManifests } from '@harikube/topology-operator';
+import { watchTriggerManifests } from '@harikube/watch-trigger';
 import { chartFiles, chartNames, unexplainedValues } from './chart-files.js';
-import { DATA_LAYER, DEFINITIONS, Helm, renderedObjects, valuesFiles } from './data-layer-cluster.js';
+import { DATA_LAYER, DEFINITIONS, Helm, type RenderedObject, renderedObjects, valuesFiles } from './data-layer-cluster.js';
 
 let home: string;
 let helm: Helm;
@@ -86,13 +88,40 @@ describe('chart harikube', () => {
     expect(said).not.toContain('Canary');
   });
 
-  it('lets two releases live in two namespaces', async () => {
-    const names = async (namespace: string): Promise<string[]> =>
-      renderedObjects(await helm.template(DATA_LAYER, { namespace })).map(
+  it('lets two releases live in two namespaces, of which one alone has what serves the whole cluster', async () => {
+    const names = async (namespace: string, ...more: string[]): Promise<string[]> =>
+      renderedObjects(await helm.template(DATA_LAYER, { namespace, more })).map(
         ({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`,
       );
     const first = await names('one');
-    expect((await names('two')).filter((name) => first.includes(name))).toEqual([]);
+    const roles = ['topology-operator', 'watch-trigger'].flatMap((program) => [
+      `ClusterRole /harikube-${program}`,
+      `ClusterRoleBinding /harikube-${program}`,
+    ]);
+    expect((await names('two')).filter((name) => first.includes(name)).toSorted()).toEqual(roles.toSorted());
+    const second = await names('two', '--set', 'operator.create=false', '--set', 'serverlessKubeWatchTrigger.triggerNamespace=two');
+    expect(second.filter((name) => first.includes(name))).toEqual([]);
+  });
+
+  it('gives each account the rules that its program names, and nothing else', async () => {
+    const rendered = renderedObjects(await helm.template(DATA_LAYER, {}));
+    const rulesOf = (manifests: readonly RenderedObject[], kind: string, name: string): unknown =>
+      manifests.find((each) => each.kind === kind && each.metadata.name === name)?.['rules'];
+    const operator = topologyOperatorManifests({ namespace: 'harikube', targets: ['harikube/topology-config'] }) as RenderedObject[];
+    const trigger = watchTriggerManifests({ namespace: 'harikube' }) as RenderedObject[];
+    for (const [own, kind, name, chartName = name] of [
+      [operator, 'ClusterRole', 'harikube-topology-operator'],
+      [operator, 'Role', 'harikube-topology-operator'],
+      [operator, 'Role', 'harikube-topology-operator-secrets', 'harikube-harikube-topology-secrets'],
+      [trigger, 'ClusterRole', 'harikube-watch-trigger'],
+      [trigger, 'Role', 'harikube-watch-trigger'],
+      [trigger, 'ClusterRole', 'harikube-watch-trigger-secrets', 'harikube-harikube-watch-trigger-secrets'],
+      [trigger, 'ClusterRole', 'harikube-watch-trigger-emails', 'harikube-harikube-watch-trigger-watched'],
+    ] as const) {
+      const expected = rulesOf(own, kind, name);
+      expect(expected).toBeDefined();
+      expect([chartName, kind, rulesOf(rendered, kind, chartName)]).toEqual([chartName, kind, expected]);
+    }
   });
 
   it('gives one router a volume with SQLite, and several none with a server', async () => {

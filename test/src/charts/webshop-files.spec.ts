@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { admissionWebhookManifests } from '@harikube/admission-webhook';
 import { apiServerManifests } from '@harikube/api-server';
+import { emailFunctionManifests } from '@harikube/email-function';
 import { KUBERNETES_VERSION, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { registrationControllerManifests } from '@harikube/registration-controller';
@@ -86,6 +87,7 @@ describe('the chart webshop', () => {
     const programs: Readonly<Record<string, readonly object[]>> = {
       'api-server': apiServerManifests({ namespace: NAMESPACE, caBundle: '' }),
       'admission-webhook': admissionWebhookManifests({ namespace: NAMESPACE, caBundle: '' }),
+      'email-function': emailFunctionManifests({ namespace: NAMESPACE }),
       'registration-controller': registrationControllerManifests({ namespace: NAMESPACE }),
       'tenant-controller': tenantControllerManifests({ namespace: NAMESPACE }),
       'user-controller': userControllerManifests({ namespace: NAMESPACE }),

@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { freePort, loadCertificate, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
+import { startPostgres } from '@harikube/testing';
+import { parse } from 'yaml';
 import { eventually } from '../e2e/eventually.js';
 import { RunningCluster } from '../e2e/running-cluster.js';
 import { runProgram } from '../run-program.js';
@@ -152,6 +154,28 @@ describe('the images of docker/Dockerfile', () => {
     await eventually(isReady(health), (state) => state === 'ready', 60);
     expect(await readdir(volume)).toContain('main.db');
     expect(await router.stop()).toBe(0);
+  });
+
+  it('router serves a PostgreSQL as compose.yaml starts it', async () => {
+    const { services } = parse(await readFile(join(CONTEXT, 'docker', 'compose.yaml'), 'utf8')) as {
+      services: { router: { command: string[]; environment: Record<string, string> } };
+    };
+    const { command, environment } = services.router;
+    const server = await startPostgres({ isDurable: false });
+    try {
+      const { host, password, pathname } = new URL(await server.createDatabase());
+      const endpoint = environment['ENDPOINT']
+        ?.replace('//harikube:', '//postgres:')
+        .replace(/\$\{POSTGRES_PASSWORD[^}]*\}/, password)
+        .replace('postgres:5432/harikube', `${host}${pathname}`);
+      const health = await freePort();
+      const args = command.map((arg) => arg.replace('0.0.0.0:2379', '127.0.0.1:0').replace('0.0.0.0:8080', `127.0.0.1:${health}`));
+      const router = await run('router', { args, env: { ...environment, ENDPOINT: endpoint ?? '' } });
+      await eventually(isReady(health), (state) => state === 'ready', 60);
+      expect(await router.stop()).toBe(0);
+    } finally {
+      await server.stop();
+    }
   });
 
   it('router does not write anywhere else', async () => {

@@ -87,6 +87,7 @@ export class PodRunner {
     await work;
     await this.#changed();
     await this.#release();
+    await this.#volumes?.close();
     await rm(this.#folder, { recursive: true, force: true });
     await this.#removeObject();
   }

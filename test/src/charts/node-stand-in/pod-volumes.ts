@@ -35,6 +35,7 @@ export class PodVolumes {
   readonly #options: PodVolumesOptions;
   readonly #folders = new Map<string, string>();
   #written = 0;
+  #isClosed = false;
   #refreshing: Promise<void> = Promise.resolve();
 
   constructor(options: PodVolumesOptions) {
@@ -53,9 +54,15 @@ export class PodVolumes {
     for (const volume of this.#options.pod.spec.volumes ?? []) await this.#prepareOne(volume);
   }
 
-  /** Writes again what follows Secrets, ConfigMaps and tokens; one time after the other. */
+  /** Writes again what follows Secrets, ConfigMaps and tokens; one time after the other, and not after `close`. */
   refresh(): Promise<void> {
-    return (this.#refreshing = this.#refreshing.then(() => this.#refreshAll()));
+    return (this.#refreshing = this.#refreshing.then(() => (this.#isClosed ? undefined : this.#refreshAll())));
+  }
+
+  /** Resolves when nothing is written any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#refreshing;
   }
 
   async #refreshAll(): Promise<void> {
