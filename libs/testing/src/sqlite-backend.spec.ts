@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { CommitUnknownError, keyRange } from '@harikube/keyspace';
+import { CommitUnknownError, keyRange, type RangeAnswer, recordsOf } from '@harikube/keyspace';
 import { BatchWriter } from './batch-writer.js';
 import { SqliteFiles } from './sqlite-files.js';
 import { describeBackend } from './describe-backend.js';
@@ -73,6 +73,61 @@ describe('SqliteBackend', () => {
       indexes.close();
       const text = Buffer.concat(blocks).toString('latin1');
       expect([count, text.match(/first/g)?.length, text.includes('second'), text.includes('/new')]).toEqual([3, 3, false, false]);
+    }));
+
+  /** Reads the whole answer, and holds it against what was announced. */
+  async function wholeOf(answer: RangeAnswer): Promise<{ records: number; announced: readonly number[]; bytes: number }> {
+    const blocks = [...answer.blocks];
+    for await (const block of answer.rest ?? []) blocks.push(Buffer.from(block));
+    const records = blocks.reduce((sum, block) => sum + [...recordsOf(block)].length, 0);
+    return { records, announced: [answer.records, answer.bytes], bytes: blocks.reduce((sum, block) => sum + block.length, 0) };
+  }
+
+  it('announces the length of large answers from a file whose heads had none', () =>
+    inFolder(async (file) => {
+      const backend = await files.open('main', file);
+      const { storeId, epoch } = await takeOver(backend);
+      await backend.claim({ storeId, epoch });
+      const writer = new BatchWriter(backend);
+      // Keys of a megabyte, so that an answer without values is a large one, too; values with lengths of one to three bytes.
+      const keys = Array.from({ length: 8 }, (_, i) => Buffer.concat([Buffer.from(`/${i}/`), Buffer.alloc(1_000_000, 'k')]));
+      const value = (i: number): Buffer => Buffer.alloc([0, 1, 127, 128, 16_383, 16_384][i % 6] as number);
+      for (const [i, key] of keys.entries()) await writer.put(key, value(i), BigInt(i));
+      const revision = writer.lastCommitted;
+      await writer.put(keys[6] as Buffer, 'replaced');
+      await writer.put(keys[7] as Buffer, Buffer.alloc(300));
+      await backend.close();
+      const older = new DatabaseSync(file);
+      older.exec(`ALTER TABLE head DROP COLUMN record_bytes; ALTER TABLE head DROP COLUMN bare_bytes;
+        DELETE FROM harikube_migrations WHERE name LIKE 'MeasureHeads%'`);
+      older.close();
+      const reopened = await files.open('main', file);
+      for (const at of [0n, revision]) {
+        for (const keysOnly of [false, true]) {
+          const { records, announced, bytes } = await wholeOf(await reopened.range({ ...everything, revision: at, keysOnly }));
+          expect([records, announced]).toEqual([8, [8, bytes]]);
+        }
+      }
+      await reopened.close();
+    }));
+
+  it('measures a large answer in steps, up to its limit', () =>
+    inFolder(async (file) => {
+      const backend = await files.open('main', file);
+      const { storeId, epoch } = await takeOver(backend);
+      await backend.claim({ storeId, epoch });
+      const writer = new BatchWriter(backend);
+      const large = Array.from({ length: 5 }, (_, i) => ({ put: `/a${i}`, value: Buffer.alloc(1_000_000) }));
+      const small = Array.from({ length: 50_100 }, (_, i) => ({ put: `/b${i}` }));
+      await writer.commit([...large, ...small]);
+      const total = large.length + small.length;
+      for (const limit of [0, total, 50_005]) {
+        const answer = await backend.range({ ...everything, limit });
+        const { records, announced, bytes } = await wholeOf(answer);
+        const wanted = limit === 0 ? total : limit;
+        expect([records, announced, answer.count, answer.more]).toEqual([wanted, [wanted, bytes], total, wanted < total]);
+      }
+      await backend.close();
     }));
 
   it('goes on after each of its threads was lost', () =>

@@ -24,6 +24,7 @@ import {
   type CompactCall,
   type ControlStatement,
   type LoadReply,
+  type MeasureReply,
   type MetaReply,
   type OpenOptions,
   type RangeCall,
@@ -42,11 +43,13 @@ const BLOCK_BYTES = 1024 * 1024;
 const ANSWER_BYTES = 4 * 1024 * 1024;
 const WARM_UP_LISTS = 8;
 const WARM_UP_ROWS = 500;
+/** Keys that one step of measuring a large answer goes through: some milliseconds, in which other lists wait. */
+const MEASURED_KEYS = 50_000;
 /** Snapshots of large answers that may be open at the same time in one file. */
 const MAX_CURSORS = 64;
 
 type KeyRow = readonly [key: Buffer, id: bigint, createRevision: bigint, version: bigint, lease: bigint];
-type SizeRow = readonly [...KeyRow, recordLength: bigint];
+type SizeRow = readonly [records: bigint, recordBytes: bigint | null, bareBytes: bigint | null, last: Buffer | null];
 type ChangeRow = readonly [id: bigint, tombstone: bigint, record: Buffer, prevRecord: Buffer | null];
 
 interface Cursor {
@@ -55,8 +58,12 @@ interface Cursor {
   readonly before: bigint | null;
   /** The key to go on with. */
   start: Buffer;
-  /** Records still to be read. */
+  /** Records still to be read; what is not measured yet is not among them. */
   left: number;
+  /** The key to go on measuring with, and how many records the limit leaves from there on. */
+  unmeasured: { start: Buffer; limit: number };
+  /** Records of the blocks that were read at once. */
+  readonly records: number;
 }
 
 /** A connection with its statements, each prepared when it is first used. */
@@ -296,9 +303,22 @@ export class FileConnection implements ThreadMethods {
     }
   }
 
+  measure(id: number): MeasureReply {
+    const cursor = this.#cursor(id);
+    const { connection, call, before, unmeasured } = cursor;
+    const limit = Math.min(unmeasured.limit, MEASURED_KEYS);
+    const { records, bytes, last } = measure(connection, call, before, unmeasured.start, limit);
+    cursor.left += records;
+    if (last !== null) unmeasured.start = Buffer.concat([last, ZERO]);
+    unmeasured.limit -= records;
+    if (records === MEASURED_KEYS && unmeasured.limit > 0) return { records, bytes, end: null };
+    const more = unmeasured.limit === 0 && measure(connection, call, before, unmeasured.start, 1).records > 0;
+    const count = more ? (call.count ? this.#count(connection, call, before) : null) : cursor.records + cursor.left;
+    return { records, bytes, end: { more, count } };
+  }
+
   nextBlock(id: number): { block: Uint8Array<ArrayBuffer> | null } {
-    const cursor = this.#cursors.get(id);
-    if (cursor === undefined) throw new Error('the snapshot of this answer is gone');
+    const cursor = this.#cursor(id);
     if (cursor.left === 0) {
       this.endCursor(id);
       return { block: null };
@@ -308,6 +328,12 @@ export class FileConnection implements ThreadMethods {
     cursor.left = read.isEnd ? 0 : cursor.left - read.records;
     cursor.start = read.next;
     return { block: writer.take() };
+  }
+
+  #cursor(id: number): Cursor {
+    const cursor = this.#cursors.get(id);
+    if (cursor === undefined) throw new Error('the snapshot of this answer is gone');
+    return cursor;
   }
 
   endCursor(id: number): void {
@@ -415,13 +441,16 @@ export class FileConnection implements ThreadMethods {
   #writeRows(connection: Connection, packed: Uint8Array, count: number): void {
     const counts = new Map<string, number>();
     for (const { id, prevId, tombstone, record } of unpackRows(asBuffer(packed), count)) {
-      const { key, createRevision, version, lease, value } = decodeKeyValue(record);
+      const { key, createRevision, modRevision, version, lease, value } = decodeKeyValue(record);
       const valueFrom = value.length === 0 ? 1 : value.byteOffset - record.byteOffset + 1;
       const type = tombstone ? 1 : 0;
       connection.run(sql.INSERT_LOG, id, key, createRevision, version, lease, type, prevId, valueFrom, value.length, record);
       if (tombstone) connection.run(sql.DELETE_HEAD, key);
-      else if (prevId === 0n) connection.run(sql.INSERT_HEAD, key, id, lease);
-      else connection.run(sql.UPDATE_HEAD, id, lease, key);
+      else {
+        const bare = recordSize({ createRevision, modRevision, version, lease, keyLength: key.length, valueLength: 0 });
+        const statement = prevId === 0n ? sql.INSERT_HEAD : sql.UPDATE_HEAD;
+        connection.run(statement, id, lease, framedSize(record.length), framedSize(bare), key);
+      }
       if (!tombstone && prevId !== 0n) continue;
       const prefix = countedPrefix(key)?.toString('latin1');
       if (prefix !== undefined) counts.set(prefix, (counts.get(prefix) ?? 0) + (tombstone ? -1 : 1));
@@ -456,13 +485,9 @@ export class FileConnection implements ThreadMethods {
       if (bytes < ANSWER_BYTES) continue;
       if (this.#cursors.size >= MAX_CURSORS)
         throw new Error(`more than ${MAX_CURSORS} large lists are being read from this database at once`);
-      const rest = sizeOf(connection, call, before, start, limit - records);
       const cursor = this.#nextCursor++;
-      this.#cursors.set(cursor, { connection, call, before, start, left: rest.records });
-      records += rest.records;
-      bytes += rest.bytes;
-      const count = rest.isEnd ? records : call.count ? this.#count(connection, call, before) : null;
-      return { lastRevision, count, more: !rest.isEnd, records, bytes, blocks, cursor };
+      this.#cursors.set(cursor, { connection, call, before, start, left: 0, unmeasured: { start, limit: limit - records }, records });
+      return { lastRevision, count: null, more: true, records, bytes, blocks, cursor };
     }
     return {
       lastRevision,
@@ -562,27 +587,17 @@ function* bareRecords(
   }
 }
 
-/** Number and framed size of the records that are left, without reading their values. */
-function sizeOf(
+/** How many records follow, at most `limit`, and their bytes in an answer: no record is looked at. */
+function measure(
   connection: Connection,
   call: RangeCall,
   before: bigint | null,
   start: Buffer,
   limit: number,
-): { records: number; bytes: number; isEnd: boolean } {
-  const parameters = parametersOf(call, before, start, limit);
-  let records = 0;
-  let bytes = 0;
-  for (const [key, id, createRevision, version, lease, recordLength] of connection.iterate<SizeRow>(
-    statementsOf(call, before).sizes,
-    parameters,
-  )) {
-    if (records === limit) return { records, bytes, isEnd: false };
-    records++;
-    const bare = { createRevision, modRevision: revisionOf(id), version, lease, keyLength: key.length, valueLength: 0 };
-    bytes += framedSize(call.keysOnly ? recordSize(bare) : Number(recordLength));
-  }
-  return { records, bytes, isEnd: true };
+): { records: number; bytes: number; last: Buffer | null } {
+  const parameters = { ...parametersOf(call, before, start, limit), limit };
+  const [records = 0n, recordBytes, bareBytes, last = null] = connection.row<SizeRow>(statementsOf(call, before).size, parameters) ?? [];
+  return { records: Number(records), bytes: Number((call.keysOnly ? bareBytes : recordBytes) ?? 0n), last };
 }
 
 function addChange(writer: BlockWriter, [id, tombstone, record, prevRecord]: ChangeRow): void {

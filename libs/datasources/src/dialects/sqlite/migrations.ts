@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { BARE_BYTES, RECORD_BYTES } from './statements.js';
 
 /**
  * The tables of a SQLite backend, as docs/architecture.md explains them. A row's `record` is the key's encoded
@@ -49,6 +50,25 @@ class RecordWriter1764500000000 implements MigrationInterface {
     }
   }
 }
+
+/** How long each key's part of an answer is: a large one is announced by its length, for which no record is looked at. */
+class MeasureHeads1764700000000 implements MigrationInterface {
+  readonly name = 'MeasureHeads1764700000000';
+
+  async up(runner: QueryRunner): Promise<void> {
+    for (const statement of HEAD_SIZES) await runner.query(statement);
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const column of ['bare_bytes', 'record_bytes']) await runner.query(`ALTER TABLE head DROP COLUMN ${column}`);
+  }
+}
+
+const HEAD_SIZES = [
+  'ALTER TABLE head ADD COLUMN record_bytes INTEGER NOT NULL DEFAULT 0',
+  'ALTER TABLE head ADD COLUMN bare_bytes INTEGER NOT NULL DEFAULT 0',
+  `UPDATE head SET (record_bytes, bare_bytes) = (SELECT ${RECORD_BYTES}, ${BARE_BYTES} FROM log l WHERE l.id = head.id)`,
+];
 
 const REPLACEMENT_INDEX = ['DROP INDEX log_key', 'CREATE INDEX log_replacement ON log (key, id, prev_id) WHERE prev_id > 0'];
 
@@ -130,6 +150,11 @@ const FIRST_TABLES = [
 ];
 
 /** The tables of an empty backend, by all migrations. */
-export const TABLES = [...FIRST_TABLES, ...REPLACEMENT_INDEX, ...WRITER_COLUMNS];
+export const TABLES = [...FIRST_TABLES, ...REPLACEMENT_INDEX, ...WRITER_COLUMNS, ...HEAD_SIZES];
 
-export const SQLITE_MIGRATIONS = [CreateTables1700000000000, IndexReplacements1764200000000, RecordWriter1764500000000];
+export const SQLITE_MIGRATIONS = [
+  CreateTables1700000000000,
+  IndexReplacements1764200000000,
+  RecordWriter1764500000000,
+  MeasureHeads1764700000000,
+];

@@ -24,6 +24,7 @@ import {
   type WriterIdentity,
   type WriterRecord,
   keyOf,
+  freeBlock,
   ownedBlock,
   messageOf,
 } from '@harikube/keyspace';
@@ -265,7 +266,24 @@ export class SqliteBackend implements Database {
       count,
     });
     const answer = { ...reply, blocks: reply.blocks.map(ownedBlock) };
-    return cursor === null ? answer : { ...answer, rest: this.#rest(cursor) };
+    return cursor === null ? answer : await this.#measured(answer, this.#rest(cursor), cursor);
+  }
+
+  /** The answer with the length of all of it. Others' lists go in between the steps. */
+  async #measured(answer: RangeAnswer, rest: BlockStream, cursor: number): Promise<RangeAnswer> {
+    let { records, bytes } = answer;
+    try {
+      for (;;) {
+        const step = await this.#call(this.threads.ranges, 'measure', cursor);
+        records += step.records;
+        bytes += step.bytes;
+        if (step.end !== null) return { ...answer, ...step.end, records, bytes, rest };
+      }
+    } catch (error) {
+      answer.blocks.forEach(freeBlock);
+      await rest.return();
+      throw error;
+    }
   }
 
   /** The blocks of a large answer, read while they are sent. */

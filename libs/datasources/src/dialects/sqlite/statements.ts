@@ -21,8 +21,8 @@ export const DELETE_NOTHING = "DELETE FROM resource_count WHERE prefix = x''";
 
 export const INSERT_LOG =
   'INSERT INTO log (id, key, create_revision, version, lease, tombstone, prev_id, value_from, value_length, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)';
-export const INSERT_HEAD = 'INSERT INTO head (key, id, lease) VALUES (?, ?, ?)';
-export const UPDATE_HEAD = 'UPDATE head SET id = ?, lease = ? WHERE key = ?';
+export const INSERT_HEAD = 'INSERT INTO head (id, lease, record_bytes, bare_bytes, key) VALUES (?, ?, ?, ?, ?)';
+export const UPDATE_HEAD = 'UPDATE head SET id = ?, lease = ?, record_bytes = ?, bare_bytes = ? WHERE key = ?';
 export const DELETE_HEAD = 'DELETE FROM head WHERE key = ?';
 export const ADD_COUNT =
   'INSERT INTO resource_count (prefix, live) VALUES (?, ?) ON CONFLICT (prefix) DO UPDATE SET live = live + excluded.live';
@@ -30,8 +30,14 @@ export const SELECT_COUNT = 'SELECT live FROM resource_count WHERE prefix = ?';
 
 /** What a record without its value is made from. */
 const KEY = 'l.key, l.id, l.create_revision, l.version, l.lease';
-/** What a record's size is made from, with or without its value. */
-const SIZE = `${KEY}, length(l.record)`;
+
+const varintBytes = (number: string): string =>
+  `CASE WHEN ${number} < 128 THEN 1 WHEN ${number} < 16384 THEN 2 WHEN ${number} < 2097152 THEN 3 ELSE 4 END`;
+const fieldBytes = (length: string): string => `(${length}) + 1 + ${varintBytes(`(${length})`)}`;
+/** Bytes of a row of the log in an answer, its frame included: what `head` keeps of each live key. */
+export const RECORD_BYTES = fieldBytes('length(l.record)');
+/** The same without its value. */
+export const BARE_BYTES = fieldBytes(`length(l.record) - CASE l.value_length WHEN 0 THEN 0 ELSE ${fieldBytes('l.value_length')} END`);
 
 export const SELECT_HEAD = `SELECT l.id, l.record FROM head h JOIN log l ON l.id = h.id WHERE h.key = ?`;
 
@@ -41,17 +47,19 @@ export interface RangeStatements {
   readonly records: string;
   /** Key, id, create revision, version, lease. */
   readonly keys: string;
-  /** The same, and the size of the record. */
-  readonly sizes: string;
+  /** In one row: how many, their bytes in an answer, their bytes without values, the last key. */
+  readonly size: string;
   readonly count: string;
 }
+
+const sizeOf = (page: string): string => `SELECT count(*), sum(record_bytes), sum(bare_bytes), max(place) FROM (${page})`;
 
 function latest(end: string): RangeStatements {
   const from = `FROM head h JOIN log l ON l.id = h.id WHERE h.key >= @start ${end.replace('key', 'h.key')} ORDER BY h.key LIMIT @limit`;
   return {
     records: `SELECT l.record ${from}`,
     keys: `SELECT ${KEY} ${from}`,
-    sizes: `SELECT ${SIZE} ${from}`,
+    size: sizeOf(`SELECT key AS place, record_bytes, bare_bytes FROM head WHERE key >= @start ${end} ORDER BY key LIMIT @limit`),
     count: `SELECT count(*) FROM head WHERE key >= @start ${end}`,
   };
 }
@@ -73,7 +81,9 @@ function at(end: string): RangeStatements {
   return {
     records: `SELECT record FROM (${page('l.record')})`,
     keys: `SELECT key, id, create_revision, version, lease FROM (${page(KEY)})`,
-    sizes: `SELECT key, id, create_revision, version, lease, size FROM (${page(`${SIZE} AS size`)})`,
+    size: sizeOf(`SELECT h.key AS place, h.record_bytes, h.bare_bytes FROM ${heads}
+      UNION ALL SELECT r.key, ${RECORD_BYTES}, ${BARE_BYTES} FROM (SELECT r.key, r.prev_id FROM ${replaced}) r JOIN log l ON l.id = r.prev_id
+      ORDER BY place LIMIT @limit`),
     count: `SELECT (SELECT count(*) FROM ${heads}) + (SELECT count(*) FROM ${replaced})`,
   };
 }

@@ -27,13 +27,22 @@ export interface RangeCall {
 
 export interface RangeReply {
   readonly lastRevision: bigint;
+  /** Those of the whole answer; with a cursor, only of `blocks`: the rest has to be measured. */
   readonly count: number | null;
   readonly more: boolean;
   readonly records: number;
   readonly bytes: number;
   readonly blocks: readonly Uint8Array<ArrayBuffer>[];
-  /** Not null: the answer goes on; `nextBlock` and `endCursor` take this number. */
+  /** Not null: the answer goes on; `measure`, `nextBlock` and `endCursor` take this number. */
   readonly cursor: number | null;
+}
+
+/** What one step has found of an answer that goes on. */
+export interface MeasureReply {
+  readonly records: number;
+  readonly bytes: number;
+  /** Null: there are steps left. */
+  readonly end: { readonly more: boolean; readonly count: number | null } | null;
 }
 
 export interface ChangesCall {
@@ -129,6 +138,8 @@ export interface ThreadMethods {
   load(call: { readonly count: number; readonly packed: Uint8Array<ArrayBuffer> }): LoadReply;
   range(call: RangeCall): RangeReply;
   warmUp(): void;
+  /** One step of finding out how long an answer is that goes on; comes before its first `nextBlock`, until it tells the end. */
+  measure(cursor: number): MeasureReply;
   nextBlock(cursor: number): { readonly block: Uint8Array<ArrayBuffer> | null };
   endCursor(cursor: number): void;
   changes(call: ChangesCall): ChangesReply;
