@@ -54,7 +54,8 @@ function mergedBlocks(answers: readonly RangeAnswer[]): BlockStream {
   return new BlockStream(read, () => endAll(answers));
 }
 
-async function endAll(answers: readonly RangeAnswer[]): Promise<void> {
+/** Gives up what is left of them. */
+export async function endAll(answers: readonly RangeAnswer[]): Promise<void> {
   await Promise.all(answers.map((answer) => answer.rest?.return()));
 }
 

@@ -39,3 +39,12 @@ export function ready(slot: Slot): Slot {
   if (!slot.isReady) throw new UnavailableError(slot.label, slot.problem);
   return slot;
 }
+
+export function readyOf<S extends readonly Slot[]>(slots: S): S {
+  for (const slot of slots) ready(slot);
+  return slots;
+}
+
+export function idsOf(slots: readonly Slot[]): string[] {
+  return slots.map(({ id }) => id);
+}

@@ -9,7 +9,8 @@ export interface Mutant {
   readonly isOfCrashes: boolean;
 }
 
-const KEYSPACE = 'libs/keyspace/dist/keyspace.js';
+const RANGE_READER = 'libs/keyspace/dist/range-reader.js';
+const LEASE_KEYS = 'libs/keyspace/dist/lease-keys.js';
 const WATCH_HUB = 'libs/keyspace/dist/watch-hub.js';
 const COMMITTER = 'libs/keyspace/dist/group-committer.js';
 const TXN_JUDGE = 'libs/keyspace/dist/txn-judge.js';
@@ -23,25 +24,25 @@ function mutant(name: string, module: string, find: string, replace: string, isO
 export const MUTANTS: readonly Mutant[] = [
   mutant(
     'header-ahead',
-    KEYSPACE,
-    'return { ...merged, revision: request.revision > 0n ? this.clock.observed : revision };',
-    'return { ...merged, revision: this.clock.current };',
+    RANGE_READER,
+    'return { ...merged, revision: request.revision > 0n ? clock.observed : revision };',
+    'return { ...merged, revision: clock.current };',
   ),
-  mutant('list-does-not-wait', KEYSPACE, 'const wait = this.#whenWhole(present, arrival);', 'const wait = undefined;'),
+  mutant('list-does-not-wait', RANGE_READER, 'const wait = waits.whenWhole(present, arrival);', 'const wait = undefined;'),
   mutant(
     'list-lacks-backend',
-    KEYSPACE,
-    'slots.map((slot) => this.#readingRange(slot, query))',
-    'slots.slice(arrival % 20n === 0n && slots.length > 1 ? 1 : 0).map((slot) => this.#readingRange(slot, query))',
+    RANGE_READER,
+    'slots.map((slot) => askRange(slot, query))',
+    'slots.slice(arrival % 20n === 0n && slots.length > 1 ? 1 : 0).map((slot) => askRange(slot, query))',
   ),
-  mutant('count-of-pages', KEYSPACE, 'count - answer.records', 'count'),
+  mutant('count-of-pages', RANGE_READER, 'count - answer.records', 'count'),
   mutant(
     'compaction-off-by-one',
-    KEYSPACE,
-    'revision > 0n && revision < this.#compactRevision',
-    'revision > 0n && revision <= this.#compactRevision',
+    RANGE_READER,
+    'revision > 0n && revision < compaction.revision',
+    'revision > 0n && revision <= compaction.revision',
   ),
-  mutant('lease-split', KEYSPACE, 'const LEASE_KEYS_PER_TXN = 1000;', 'const LEASE_KEYS_PER_TXN = 1;'),
+  mutant('lease-split', LEASE_KEYS, 'const LEASE_KEYS_PER_TXN = 1000;', 'const LEASE_KEYS_PER_TXN = 1;'),
   mutant('reused-revision', CLOCK, 'this.#current += BigInt(count);', 'if (Math.random() > 0.05) this.#current += BigInt(count);'),
   mutant('told-revision-forgotten', CLOCK, 'if (revision > this.#observed)', 'if (revision > this.#observed && revision % 40n !== 0n)'),
   mutant('answer-before-commit', COMMITTER, 'await committed;', 'committed.catch(() => undefined);', true),
