@@ -2,9 +2,16 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { COMPILER_FLAGS } from '@harikube/local-cluster';
 import { runProgram } from './run-program.js';
 
 const TEST = fileURLToPath(new URL('../', import.meta.url));
+
+/** Compiles into `target` by `go build` or `go test -c`, behind everything else on the machine. */
+export async function compileGo(command: readonly string[], target: string, packagePath: string, folder: string): Promise<void> {
+  const args = [...command, ...COMPILER_FLAGS, '-ldflags', '-s -w', '-o', target, packagePath];
+  await runProgram('nice', ['-n', '15', 'go', ...args], { cwd: folder });
+}
 
 export interface GoProgram {
   /** Folder of its module below test. */
@@ -24,8 +31,7 @@ export async function buildGoProgram(program: GoProgram, cache: string, note: (t
   note(`compiling ${name} (the first time takes a while)`);
   await mkdir(join(cache, 'go'), { recursive: true });
   const draft = `${target}.${process.pid}`;
-  await // Behind everything else on the machine.
-  await runProgram('nice', ['-n', '15', 'go', 'build', '-trimpath', '-ldflags', '-s -w', '-o', draft, program.package], { cwd: folder });
+  await compileGo(['build'], draft, program.package, folder);
   await rename(draft, target);
   return target;
 }

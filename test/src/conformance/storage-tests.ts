@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, copyFile, cp, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { compileGo } from '../go-program.js';
 import { runProgram } from '../run-program.js';
 
 /** The packages of k8s.io/apiserver whose tests talk to a store. */
@@ -44,9 +45,7 @@ export async function buildStorageTests(version: string, cache: string, note: (t
     const programs = join(work, 'programs');
     for (const [suite, folderOfPackage] of Object.entries(SUITES)) {
       note(`compiling the tests of ${folderOfPackage} (the first one takes some minutes)`);
-      // With the flags that built Kubernetes, so that what both need is compiled once.
-      const args = ['test', '-c', '-trimpath', '-ldflags', '-s -w', '-o', join(programs, `${suite}.test`), `./${folderOfPackage}`];
-      await runProgram('nice', ['-n', '15', 'go', ...args], { cwd: copy });
+      await compileGo(['test', '-c'], join(programs, `${suite}.test`), `./${folderOfPackage}`, copy);
     }
     await rename(programs, folder);
   } finally {
