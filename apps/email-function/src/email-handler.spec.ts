@@ -52,6 +52,9 @@ function handlerFor(port: number, { smtp = {}, clock = systemClock, silenceMs = 
   });
 }
 
+/** When nobody is at sending any more who has begun just now. */
+const later: Clock = { ...systemClock, now: () => systemClock.now() + 10_001 };
+
 async function smtpDouble(script: SmtpScript = {}): Promise<SmtpDouble> {
   const double = await SmtpDouble.start(script);
   closes.push(() => double.close());
@@ -369,6 +372,68 @@ describe('EmailHandler', () => {
   });
 });
 
+describe('EmailHandler beside another one', () => {
+  const saying = (sendingTimestamp: string): void => {
+    api.email = { ...sampleEmail(), status: { lastGeneration: 3, sendingTimestamp } };
+  };
+
+  it('sends one mail when both are asked at once', async () => {
+    const smtp = await smtpDouble();
+    const answers = await Promise.all([handlerFor(smtp.port).handle(posted()), handlerFor(smtp.port).handle(posted())]);
+    expect(answers.map(({ code }) => code)).toContain(200);
+    for (const { code, retryAfterSeconds } of answers)
+      if (code !== 200) expect([code, Number(retryAfterSeconds) <= 10]).toEqual([503, true]);
+    expect((await handlerFor(smtp.port).handle(posted())).body.message).toBe('already sent');
+    expect(smtp.mails.length).toBe(1);
+    expect(api.status).toEqual({ lastGeneration: 3, sentTimestamp: expect.any(String) });
+  });
+
+  it('leaves the Email alone that the other one is sending, and takes it over when the time of that is over', async () => {
+    const smtp = await smtpDouble();
+    saying(new Date().toISOString());
+    const { code, retryAfterSeconds, body } = await handlerFor(smtp.port).handle(posted());
+    expect([code, body.message]).toEqual([503, expect.stringContaining('is being sent')]);
+    expect([9, 10]).toContain(retryAfterSeconds);
+    expect(smtp.commands).toEqual([]);
+    expect((await handlerFor(smtp.port, { clock: later }).handle(posted())).code).toBe(200);
+    expect(smtp.mails.length).toBe(1);
+  });
+
+  it('does not wait for a clock that is wrong', async () => {
+    const smtp = await smtpDouble();
+    saying(new Date(Date.now() + 3_600_000).toISOString());
+    expect((await handlerFor(smtp.port).handle(posted())).code).toBe(200);
+  });
+
+  it('sends what the Email says when it changes at the last moment, and nothing when it changes all the time', async () => {
+    const smtp = await smtpDouble();
+    api.onClaim = () => {
+      api.onClaim = () => undefined;
+      api.email = sampleEmail({ subject: 'Corrected' }, { generation: 4, resourceVersion: '20' });
+    };
+    expect((await handlerFor(smtp.port).handle(posted())).body.subject).toBe('Corrected');
+    let version = 30;
+    api.email = sampleEmail();
+    api.onClaim = () => (api.email = sampleEmail({}, { resourceVersion: String(version++) }));
+    expect((await handlerFor(smtp.port).handle(posted())).code).toBe(503);
+    expect(smtp.mails.length).toBe(1);
+  });
+
+  it('sends nothing when it cannot say that it does', async () => {
+    const smtp = await smtpDouble();
+    for (const [trouble, code] of [
+      [500, 503],
+      ['cut', 503],
+      [403, 503],
+      [404, 200],
+    ] as const) {
+      api.claimTroubles.push(trouble);
+      expect((await handlerFor(smtp.port).handle(posted())).code).toBe(code);
+    }
+    expect([smtp.commands, await count('gone')]).toEqual([[], 1]);
+  });
+});
+
 describe('EmailHandler and a status that', () => {
   it('cannot be written at first is written within the request', async () => {
     const smtp = await smtpDouble();
@@ -386,7 +451,8 @@ describe('EmailHandler and a status that', () => {
     const handler = handlerFor(smtp.port);
     api.patchTroubles.push(503, 503, 503, 503);
     const { code, retryAfterSeconds } = await handler.handle(posted());
-    expect([code, retryAfterSeconds, api.status]).toEqual([503, 2, {}]);
+    expect([code, retryAfterSeconds]).toEqual([503, 2]);
+    expect(api.status).toEqual({ lastGeneration: 3, sendingTimestamp: expect.stringMatching(/^20.*Z$/) });
     expect(await count('unrecorded')).toBe(1);
     expect((await handler.handle(posted())).code).toBe(200);
     expect(api.status.sentTimestamp).toBeDefined();
@@ -397,7 +463,8 @@ describe('EmailHandler and a status that', () => {
     const smtp = await smtpDouble();
     api.patchTroubles.push(503, 503, 503, 503);
     await handlerFor(smtp.port).handle(posted());
-    expect((await handlerFor(smtp.port).handle(posted())).code).toBe(200);
+    expect((await handlerFor(smtp.port).handle(posted())).code).toBe(503);
+    expect((await handlerFor(smtp.port, { clock: later }).handle(posted())).code).toBe(200);
     expect(smtp.mails.map((mail) => /^Message-ID: (.*)$/m.exec(mail)?.[1]?.trim())).toEqual([MESSAGE_ID, MESSAGE_ID]);
   });
 
@@ -405,16 +472,16 @@ describe('EmailHandler and a status that', () => {
     const smtp = await smtpDouble();
     api.patchTroubles.push(403);
     expect((await handlerFor(smtp.port).handle(posted())).code).toBe(503);
-    expect(api.requests.filter((request) => request.startsWith('PATCH')).length).toBe(1);
+    // That it is being sent, and that it was.
+    expect(api.requests.filter((request) => request.startsWith('PATCH')).length).toBe(2);
     expect(log).toContain('the status of an Email cannot be written');
   });
 
   it('cannot be written after a refusal makes it answer 503, so that somebody learns why', async () => {
     const smtp = await smtpDouble({ rcpt: '550 no such user' });
-    const handler = handlerFor(smtp.port);
     api.patchTroubles.push(403);
-    expect((await handler.handle(posted())).code).toBe(503);
-    expect((await handler.handle(posted())).code).toBe(422);
+    expect((await handlerFor(smtp.port).handle(posted())).code).toBe(503);
+    expect((await handlerFor(smtp.port, { clock: later }).handle(posted())).code).toBe(422);
   });
 
   it('changed meanwhile is written all the same, unless the Email is another one by then', async () => {

@@ -31,10 +31,18 @@ export interface EmailHandlerOptions {
 /** Mails that the server took and whose status is not written; each is asked for again within seconds. */
 const MAX_ACCEPTED = 10_000;
 const RETRY_AFTER_SECONDS = 2;
+/** How often an Email is read again that others change at the same moment. */
+const MAX_READS = 5;
+/** Added to the time that sending may take: times are written in whole seconds, and clocks differ. */
+const CLAIM_SLACK_MS = 2000;
+const LONGEST_CLAIM_MS = 60_000;
 /** What a refusal repeats of invalid fields. */
 const MAX_CAUSES = 8;
 
-/** Sends the mail of an Email once, as far as a server can be asked to: what repeats a mail has the same Message-ID. */
+/**
+ * Sends the mail of an Email once, as far as a server can be asked to: what repeats a mail has the same Message-ID. The status says who sends before
+ * he does: another instance leaves the Email alone for as long as sending may take.
+ */
 export class EmailHandler {
   readonly #options: EmailHandlerOptions;
   readonly #status: EmailStatusWriter;
@@ -78,6 +86,14 @@ export class EmailHandler {
   }
 
   async #send(request: EmailRequest, sending: AbortSignal, answering: AbortSignal): Promise<FunctionAnswer> {
+    for (let reads = 1; ; reads++) {
+      const answer = await this.#sendAsRead(request, sending, answering);
+      if (answer !== 'changed') return answer;
+      if (reads === MAX_READS) return this.#answer(request, 'temporary', later('the Email is changed all the time'));
+    }
+  }
+
+  async #sendAsRead(request: EmailRequest, sending: AbortSignal, answering: AbortSignal): Promise<FunctionAnswer | 'changed'> {
     const { mailer, clock } = this.#options;
     let email: Email | null;
     try {
@@ -88,7 +104,7 @@ export class EmailHandler {
     }
     const isGone = email === null || (request.uid !== null && email.metadata.uid !== request.uid);
     if (email === null || isGone || email.metadata.deletionTimestamp !== undefined) {
-      return this.#answer(request, 'gone', { code: 200, body: { message: 'nothing was sent: the Email is gone' } });
+      return this.#gone(request);
     }
     if (email.status?.sentTimestamp !== undefined) {
       return this.#answer(request, 'already_sent', { code: 200, body: { message: 'already sent', ...namesOf(email) } });
@@ -104,9 +120,33 @@ export class EmailHandler {
     }
     const mail = mailOf(email, new Date(clock.now()));
     const acceptedAt = this.#accepted.get(mail.messageId);
-    const sent: SendOutcome = acceptedAt === undefined ? await mailer.send(mail, sending) : { outcome: 'accepted' };
-    if (sent.outcome === 'accepted') return this.#recordSent(request, email, mail.messageId, acceptedAt, answering);
-    return this.#recordFailure(request, email, sent, answering);
+    if (acceptedAt !== undefined) return this.#recordSent(request, email, mail.messageId, acceptedAt, answering);
+    const takenMs = this.#takenMs(email);
+    if (takenMs > 0)
+      return this.#answer(
+        request,
+        'temporary',
+        later('the mail is being sent, or who sent it could not say how that ended', Math.ceil(takenMs / 1000)),
+      );
+    const claimed = await this.#status.sending(email, new Date(clock.now()), sending);
+    if (claimed === 'changed') return claimed;
+    if (claimed === 'gone') return this.#gone(request);
+    if (claimed === 'unwritten') return this.#answer(request, 'temporary', later('the status of the Email cannot be written'));
+    const sent = await mailer.send(mail, sending);
+    if (sent.outcome === 'accepted') return this.#recordSent(request, claimed, mail.messageId, undefined, answering);
+    return this.#recordFailure(request, claimed, sent, answering);
+  }
+
+  /** For how long the Email still belongs to whoever said that he sends it; 0: nobody does. A time to come is that of a clock that is wrong. */
+  #takenMs({ status }: Email): number {
+    const { clock, limits } = this.#options;
+    const since = clock.now() - Date.parse(status?.sendingTimestamp ?? '');
+    const longest = Math.min(limits.sendMs, LONGEST_CLAIM_MS) + CLAIM_SLACK_MS;
+    return since > -CLAIM_SLACK_MS && since < longest ? longest - since : 0;
+  }
+
+  #gone(request: EmailRequest): FunctionAnswer {
+    return this.#answer(request, 'gone', { code: 200, body: { message: 'nothing was sent: the Email is gone' } });
   }
 
   async #recordSent(
@@ -162,8 +202,8 @@ function namesOf({ spec }: Email): { readonly to: string; readonly subject: stri
   return { to: spec.toAddress, subject: spec.subject };
 }
 
-function later(message: string): FunctionAnswer {
-  return { code: 503, body: { message }, retryAfterSeconds: RETRY_AFTER_SECONDS };
+function later(message: string, retryAfterSeconds = RETRY_AFTER_SECONDS): FunctionAnswer {
+  return { code: 503, body: { message }, retryAfterSeconds };
 }
 
 function isOfApi(error: unknown): boolean {

@@ -25,20 +25,34 @@ export class EmailStatusWriter {
     this.#options = options;
   }
 
+  /**
+   * Says that the mail is being sent: one at a time can, since nothing is written over what has changed. The Email as it is then; `changed`: it is to be
+   * read again; `unwritten`: whether it is said is not known.
+   */
+  async sending(email: Email, time: Date, signal: AbortSignal): Promise<Email | 'changed' | 'gone' | 'unwritten'> {
+    try {
+      return await this.#patch(email, { sendingTimestamp: timestamp(time) }, signal);
+    } catch (error) {
+      if (error instanceof StatusError && error.isNotFound) return 'gone';
+      if (error instanceof StatusError && error.isConflict) return 'changed';
+      return this.#unwritten(email, error, signal);
+    }
+  }
+
   async sent(email: Email, time: Date, signal: AbortSignal): Promise<Written> {
     const sentTimestamp = timestamp(time);
-    return this.#write(email, { sentTimestamp, errorMessage: null, errorTimestamp: null }, signal);
+    return this.#write(email, { sentTimestamp, sendingTimestamp: null, errorMessage: null, errorTimestamp: null }, signal);
   }
 
   async failed(email: Email, reason: string, signal: AbortSignal): Promise<Written> {
     const errorTimestamp = timestamp(new Date(this.#options.clock.now()));
-    return this.#write(email, { errorMessage: failureMessage(reason), errorTimestamp }, signal);
+    return this.#write(email, { errorMessage: failureMessage(reason), errorTimestamp, sendingTimestamp: null }, signal);
   }
 
   async #write(email: Email, status: StatusPatch, signal: AbortSignal): Promise<Written> {
-    const { client, clock, logger } = this.#options;
-    const { name = '', namespace, uid, generation } = email.metadata;
-    let { resourceVersion } = email.metadata;
+    const { client, clock } = this.#options;
+    const { name = '', namespace, uid } = email.metadata;
+    let known = email;
     for (let attempt = 0; ; attempt++) {
       try {
         if (attempt > 0) {
@@ -47,29 +61,41 @@ export class EmailStatusWriter {
           if (current === null || current.metadata.uid !== uid) return 'gone';
           // Written by the try whose answer was lost, or by another replica.
           if (current.status?.sentTimestamp !== undefined) return 'written';
-          ({ resourceVersion } = current.metadata);
+          known = { ...email, metadata: { ...email.metadata, resourceVersion: current.metadata.resourceVersion } };
         }
-        // Only as it was read: another Email of the same name is not this one, and a mail that was sent stays sent.
-        const patch = { metadata: { resourceVersion }, status: { lastGeneration: generation, ...status } };
-        const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER, signal } as const;
-        await client.patch(EMAILS, name, namespace, patch, options);
+        await this.#patch(known, status, signal);
         return 'written';
       } catch (error) {
-        const isOfApi = error instanceof StatusError || error instanceof ConnectionError;
-        if (!isOfApi && !signal.aborted) throw error;
         if (error instanceof StatusError && error.isNotFound) return 'gone';
-        if (isOfApi && mayPass(error) && attempt < WAITS_MS.length && !signal.aborted) continue;
-        const reason = isNativeError(error) ? error.message : String(error);
-        logger.error('the status of an Email cannot be written', { email: `${namespace}/${name}`, reason });
-        return 'unwritten';
+        if (isOfApi(error) && mayPass(error) && attempt < WAITS_MS.length && !signal.aborted) continue;
+        return this.#unwritten(email, error, signal);
       }
     }
+  }
+
+  /** Only as it was read: another Email of the same name is not this one, and a mail that was sent stays sent. */
+  #patch({ metadata }: Email, status: StatusPatch, signal: AbortSignal): Promise<Email> {
+    const { name = '', namespace, generation, resourceVersion } = metadata;
+    const patch = { metadata: { resourceVersion }, status: { lastGeneration: generation, ...status } };
+    const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER, signal } as const;
+    return this.#options.client.patch(EMAILS, name, namespace, patch, options);
+  }
+
+  #unwritten({ metadata }: Email, error: unknown, signal: AbortSignal): 'unwritten' {
+    if (!isOfApi(error) && !signal.aborted) throw error;
+    const reason = isNativeError(error) ? error.message : String(error);
+    this.#options.logger.error('the status of an Email cannot be written', { email: `${metadata.namespace}/${metadata.name}`, reason });
+    return 'unwritten';
   }
 }
 
 /** What the status says of a failure. */
 export function failureMessage(reason: string): string {
   return `Failed to send email: ${reason}`;
+}
+
+function isOfApi(error: unknown): error is StatusError | ConnectionError {
+  return error instanceof StatusError || error instanceof ConnectionError;
 }
 
 function mayPass(error: StatusError | ConnectionError): boolean {

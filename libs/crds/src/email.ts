@@ -65,6 +65,11 @@ export class EmailStatus {
   @IsTimestamp()
   errorTimestamp?: string;
 
+  @Describe('Since when somebody is sending it. Nobody else tries until that one’s time is over.')
+  @IsOptional()
+  @IsTimestamp()
+  sendingTimestamp?: string;
+
   @Describe('When it was sent.')
   @IsOptional()
   @IsTimestamp()

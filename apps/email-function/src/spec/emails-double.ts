@@ -17,10 +17,13 @@ export class EmailsDouble {
   /** What happens to the next requests. */
   readonly readTroubles: Trouble[] = [];
   readonly patchTroubles: Trouble[] = [];
+  /** To the patches that say that the mail is being sent; the others are `patchTroubles`. */
+  readonly claimTroubles: Trouble[] = [];
   /** What was asked, such as `GET /apis/…`. */
   readonly requests: string[] = [];
   readonly client: KubeClient;
-  /** Called before a patch is looked at. */
+  /** Called before a patch is looked at: of one that says that the mail is being sent, and of any other. */
+  onClaim: () => unknown = () => undefined;
   onPatch: () => void = () => undefined;
   readonly #server: Server;
   readonly #folder: string;
@@ -63,8 +66,10 @@ export class EmailsDouble {
     for await (const chunk of request) body += String(chunk);
     this.requests.push(`${request.method} ${request.url?.split('?')[0]}`);
     const isPatch = request.method === 'PATCH';
-    if (isPatch) this.onPatch();
-    const trouble = (isPatch ? this.patchTroubles : this.readTroubles).shift();
+    const isClaim = isPatch && /"sendingTimestamp":"/.test(body);
+    if (isClaim) this.onClaim();
+    else if (isPatch) this.onPatch();
+    const trouble = (isClaim ? this.claimTroubles : isPatch ? this.patchTroubles : this.readTroubles).shift();
     if (trouble === 'hang') return;
     if (trouble === 'cut') {
       response.destroy();
