@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isNativeError } from 'node:util/types';
-import type { Resource } from '@harikube/kube';
-import { type Logger, parseGoDuration, traced } from '@harikube/platform';
+import { type Resource, TRACEPARENT_ANNOTATION } from '@harikube/kube';
+import { type Logger, parseGoDuration, type SpanOptions, traced, validTraceparent } from '@harikube/platform';
 import type { AdmissionMetrics } from './admission-metrics.js';
 import { type AdmissionRequest, ALLOWED, BadReviewError, failed, parseReview, reviewOf, type Verdict } from './admission-review.js';
+import { textAt } from './json-object.js';
 
 /** Judges the objects of one kind. */
 export interface Admission {
@@ -78,12 +79,13 @@ export class AdmissionHandler {
     const stop = latency.startTimer(labels);
     inFlight.inc(labels);
     try {
-      const { traceparent: parent } = question;
+      const read = await this.#read(question);
       const attributes = { 'http.route': labels.webhook };
+      const place = placeInTrace(question.traceparent, 'verdict' in read ? null : read);
       const { uid, verdict, decision } = await traced(
-        { name: `admission ${does}`, kind: 'server', parent, isPart: true, attributes },
+        { name: `admission ${does}`, kind: 'server', ...place, isPart: true, attributes },
         async (span) => {
-          const judged = await this.#judge(question, does);
+          const judged = 'verdict' in read ? read : await this.#judge(question, read, does);
           span.set({ 'harikube.admission.decision': judged.decision });
           if (judged.decision === 'failed') span.fail('failed');
           return judged;
@@ -98,30 +100,38 @@ export class AdmissionHandler {
     }
   }
 
-  async #judge(question: Question, does: 'mutate' | 'validate'): Promise<Judgement> {
-    const { webhook, contentType, timeout, gone } = question;
-    const { logger } = this.#options;
-    let uid = '';
+  async #read({ webhook, contentType, body }: Question): Promise<AdmissionRequest | Judgement> {
     try {
       if (contentType?.split(';')[0]?.trim().toLowerCase() !== 'application/json') throw new BadReviewError('application/json is wanted');
-      const request = parseReview(await question.body());
-      uid = request.uid;
+      return parseReview(await body());
+    } catch (error) {
+      return this.#failure(error, webhook, '');
+    }
+  }
+
+  async #judge({ webhook, timeout, gone }: Question, request: AdmissionRequest, does: 'mutate' | 'validate'): Promise<Judgement> {
+    const { uid, operation, kind } = request;
+    try {
       const signal = AbortSignal.any([gone, AbortSignal.timeout(patience(timeout))]);
       const verdict = await this.#ask(request, does, signal);
-      const { operation, kind } = request;
       if (verdict.denial !== null) {
         const { code, reason } = verdict.denial;
-        logger.debug('request denied', { webhook, uid, operation, kind: kind.kind, code, reason });
+        this.#options.logger.debug('request denied', { webhook, uid, operation, kind: kind.kind, code, reason });
       }
       return { uid, verdict, decision: verdict.denial === null ? 'allowed' : 'denied' };
     } catch (error) {
-      if (error instanceof BadReviewError) return { uid: error.uid, verdict: failed(400, 'BadRequest', error.message), decision: 'failed' };
-      if (error instanceof BodyTooLargeError)
-        return { uid, verdict: failed(413, 'RequestEntityTooLarge', error.message), decision: 'failed' };
-      // The message of an error may quote what was judged; where it was thrown does not.
-      logger.error('admission failed', { webhook, uid, error: isNativeError(error) ? error.name : typeof error, at: placeOf(error) });
-      return { uid, verdict: failed(500, 'InternalError', 'the admission webhook failed; its log says where'), decision: 'failed' };
+      return this.#failure(error, webhook, uid);
     }
+  }
+
+  #failure(error: unknown, webhook: string, uid: string): Judgement {
+    if (error instanceof BadReviewError) return { uid: error.uid, verdict: failed(400, 'BadRequest', error.message), decision: 'failed' };
+    if (error instanceof BodyTooLargeError)
+      return { uid, verdict: failed(413, 'RequestEntityTooLarge', error.message), decision: 'failed' };
+    // The message of an error may quote what was judged; where it was thrown does not.
+    const name = isNativeError(error) ? error.name : typeof error;
+    this.#options.logger.error('admission failed', { webhook, uid, error: name, at: placeOf(error) });
+    return { uid, verdict: failed(500, 'InternalError', 'the admission webhook failed; its log says where'), decision: 'failed' };
   }
 
   /** By the kind of the object and not by the path: with `matchPolicy: Equivalent` the object is shown in the version of the rule. */
@@ -142,6 +152,21 @@ interface Judgement {
   readonly uid: string;
   readonly verdict: Verdict;
   readonly decision: 'allowed' | 'denied' | 'failed';
+}
+
+/**
+ * An object that comes to be in the course of a trace is judged in that trace. kube-apiserver that traces begins another one for requests of all but
+ * its administrators: then the span that asks is a link.
+ */
+function placeInTrace(asks: string | undefined, request: AdmissionRequest | null): Pick<SpanOptions, 'parent' | 'link'> {
+  const annotation =
+    request?.operation === 'CREATE' ? textAt(request.object, ['metadata', 'annotations', TRACEPARENT_ANNOTATION]) : undefined;
+  const made = validTraceparent(annotation);
+  return made === undefined || traceIdOf(made) === traceIdOf(asks) ? { parent: asks } : { parent: made, link: asks };
+}
+
+function traceIdOf(traceparent: string | undefined): string | undefined {
+  return validTraceparent(traceparent)?.split('-')[1];
 }
 
 function patience(timeout: string | undefined): number {

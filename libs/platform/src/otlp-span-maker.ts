@@ -1,6 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { isNativeError } from 'node:util/types';
-import { type Context, ROOT_CONTEXT, type Span as OtelSpan, SpanKind, SpanStatusCode, trace, TraceFlags } from '@opentelemetry/api';
+import {
+  type Context,
+  type Link,
+  ROOT_CONTEXT,
+  type Span as OtelSpan,
+  type SpanContext,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+} from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import {
   defaultResource,
@@ -68,10 +78,11 @@ export function otlpSpanMaker({ env, service, logger }: TracingOptions): SpanMak
   const contexts = new AsyncLocalStorage<Context>();
   return {
     run: async <T>(options: SpanOptions, work: (span: Span) => Promise<T>): Promise<T> => {
-      const { name, kind, parent, isPart = false, attributes } = options;
+      const { name, kind, parent, link, isPart = false, attributes } = options;
       const under = parent === undefined ? contexts.getStore() : contextOf(parent);
       if (under === undefined && isPart) return await work(untracedSpan(undefined));
-      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes }, under ?? ROOT_CONTEXT);
+      const links: Link[] = link === undefined ? [] : [{ context: spanContextOf(link) }];
+      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes, links }, under ?? ROOT_CONTEXT);
       const fail = (type: string): void => {
         span.setAttribute('error.type', type);
         span.setStatus({ code: SpanStatusCode.ERROR });
@@ -100,13 +111,12 @@ export function otlpSpanMaker({ env, service, logger }: TracingOptions): SpanMak
 }
 
 function contextOf(traceparent: string): Context {
+  return trace.setSpanContext(ROOT_CONTEXT, spanContextOf(traceparent));
+}
+
+function spanContextOf(traceparent: string): SpanContext {
   const [, traceId = '', spanId = '', flags = ''] = traceparent.split('-');
-  return trace.setSpanContext(ROOT_CONTEXT, {
-    traceId,
-    spanId,
-    traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED,
-    isRemote: true,
-  });
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED, isRemote: true };
 }
 
 function traceparentOf(span: OtelSpan): string {

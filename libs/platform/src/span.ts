@@ -9,6 +9,8 @@ export interface SpanOptions {
   readonly kind: 'internal' | 'server' | 'client' | 'producer';
   /** W3C's `traceparent` of who asks; what is none is none. Absent: the span under way. */
   readonly parent?: string | undefined;
+  /** `traceparent` of a span of another trace that has to do with it; what is none is none. */
+  readonly link?: string | undefined;
   /** No span where there is neither a parent nor a span under way: what happens by itself begins no trace. */
   readonly isPart?: boolean;
   /** Never a value of an object, and nothing that names a person. */

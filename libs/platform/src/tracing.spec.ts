@@ -14,6 +14,7 @@ interface Exported {
   readonly spanId: string;
   readonly parentSpanId?: string;
   readonly status: { readonly code?: number; readonly message?: string };
+  readonly links: readonly { readonly traceId: string; readonly spanId: string }[];
 }
 
 let server: Server | undefined;
@@ -70,6 +71,19 @@ describe('tracing', () => {
     expect(outer).toMatchObject({ name: 'outer', traceId: PARENT.slice(3, 35), parentSpanId: PARENT.slice(36, 52) });
     expect(inner).toMatchObject({ name: 'inner', traceId: outer?.traceId, parentSpanId: outer?.spanId, status: { code: 2 } });
     expect(JSON.stringify(spans)).not.toContain('canary');
+  });
+
+  it('links a span of another trace', async () => {
+    const { url, spans } = await collector();
+    end = await startTracing({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: url }, service: 'test', logger });
+    const other = PARENT.replace('0af7', '1af7');
+    for (const link of [other, 'none']) await traced({ name: 'linked', kind: 'server', parent: PARENT, link }, () => Promise.resolve());
+    await end();
+    end = undefined;
+    expect(spans.map(({ traceId, links }) => [traceId, links.map((link) => [link.traceId, link.spanId])])).toEqual([
+      [PARENT.slice(3, 35), [[other.slice(3, 35), other.slice(36, 52)]]],
+      [PARENT.slice(3, 35), []],
+    ]);
   });
 
   it('begins no trace for what is only ever a part of one, nor under a parent that is none', async () => {

@@ -10,7 +10,7 @@ let maker: SpanMaker | null = null;
 /** Does the work within a span, which ends with it and fails when it rejects. */
 export function traced<T>(options: SpanOptions, work: (span: Span) => Promise<T>): Promise<T> {
   if (maker === null) return work(untracedSpan(validTraceparent(options.parent)));
-  return maker.run({ ...options, parent: validTraceparent(options.parent) }, work);
+  return maker.run({ ...options, parent: validTraceparent(options.parent), link: validTraceparent(options.link) }, work);
 }
 
 /** W3C's `traceparent` of the span under way; undefined: there is none. */

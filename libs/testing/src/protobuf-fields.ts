@@ -1,6 +1,6 @@
 /*
  * Just enough of protobuf (https://protobuf.dev/programming-guides/encoding) for tests to speak it without the code under
- * test: fields of numbers and of bytes.
+ * test: fields of numbers and of bytes. Numbers of fixed size are read and never written.
  */
 
 export interface Field {
@@ -25,8 +25,14 @@ export function fieldsOf(message: Buffer): Field[] {
   };
   while (offset < message.length) {
     const tag = Number(varint());
-    const number = varint();
     const type = tag & 7;
+    if (type === 1 || type === 5) {
+      const number = type === 1 ? message.readBigInt64LE(offset) : BigInt(message.readInt32LE(offset));
+      fields.push({ field: tag >> 3, number, bytes: null });
+      offset += type === 1 ? 8 : 4;
+      continue;
+    }
+    const number = varint();
     if (type === 0) {
       fields.push({ field: tag >> 3, number, bytes: null });
     } else if (type === 2) {

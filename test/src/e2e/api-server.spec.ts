@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:http2';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect as connectTls } from 'node:tls';
@@ -11,6 +12,9 @@ import { apiServerHostName, apiServerManifests } from '@harikube/api-server';
 import { AGGREGATED_API_VERSION, AGGREGATED_GROUP, API_VERSION } from '@harikube/crds';
 import { KubeClient, StatusError } from '@harikube/kube';
 import { type Certificates, freePort, type KeyPair, loadCertificate, loadCertificates } from '@harikube/local-cluster';
+import type { Env } from '@harikube/platform';
+import type { CollectedSpan } from '../observability/otlp-spans.js';
+import { TraceCollector } from '../observability/trace-collector.js';
 import { launchBrowser } from './browser.js';
 import { eventually } from './eventually.js';
 import { FakeRegistrationController } from './fake-registration-controller.js';
@@ -27,7 +31,11 @@ const REGISTRATIONS = `${GROUP_PATH}/registrations`;
 const API_SERVICE = `v1.${AGGREGATED_GROUP}`;
 const PASSWORD = 'Plain-Canary-1';
 const SHUTDOWN_DELAY_SECONDS = 1;
+/** The `traceparent` of a client that traces. */
+const CALLER = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
+let own: string;
+let collector: TraceCollector;
 let folder: string;
 let cluster: RunningCluster;
 let kubectl: Kubectl;
@@ -92,12 +100,20 @@ async function clientCertificate(
 
 let certificateCount = 0;
 
+const traces = (): Env => ({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '200' });
+
 function startServer(port: number, log = 'server.log'): Promise<ProgramProcess> {
-  return ProgramProcess.start({ name: 'api-server', args: flagsOf(port), logFile: join(folder, log) });
+  return ProgramProcess.start({ name: 'api-server', args: flagsOf(port), logFile: join(folder, log), env: traces() });
 }
 
 beforeAll(async () => {
-  cluster = await RunningCluster.start({ name: 'api-server', store: 'etcd' });
+  own = mkdtempSync(join(tmpdir(), 'harikube-api-server-'));
+  collector = await TraceCollector.start();
+  const tracing = { endpoint: collector.grpcEndpoint, samplingRatePerMillion: 1_000_000 };
+  const tracingFile = join(own, 'tracing.yaml');
+  writeFileSync(tracingFile, JSON.stringify({ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'TracingConfiguration', ...tracing }));
+  const extraApiServerArgs = [`--tracing-config-file=${tracingFile}`];
+  cluster = await RunningCluster.start({ name: 'api-server', store: 'etcd', extraApiServerArgs });
   ({ folder, kubectl, certificates } = cluster);
   const { authority } = certificates;
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'api-server-spec', deadlineMs: 70_000 });
@@ -132,6 +148,7 @@ beforeAll(async () => {
     `--webhook-bind-address=127.0.0.1:${webhookPort}`,
     `--webhook-cert-path=${await served('admission-webhook', [])}`,
     '--health-probe-bind-address=0',
+    ...['--argon2-memory-mib=8', '--argon2-iterations=1'],
   ];
   const kubeconfig = await cluster.accountKubeconfig(PLATFORM, 'api-server');
   const certPath = await served('api-server', [apiServerHostName(PLATFORM)]);
@@ -148,7 +165,7 @@ beforeAll(async () => {
   await controller.start();
   cluster.beforeStop(() => controller.stop());
   const [webhook, started] = await Promise.all([
-    ProgramProcess.start({ name: 'admission', args: webhookFlags, logFile: join(folder, 'webhook.log') }),
+    ProgramProcess.start({ name: 'admission', args: webhookFlags, logFile: join(folder, 'webhook.log'), env: traces() }),
     startServer(ports[0]),
   ]);
   cluster.beforeStop(() => webhook.stop());
@@ -156,10 +173,13 @@ beforeAll(async () => {
   cluster.beforeStop(() => server.stop());
   await eventually(isAvailable, (said) => said.startsWith('True'), 40);
   await kubectl.succeed(['create', 'clusterrolebinding', 'registrars', '--clusterrole=webshop-registrar', '--user=registrar']);
+  await client.raw('POST', `${REGISTRATIONS}/traced`, undefined, registration('traced'), { headers: { traceparent: CALLER } });
 }, 3 * MINUTES);
 
 afterAll(async () => {
   await cluster?.stop();
+  await collector?.close();
+  rmSync(own, { recursive: true });
 }, MINUTES);
 
 describe('the aggregated API server behind a real kube-apiserver', () => {
@@ -508,6 +528,8 @@ spec:
     await kubectl.succeed(['create', 'namespace', 'doomed']);
     await server.stop();
     await kubectl.succeed(['delete', 'namespace', 'doomed', '--wait=false']);
+    // kube-apiserver looks every 30 s, and at once when the APIService changes.
+    await kubectl.succeed(['annotate', 'apiservice', API_SERVICE, 'look=again']);
     await eventually(isAvailable, (said) => said.startsWith('False'), 40);
     const refusal = await client.raw('GET', GROUP_PATH).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(StatusError);
@@ -542,6 +564,38 @@ spec:
     copyFileSync(next.keyFile, join(folder, 'tls-api-server', 'tls.key'));
     await eventually(serial, (served) => served !== before, 20);
     expect(await kubectl.read(create, registration('renewed'))).toContain('created');
+  });
+
+  it('is in the trace of its client with the webhook, to which the trace of kube-apiserver is linked', async () => {
+    const [, trace] = CALLER.split('-');
+    const isOurs = ({ traceId }: CollectedSpan): boolean => traceId === trace;
+    const root = `POST ${REGISTRATIONS}/{:name}`;
+    const spans = await collector.until((all) => {
+      const names = all.filter(isOurs).map(({ name }) => name);
+      return ['admission mutate', 'admission validate', root].every((name) => names.includes(name));
+    }, 20);
+    const byId = new Map(spans.map((span) => [span.spanId, span]));
+    const parentOf = ({ parentSpanId = '' }: CollectedSpan): CollectedSpan | undefined => byId.get(parentSpanId);
+    const only = (service: string, name: string): CollectedSpan => {
+      const [found, another] = spans.filter((span) => isOurs(span) && span.service === service && span.name === name);
+      expect([name, found !== undefined, another]).toEqual([name, true, undefined]);
+      return found as CollectedSpan;
+    };
+    // Of an administrator kube-apiserver takes the trace over, and hands it on.
+    expect(only('apiserver', root).parentSpanId).toBe(CALLER.split('-')[2]);
+    const created = only('harikube-api-server', 'create registrations');
+    expect(parentOf(created)?.service).toBe('apiserver');
+    const sent = only('harikube-api-server', 'POST registrationrequests');
+    for (const does of ['mutate', 'validate']) {
+      const judged = only('harikube-admission-webhook', `admission ${does}`);
+      expect(parentOf(judged)).toBe(created);
+      // For the account of the server it begins another trace, which tells of this one.
+      const [asks] = judged.links ?? [];
+      expect(asks?.traceId).not.toBe(trace);
+      expect(byId.get(asks?.spanId ?? '')).toMatchObject({ service: 'apiserver', traceId: asks?.traceId });
+      const begun = spans.find(({ traceId, parentSpanId }) => traceId === asks?.traceId && parentSpanId === '');
+      expect(begun?.links).toEqual([{ traceId: trace, spanId: sent.spanId }]);
+    }
   });
 
   it('writes down who asked for what, and never a password', async () => {

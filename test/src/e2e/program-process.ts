@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { type Env, readEnv } from '@harikube/platform';
 
 export interface ProgramProcessOptions {
   /** The file `NAME-program.ts` beside this one. */
@@ -9,6 +10,8 @@ export interface ProgramProcessOptions {
   readonly args: readonly string[];
   /** What it writes to stderr is added to it. */
   readonly logFile: string;
+  /** Besides the environment of the test. */
+  readonly env?: Env;
 }
 
 /** A program of ours in a process of its own. */
@@ -20,9 +23,9 @@ export class ProgramProcess {
   ) {}
 
   /** The process is there; the program may not have begun. */
-  static launch({ name, args, logFile }: ProgramProcessOptions): ProgramProcess {
+  static launch({ name, args, logFile, env }: ProgramProcessOptions): ProgramProcess {
     const program = fileURLToPath(new URL(`${name}-program.js`, import.meta.url));
-    const child = fork(program, [...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] });
+    const child = fork(program, [...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [], env: { ...readEnv(), ...env } });
     child.stderr?.pipe(createWriteStream(logFile, { flags: 'a' }));
     const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
       child.once('error', reject);

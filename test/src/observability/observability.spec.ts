@@ -13,7 +13,8 @@ import { HarikubeProcess } from './harikube-process.js';
 import { type Metric, parseMetricPage } from './metric-page.js';
 import { alertRules, panelExpressions, REPOSITORY } from './observability-files.js';
 import { Prometheus } from './prometheus.js';
-import { type CollectedSpan, TraceCollector } from './trace-collector.js';
+import type { CollectedSpan } from './otlp-spans.js';
+import { TraceCollector } from './trace-collector.js';
 
 const SECONDS = 1000;
 const MINUTES = 60 * SECONDS;

@@ -1,46 +1,60 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { text } from 'node:stream/consumers';
+import { createServer, type Server } from 'node:http';
+import { createServer as createHttp2Server, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import { buffer, text } from 'node:stream/consumers';
+import { type CollectedSpan, spansOfJson, spansOfProtobuf } from './otlp-spans.js';
 
-/** A span as OTLP's JSON has it, with the name of the service that sent it. */
-export interface CollectedSpan {
-  readonly service: string;
-  readonly name: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly attributes: readonly { readonly key: string; readonly value: unknown }[];
-}
+/** Compressed or not, and the length of the message: what stands before each message of gRPC. */
+const GRPC_PREFIX_BYTES = 5;
 
-interface ExportRequest {
-  readonly resourceSpans: readonly {
-    readonly resource: { readonly attributes: readonly { readonly key: string; readonly value: { readonly stringValue?: string } }[] };
-    readonly scopeSpans: readonly { readonly spans: readonly Omit<CollectedSpan, 'service'>[] }[];
-  }[];
-}
-
-/** An OTLP receiver over HTTP that keeps every span. */
+/** An OTLP receiver over HTTP and gRPC that keeps every span. */
 export class TraceCollector {
   readonly spans: CollectedSpan[] = [];
-  readonly #server: Server;
+  readonly #http: Server;
+  readonly #grpc: Http2Server;
+  readonly #sessions = new Set<ServerHttp2Session>();
   readonly #waiting = new Set<() => void>();
 
   private constructor() {
-    this.#server = createServer((request, response) => {
-      void this.#take(request).then(() => response.writeHead(200, { 'content-type': 'application/json' }).end('{}'));
+    this.#http = createServer((request, response) => {
+      void text(request).then((body) => {
+        this.#add(spansOfJson(body));
+        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+      });
+    });
+    this.#grpc = createHttp2Server();
+    this.#grpc.on('session', (session) => {
+      this.#sessions.add(session);
+      session.once('close', () => this.#sessions.delete(session));
+    });
+    this.#grpc.on('stream', (stream: ServerHttp2Stream) => {
+      stream.on('error', () => undefined); // Who sends may end at any time.
+      void buffer(stream).then(
+        (body) => {
+          this.#add(spansOfProtobuf(body.subarray(GRPC_PREFIX_BYTES)));
+          stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+          stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+          stream.end(Buffer.alloc(GRPC_PREFIX_BYTES));
+        },
+        () => undefined,
+      );
     });
   }
 
   static async start(): Promise<TraceCollector> {
     const collector = new TraceCollector();
-    await new Promise<void>((resolve) => collector.#server.listen(0, '127.0.0.1', resolve));
+    for (const server of [collector.#http, collector.#grpc])
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
     return collector;
   }
 
   /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
   get endpoint(): string {
-    const address = this.#server.address();
-    if (address === null || typeof address === 'string') throw new Error('the collector does not listen');
-    return `http://127.0.0.1:${address.port}`;
+    return `http://127.0.0.1:${portOf(this.#http)}`;
+  }
+
+  /** For the `endpoint` of a TracingConfiguration, without TLS. */
+  get grpcEndpoint(): string {
+    return `127.0.0.1:${portOf(this.#grpc)}`;
   }
 
   /** Resolves to the spans as soon as they are as wanted; rejects with what there is after so long. */
@@ -57,17 +71,20 @@ export class TraceCollector {
   }
 
   async close(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
+    this.#http.closeAllConnections();
+    for (const session of this.#sessions) session.destroy();
+    await Promise.all([this.#http, this.#grpc].map((server) => new Promise((resolve) => server.close(resolve))));
   }
 
-  async #take(request: IncomingMessage): Promise<void> {
-    const { resourceSpans } = JSON.parse(await text(request)) as ExportRequest;
-    for (const { resource, scopeSpans } of resourceSpans) {
-      const service = resource.attributes.find(({ key }) => key === 'service.name')?.value.stringValue ?? '';
-      for (const { spans } of scopeSpans) this.spans.push(...spans.map((span) => ({ ...span, service })));
-    }
+  #add(spans: readonly CollectedSpan[]): void {
+    this.spans.push(...spans);
     for (const look of this.#waiting) look();
     this.#waiting.clear();
   }
+}
+
+function portOf(server: Server | Http2Server): number {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the collector does not listen');
+  return address.port;
 }
