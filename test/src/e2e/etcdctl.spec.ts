@@ -48,6 +48,7 @@ class Running {
   }
 }
 
+/** ETCDCTL_CHECK_PERF=1 adds `etcdctl check perf`, whose load of etcdctl's own takes a minute. */
 describe('etcdctl', () => {
   let folder: string;
   let etcdctl: string;
@@ -260,13 +261,14 @@ describe('etcdctl', () => {
     expect(defragmented).toMatchObject({ code: 0, out: expect.stringMatching(/^Finished defragmenting etcd member\[.*\]/) });
   });
 
-  it('measures the performance, and leaves nothing behind', async () => {
-    // What it thinks of the figures depends on who else uses the machine.
-    const { out } = await ctl('router', ['check', 'perf', '--load=s']);
-    expect(out).toMatch(/(PASS: Throughput is|FAIL: Throughput too low:) \d+ writes\/s\n/);
-    const left = await ctl('router', ['get', '/etcdctl-check-perf/', '--prefix', '--count-only', '--write-out=fields']);
-    expect(left.out).toContain('"Count" : 0');
-  });
+  if (readEnv()['ETCDCTL_CHECK_PERF'] !== undefined)
+    it('measures the performance, and leaves nothing behind', async () => {
+      // What it thinks of the figures depends on who else uses the machine.
+      const { out } = await ctl('router', ['check', 'perf', '--load=s']);
+      expect(out).toMatch(/(PASS: Throughput is|FAIL: Throughput too low:) \d+ writes\/s\n/);
+      const left = await ctl('router', ['get', '/etcdctl-check-perf/', '--prefix', '--count-only', '--write-out=fields']);
+      expect(left.out).toContain('"Count" : 0');
+    });
 
   it.each([
     [['member', 'add', 'x', '--peer-urls=http://127.0.0.1:1'], 'MemberAdd is not supported'],

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { PLATFORM_NAMESPACE, TOPOLOGY_CONFIGS, type TopologyConfig } from '@harikube/crds';
-import { ifFound, KubeClient, type KubeObject, leaseNameOf, SECRETS } from '@harikube/kube';
+import { ifFound, KubeClient, type KubeObject, leaseNameOf, SECRETS, StatusError } from '@harikube/kube';
 import { topologyConfig, WRONG_CONFIGS } from '@harikube/topology-operator/wrong-configs';
 import { eventually } from './eventually.js';
 import { FAKE_ROUTER_TOKEN, FakeRouter } from './fake-router.js';
@@ -38,6 +38,17 @@ const annotate = (name: string, value: string): string[] => [
   name,
   `harikube.info/abandon-data=${value}`,
 ];
+
+/** The words in which the API refuses an object, as kubectl shows them. */
+async function refusal(config: TopologyConfig): Promise<string> {
+  try {
+    await client.create(TOPOLOGY_CONFIGS, config, { dryRun: true, fieldValidation: 'Strict' });
+  } catch (error) {
+    if (error instanceof StatusError) return error.message;
+    throw error;
+  }
+  throw new Error(`${config.metadata.name} was not refused`);
+}
 
 /** What the operator has merged. */
 async function merged(): Promise<{ readonly name: string; readonly text: string }[] | null> {
@@ -81,13 +92,13 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     it.each(WRONG_CONFIGS.map((wrong) => [wrong.what, wrong] as const))(
       'refuses %s',
       async (_, { config, others, causes, bySchema }) => {
-        for (const other of others) await kubectl.succeed(CREATE, other);
+        for (const other of others) await client.create(TOPOLOGY_CONFIGS, other);
         try {
-          const words = one(await kubectl.refuse(DRY_RUN, config));
+          const words = one(await refusal(config));
           const shown = bySchema.length > 0 ? bySchema : causes.map(([field, message]) => `${field}: Invalid value: ${message}`);
           for (const text of shown) expect(words).toContain(one(text));
         } finally {
-          for (const { metadata } of others) await kubectl.succeed(['delete', 'topologyconfig', metadata.name ?? '']);
+          for (const { metadata } of others) await client.delete(TOPOLOGY_CONFIGS, metadata.name ?? '', 'default');
         }
       },
       MINUTES,
