@@ -121,6 +121,15 @@ function describeMysql(name: string, databases: MysqlDatabases): void {
         });
       });
 
+      it('refuses tables of a newer router', async () => {
+        await (await open(url)).close();
+        await (await connect(url)).query("INSERT INTO harikube_migrations (timestamp, name) VALUES (9, 'Later9')");
+        await expect(open(url)).rejects.toMatchObject({
+          name: 'RefusedDatabaseError',
+          message: expect.stringMatching(/by a newer router: .* "Later9".*; use the newer router again/),
+        });
+      });
+
       it('refuses a database that is not the one on record', async () => {
         await expect(open(url, { expectedIdentity: '00000000-0000-4000-8000-000000000000' })).rejects.toMatchObject({
           name: 'RefusedDatabaseError',

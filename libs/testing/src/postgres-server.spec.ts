@@ -150,6 +150,17 @@ describe('opening a PostgreSQL database', () => {
     expect([await hasKey(one, '/a'), await hasKey(other, '/a')]).toEqual([true, false]);
   });
 
+  it('refuses tables of a newer router', async () => {
+    const name = await databases.create();
+    await (await open(name)).close();
+    const client = await connect(name);
+    await client.query("INSERT INTO harikube_migrations (timestamp, name) VALUES (9, 'Later9')");
+    await expect(open(name)).rejects.toMatchObject({
+      name: 'RefusedDatabaseError',
+      message: expect.stringMatching(/by a newer router: .* "Later9".*; use the newer router again/),
+    });
+  });
+
   it('refuses a database that is not the one on record', async () => {
     const name = await databases.create();
     await expect(open(name, { expectedIdentity: 'another' })).rejects.toMatchObject({

@@ -47,6 +47,20 @@ describe('SqliteBackend', () => {
       await backend.close();
     }));
 
+  it('refuses tables of a newer router, and opens them again when that has been undone', () =>
+    inFolder(async (file) => {
+      await (await files.open('main', file)).close();
+      const database = new DatabaseSync(file);
+      database.exec("INSERT INTO harikube_migrations (timestamp, name) VALUES (9, 'Later9')");
+      await expect(files.open('main', file)).rejects.toMatchObject({
+        name: 'RefusedDatabaseError',
+        message: expect.stringMatching(/main\.db was brought up to date by a newer router: .* "Later9".*; use the newer router again/),
+      });
+      database.exec("DELETE FROM harikube_migrations WHERE name = 'Later9'");
+      database.close();
+      await (await files.open('main', file)).close();
+    }));
+
   it('tells what an older file held at an older revision, whose index was another one', () =>
     inFolder(async (file) => {
       const backend = await files.open('main', file);

@@ -107,7 +107,7 @@ export async function openDatabase(
       const verdict = await readVerdict(first);
       if (verdict.refusals.length > 0) throw new RefusedDatabaseError(`${location} cannot be a backend: ${verdict.refusals.join('; ')}`);
       if (verdict.obstacles.length > 0) throw new Error(verdict.obstacles.join('; '));
-      await migrate(first, endpoint, connection, settings, registry);
+      await migrate(first, endpoint, connection, registry);
       const { rows } = await first.query('SELECT identity, store_id FROM meta');
       const [identity, storeId = null] = rows[0] ?? [];
       if (identity === undefined || identity === null) throw new Error('the meta row is missing');
@@ -204,17 +204,17 @@ async function migrate(
   holder: MysqlConnection,
   endpoint: MysqlEndpoint,
   { options, answerTimeoutMs }: ConnectionSettings,
-  { name }: DatabaseSettings,
   registry: DataSourceRegistry,
 ): Promise<void> {
   const { database } = endpoint;
+  const location = mysqlLocation(endpoint);
   const lock = lockNameOf(database);
   const patience = Math.max(1, Math.floor(answerTimeoutMs / 1000) - 1);
   const { rows } = await holder.query(`SELECT get_lock('${lock}', ${patience})`);
   if (Number(rows[0]?.[0]) !== 1) throw new Error('another router is making its tables; try again when it is done');
   try {
     await tablesOf(holder, endpoint);
-    await registry.open(name, {
+    await registry.open(location, {
       type: 'mysql',
       database,
       poolSize: 1,
@@ -224,7 +224,7 @@ async function migrate(
       synchronize: false,
     });
   } finally {
-    await registry.close(name);
+    await registry.close(location);
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import type { DataSourceRegistry } from '../../data-source-registry.js';
+import { type DataSourceRegistry, refuseNewerTables } from '../../data-source-registry.js';
 import type { DatabaseGlance, DatabaseSettings } from '../../database.js';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
 import { type PostgresEndpoint, postgresLocation } from '../../topology/endpoints/postgres.js';
@@ -196,7 +196,9 @@ export class PostgresDialect implements SqlDialect {
       const [found] = await connection.plain(`SELECT to_regnamespace(${pg.escapeLiteral(pg.escapeIdentifier(schema))})`);
       if (typeof found?.[0] !== 'string') await connection.plain(`CREATE SCHEMA ${pg.escapeIdentifier(schema)}`);
       const done = await this.#migrationsIn(connection);
-      if (POSTGRES_MIGRATIONS.every(({ name }) => done.has(name))) return;
+      const known = POSTGRES_MIGRATIONS.map(({ name }) => name);
+      refuseNewerTables(this.location, done, known);
+      if (known.every((name) => done.has(name))) return;
       const client = await clientConfig(this.endpoint, this.settings);
       const searchPath = `-c search_path=${pg.escapeIdentifier(schema).replace(/([\\ ])/g, '\\$1')}`;
       try {

@@ -136,7 +136,7 @@ export class SqliteBackend implements Database {
     }
     this.#lock = SideLock.take(file);
     try {
-      await this.registry.open(this.name, {
+      await this.registry.open(file, {
         type: 'better-sqlite3',
         database: file,
         timeout: this.#options.busyTimeoutMs,
@@ -146,7 +146,7 @@ export class SqliteBackend implements Database {
         migrationsTableName: 'harikube_migrations',
         synchronize: false,
       });
-      await this.registry.close(this.name);
+      await this.registry.close(file);
       const { identity } = await this.#open(this.threads.writer);
       const { expectedIdentity } = this.#options;
       if (expectedIdentity !== null && identity !== expectedIdentity) {
