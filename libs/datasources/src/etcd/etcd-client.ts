@@ -4,7 +4,17 @@ import type { KeyValue } from '@harikube/keyspace';
 import { addressText, type EtcdAddress, type EtcdEndpoint, etcdLocation } from '../topology/endpoints/etcd.js';
 import type { BackendTls } from '../topology/topology.js';
 import * as messages from './etcd-messages.js';
-import type { AlarmReply, LeaseReply, RangeCall, RangeReply, StatusReply, TxnCall, TxnReply } from './etcd-messages.js';
+import {
+  type AlarmReply,
+  EMPTY_MESSAGE,
+  type Encodable,
+  type LeaseReply,
+  type RangeCall,
+  type RangeReply,
+  type StatusReply,
+  type TxnCall,
+  type TxnReply,
+} from './etcd-messages.js';
 import { GrpcCode, MemberCallError, MemberConnection } from './member-connection.js';
 
 /** A call that etcd did not answer well. */
@@ -127,21 +137,22 @@ export class EtcdClient {
 
   /** Of one member, or of whichever answers. */
   async status(index?: number): Promise<StatusReply> {
-    const answer = index === undefined ? this.#read('Maintenance/Status', NO_BYTES) : this.#call(index, 'Maintenance/Status', NO_BYTES);
+    const answer =
+      index === undefined ? this.#read('Maintenance/Status', EMPTY_MESSAGE) : this.#call(index, 'Maintenance/Status', EMPTY_MESSAGE);
     return messages.decodeStatus(await answer);
   }
 
   async alarms(): Promise<AlarmReply> {
-    return messages.decodeAlarms(await this.#read('Maintenance/Alarm', NO_BYTES));
+    return messages.decodeAlarms(await this.#read('Maintenance/Alarm', EMPTY_MESSAGE));
   }
 
   /** The names of the members. */
   async memberNames(): Promise<readonly string[]> {
-    return messages.decodeMemberNames(await this.#read('Cluster/MemberList', NO_BYTES));
+    return messages.decodeMemberNames(await this.#read('Cluster/MemberList', EMPTY_MESSAGE));
   }
 
   async leases(): Promise<readonly bigint[]> {
-    return messages.decodeLeaseIds(await this.#read('Lease/LeaseLeases', NO_BYTES));
+    return messages.decodeLeaseIds(await this.#read('Lease/LeaseLeases', EMPTY_MESSAGE));
   }
 
   async lease(id: bigint): Promise<LeaseReply> {
@@ -162,7 +173,7 @@ export class EtcdClient {
   }
 
   /** May be sent again: to the other members, too, as long as there is time. */
-  async #read(method: Method, request: Buffer): Promise<Buffer> {
+  async #read(method: Method, request: Encodable): Promise<Buffer> {
     const deadline = performance.now() + this.#options.requestTimeoutMs;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -175,7 +186,7 @@ export class EtcdClient {
   }
 
   /** Sent to another member only as long as it has certainly not left. */
-  async #write(method: Method, request: Buffer): Promise<Buffer> {
+  async #write(method: Method, request: Encodable): Promise<Buffer> {
     const deadline = performance.now() + this.#options.requestTimeoutMs;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -190,7 +201,7 @@ export class EtcdClient {
   async #call(
     index: number,
     method: Method,
-    request: Buffer,
+    request: Encodable,
     deadline = performance.now() + this.#options.requestTimeoutMs,
   ): Promise<Buffer> {
     const token = await this.#tokenAt(index, deadline);
@@ -216,7 +227,7 @@ export class EtcdClient {
     return this.#token;
   }
 
-  async #send(index: number, method: Method, request: Buffer, deadline: number, token: string | null): Promise<Buffer> {
+  async #send(index: number, method: Method, request: Encodable, deadline: number, token: string | null): Promise<Buffer> {
     const connection = this.#connectionTo(index);
     try {
       return await connection.call(`/etcdserverpb.${method}`, request, deadline, token);
@@ -277,8 +288,6 @@ export class EtcdClient {
     };
   }
 }
-
-const NO_BYTES = Buffer.alloc(0);
 
 /** Another member may answer. */
 function isAboutMember({ code }: EtcdCallError): boolean {

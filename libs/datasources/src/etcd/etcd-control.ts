@@ -3,7 +3,7 @@ import type { ControlState, KeyValue, LeaseRow, Revision, WriterIdentity, Writer
 import { RefusedDatabaseError } from '../database-errors.js';
 import type { EtcdClient } from './etcd-client.js';
 import { CompareFailedError, type EtcdGuard } from './etcd-guard.js';
-import { deleteOp, type EncodedOp, isAtRevision, putOp, type RangeCall } from './etcd-messages.js';
+import { deleteOp, type RequestOp, isAtRevision, putOp, type RangeCall } from './etcd-messages.js';
 import { CONTROL_KEY, fromJson, leaseKey, LEASES, LEASES_END, MARKS_KEY, toJson, TOPOLOGY_KEY, WRITER_KEY } from './own-keys.js';
 
 /** The content of CONTROL_KEY. */
@@ -122,7 +122,7 @@ export class EtcdControl {
     await this.#write(putOp(CONTROL_KEY, toJson(next)));
   }
 
-  async #write(...ops: readonly EncodedOp[]): Promise<void> {
+  async #write(...ops: readonly RequestOp[]): Promise<void> {
     await this.guard.write({ ops });
   }
 

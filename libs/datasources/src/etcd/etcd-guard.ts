@@ -1,13 +1,13 @@
 import { FencedError, type KeyValue, type Revision, RolledBackError } from '@harikube/keyspace';
 import { RefusedDatabaseError } from '../database-errors.js';
 import { EtcdCallError, type EtcdClient } from './etcd-client.js';
-import { type EncodedCompare, type EncodedOp, isAtRevision, putOp, rangeOp, type TxnCall } from './etcd-messages.js';
+import { type Compare, type RequestOp, isAtRevision, putOp, rangeOp, type TxnCall } from './etcd-messages.js';
 import { decodeStoreMeta, encodeStoreMeta, META_KEY, type StoreMeta } from './own-keys.js';
 
 /** Besides the write of the meta key, what one txn does. */
 export interface GuardedWrite {
-  readonly ops: readonly EncodedOp[];
-  readonly compares?: readonly EncodedCompare[];
+  readonly ops: readonly RequestOp[];
+  readonly compares?: readonly Compare[];
   /** The meta key's content after the txn. */
   readonly change?: (meta: StoreMeta) => StoreMeta;
 }
@@ -15,8 +15,8 @@ export interface GuardedWrite {
 /** What a writer that takes over writes, as the meta key stands. */
 export interface TakeOver {
   readonly meta: StoreMeta;
-  readonly ops: readonly EncodedOp[];
-  readonly compares: readonly EncodedCompare[];
+  readonly ops: readonly RequestOp[];
+  readonly compares: readonly Compare[];
 }
 
 /** A compare of the txn itself did not hold. Nothing was written. */
@@ -177,8 +177,8 @@ export class EtcdGuard {
 
   async #send(
     content: Buffer,
-    ops: readonly EncodedOp[],
-    compares: readonly EncodedCompare[],
+    ops: readonly RequestOp[],
+    compares: readonly Compare[],
   ): Promise<{ readonly revision: bigint; readonly kv: KeyValue }> {
     const call: TxnCall = {
       compares: [isAtRevision(META_KEY, this.#at), ...compares],

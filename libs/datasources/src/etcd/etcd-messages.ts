@@ -1,14 +1,22 @@
 import { decodeKeyValue, type KeyValue, varint64Size, varintSize, writeVarint, writeVarint64 } from '@harikube/keyspace';
 
 /*
- * The messages of the etcd API (etcd api/etcdserverpb/rpc.proto, v3.6) that a client of ours sends and reads. Operations of a
- * txn are made as encoded bytes, so that whoever puts a txn together knows how large it is.
+ * The messages of the etcd API (etcd api/etcdserverpb/rpc.proto, v3.6) that a client of ours sends and reads. Whoever puts a txn
+ * together knows how large each of its operations is; they are encoded in the bytes that leave, so that a value is copied once.
  */
 
-/** An encoded `RequestOp`. */
-export type EncodedOp = Buffer;
-/** An encoded `Compare`. */
-export type EncodedCompare = Buffer;
+/** A message, or a part of one. */
+export interface Encodable {
+  /** Bytes that it takes. */
+  readonly length: number;
+  /** Writes it, and returns the offset behind it. */
+  writeTo(target: Buffer, at: number): number;
+}
+
+/** `RequestOp`. */
+export type RequestOp = Encodable;
+/** `Compare`. */
+export type Compare = Encodable;
 
 export interface RangeCall {
   readonly start: Buffer;
@@ -33,9 +41,9 @@ export interface RangeReply {
 }
 
 export interface TxnCall {
-  readonly compares: readonly EncodedCompare[];
-  readonly success: readonly EncodedOp[];
-  readonly failure: readonly EncodedOp[];
+  readonly compares: readonly Compare[];
+  readonly success: readonly RequestOp[];
+  readonly failure: readonly RequestOp[];
 }
 
 export interface TxnReply {
@@ -75,66 +83,124 @@ const NO_BYTES = Buffer.alloc(0);
 /** `Compare.CompareTarget`. */
 const Target = { create: 1n, mod: 2n } as const;
 
-export function encodeRange(call: RangeCall): Buffer {
-  return Buffer.concat(rangeFields(call));
+/** What is small or rare, encoded at once. */
+class Bytes implements Encodable {
+  constructor(private readonly bytes: Buffer) {}
+
+  get length(): number {
+    return this.bytes.length;
+  }
+
+  writeTo(target: Buffer, at: number): number {
+    return at + this.bytes.copy(target, at);
+  }
 }
 
-export function rangeOp(call: RangeCall): EncodedOp {
-  return bytesField(1, encodeRange(call));
+/** A message of no fields. */
+export const EMPTY_MESSAGE: Encodable = new Bytes(NO_BYTES);
+
+class Put implements RequestOp {
+  readonly length: number;
+  readonly #body: number;
+
+  constructor(
+    private readonly key: Buffer,
+    private readonly value: Buffer,
+    private readonly lease: bigint,
+  ) {
+    this.#body = framed(key.length) + framed(value.length) + (lease === 0n ? 0 : 1 + varint64Size(lease));
+    this.length = framed(this.#body);
+  }
+
+  writeTo(target: Buffer, at: number): number {
+    at = writeHead(target, at, 2, this.#body);
+    at = writeBytes(target, at, 1, this.key);
+    at = writeBytes(target, at, 2, this.value);
+    return this.lease === 0n ? at : writeNumber(target, at, 3, this.lease);
+  }
 }
 
-export function putOp(key: Buffer, value: Buffer, lease = 0n): EncodedOp {
-  const leaseSize = lease === 0n ? 0 : 1 + varint64Size(lease);
-  const body = framed(key.length) + framed(value.length) + leaseSize;
-  const op = Buffer.allocUnsafe(framed(body));
-  let at = writeHead(op, 0, 2, body);
-  at = writeBytes(op, at, 1, key);
-  at = writeBytes(op, at, 2, value);
-  if (lease !== 0n) writeNumber(op, at, 3, lease);
-  return op;
+class Absent implements Compare {
+  readonly length: number;
+
+  constructor(private readonly key: Buffer) {
+    this.length = 2 + framed(key.length) + 2;
+  }
+
+  writeTo(target: Buffer, at: number): number {
+    at = writeNumber(target, at, 2, Target.create);
+    at = writeBytes(target, at, 3, this.key);
+    return writeNumber(target, at, 5, 0n);
+  }
+}
+
+class Txn implements Encodable {
+  readonly length: number;
+
+  constructor(private readonly call: TxnCall) {
+    let length = 0;
+    for (const parts of [call.compares, call.success, call.failure]) for (const part of parts) length += framed(part.length);
+    this.length = length;
+  }
+
+  writeTo(target: Buffer, at: number): number {
+    const { compares, success, failure } = this.call;
+    for (const compare of compares) at = compare.writeTo(target, writeHead(target, at, 1, compare.length));
+    for (const op of success) at = op.writeTo(target, writeHead(target, at, 2, op.length));
+    for (const op of failure) at = op.writeTo(target, writeHead(target, at, 3, op.length));
+    return at;
+  }
+}
+
+export function encodeRange(call: RangeCall): Encodable {
+  return new Bytes(Buffer.concat(rangeFields(call)));
+}
+
+export function rangeOp(call: RangeCall): RequestOp {
+  return new Bytes(bytesField(1, Buffer.concat(rangeFields(call))));
+}
+
+export function putOp(key: Buffer, value: Buffer, lease = 0n): RequestOp {
+  return new Put(key, value, lease);
 }
 
 /** `end` null: the key alone. */
-export function deleteOp(start: Buffer, end: Buffer | null = null): EncodedOp {
-  return bytesField(3, Buffer.concat(end === null ? [bytesField(1, start)] : [bytesField(1, start), bytesField(2, end)]));
+export function deleteOp(start: Buffer, end: Buffer | null = null): RequestOp {
+  return new Bytes(bytesField(3, Buffer.concat(end === null ? [bytesField(1, start)] : [bytesField(1, start), bytesField(2, end)])));
 }
 
 /** The key stands as it was last written at this local revision; 0n: it is not there. */
-export function isAtRevision(key: Buffer, revision: bigint): EncodedCompare {
-  return Buffer.concat([numberField(2, Target.mod), bytesField(3, key), numberField(6, revision, true)]);
+export function isAtRevision(key: Buffer, revision: bigint): Compare {
+  return new Bytes(Buffer.concat([numberField(2, Target.mod), bytesField(3, key), numberField(6, revision, true)]));
 }
 
-export function isAbsent(key: Buffer): EncodedCompare {
-  return Buffer.concat([numberField(2, Target.create), bytesField(3, key), numberField(5, 0n, true)]);
+export function isAbsent(key: Buffer): Compare {
+  return new Absent(key);
 }
 
-export function encodeTxn({ compares, success, failure }: TxnCall): Buffer {
-  return Buffer.concat([
-    ...compares.map((compare) => bytesField(1, compare)),
-    ...success.map((op) => bytesField(2, op)),
-    ...failure.map((op) => bytesField(3, op)),
-  ]);
+export function encodeTxn(call: TxnCall): Encodable {
+  return new Txn(call);
 }
 
 /** What an operation adds to its txn. */
-export function sizeInTxn(op: EncodedOp | EncodedCompare): number {
+export function sizeInTxn(op: Encodable): number {
   return framed(op.length);
 }
 
-export function encodeCompaction(revision: bigint): Buffer {
-  return numberField(1, revision);
+export function encodeCompaction(revision: bigint): Encodable {
+  return new Bytes(numberField(1, revision));
 }
 
-export function encodeAuthenticate(name: string, password: string): Buffer {
-  return Buffer.concat([bytesField(1, Buffer.from(name)), bytesField(2, Buffer.from(password))]);
+export function encodeAuthenticate(name: string, password: string): Encodable {
+  return new Bytes(Buffer.concat([bytesField(1, Buffer.from(name)), bytesField(2, Buffer.from(password))]));
 }
 
-export function encodeLeaseGrant(id: bigint, ttl: bigint): Buffer {
-  return Buffer.concat([numberField(1, ttl), numberField(2, id)]);
+export function encodeLeaseGrant(id: bigint, ttl: bigint): Encodable {
+  return new Bytes(Buffer.concat([numberField(1, ttl), numberField(2, id)]));
 }
 
-export function encodeLease(id: bigint, withKeys: boolean): Buffer {
-  return Buffer.concat([numberField(1, id), numberField(2, withKeys ? 1n : 0n)]);
+export function encodeLease(id: bigint, withKeys: boolean): Encodable {
+  return new Bytes(Buffer.concat([numberField(1, id), numberField(2, withKeys ? 1n : 0n)]));
 }
 
 export function decodeRange(message: Buffer): RangeReply {
@@ -224,7 +290,11 @@ function rangeFields({ start, end, limit = 0, revision = 0n, keysOnly = false, c
 
 const NO_RANGE: RangeReply = { revision: 0n, kvs: [], more: false, count: 0 };
 
+/** First byte of a `ResponseOp` that answers a range. */
+const RANGE_TAG = 0x0a;
+
 function rangeIn(responseOp: Buffer): RangeReply {
+  if (responseOp[0] !== RANGE_TAG) return NO_RANGE;
   for (const { field, bytes } of fieldsOf(responseOp)) if (field === 1) return decodeRange(bytes);
   return NO_RANGE;
 }

@@ -1,21 +1,21 @@
 import { CommitFailedError, type CommitBatch, revisionOf, type RowWrite } from '@harikube/keyspace';
 import type { EtcdEndpoint } from '../topology/endpoints/etcd.js';
 import { GUARD_BYTES, GUARD_OPS } from './etcd-guard.js';
-import { deleteOp, type EncodedCompare, type EncodedOp, isAbsent, putOp, sizeInTxn } from './etcd-messages.js';
+import { deleteOp, type Compare, type RequestOp, isAbsent, putOp, sizeInTxn } from './etcd-messages.js';
 import { encodeKeyMeta, encodePart, holdKey, isOwnKey, metaKey, OWN_PREFIX, partKey, partRowSize } from './own-keys.js';
 
 export type EtcdLimits = Pick<EtcdEndpoint, 'maxTxnOps' | 'maxRequestBytes'>;
 
 /** One etcd txn of a batch. */
 export interface Part {
-  readonly ops: readonly EncodedOp[];
-  readonly compares: readonly EncodedCompare[];
+  readonly ops: readonly RequestOp[];
+  readonly compares: readonly Compare[];
 }
 
 /** Operations and compares that belong together. */
 export interface Unit {
-  readonly ops: readonly EncodedOp[];
-  readonly compares: readonly EncodedCompare[];
+  readonly ops: readonly RequestOp[];
+  readonly compares: readonly Compare[];
   readonly bytes: number;
 }
 
@@ -69,7 +69,7 @@ export function packed(units: readonly Unit[], limits: EtcdLimits): readonly Par
   return parts;
 }
 
-export function unit(ops: readonly EncodedOp[], compares: readonly EncodedCompare[] = []): Unit {
+export function unit(ops: readonly RequestOp[], compares: readonly Compare[] = []): Unit {
   return { ops, compares, bytes: [...ops, ...compares].reduce((sum, each) => sum + sizeInTxn(each), 0) };
 }
 
@@ -85,8 +85,8 @@ const BIG_LEASE = 2n ** 62n;
 const LENGTH_BYTES = 16;
 
 class Filling implements Part {
-  readonly ops: EncodedOp[] = [];
-  readonly compares: EncodedCompare[] = [];
+  readonly ops: RequestOp[] = [];
+  readonly compares: Compare[] = [];
   #bytes: number;
 
   constructor(
@@ -116,7 +116,7 @@ class Filling implements Part {
 function unitOf(row: RowWrite): Unit {
   const { id, key, value, createRevision, version, lease, tombstone, prevId } = row;
   const compares = prevId === 0n ? [isAbsent(key)] : [];
-  const ops: EncodedOp[] = [];
+  const ops: RequestOp[] = [];
   if (tombstone) {
     ops.push(deleteOp(key), deleteOp(metaKey(key)));
   } else {

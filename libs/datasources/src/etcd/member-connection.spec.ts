@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Encodable } from './etcd-messages.js';
 import { GrpcCode, MemberCallError, MemberConnection } from './member-connection.js';
 
 const LONG_MS = 10_000;
+const ASKED = encodable('asked');
 
 let server: Http2Server;
 let connection: MemberConnection;
@@ -33,8 +35,12 @@ function framed(message: string): Buffer {
   return bytes;
 }
 
-function call(timeoutMs = LONG_MS): Promise<Buffer> {
-  return connection.call('/a.B/C', Buffer.from('asked'), performance.now() + timeoutMs, null);
+function encodable(text: string): Encodable {
+  return { length: text.length, writeTo: (target, at) => at + target.write(text, at) };
+}
+
+function call(timeoutMs = LONG_MS, message = ASKED): Promise<Buffer> {
+  return connection.call('/a.B/C', message, performance.now() + timeoutMs, null);
 }
 
 /** Sends what comes and ends with a status. */
@@ -66,6 +72,19 @@ describe('MemberConnection', () => {
     };
     expect((await call()).toString()).toBe('answered');
     expect(Buffer.concat(asked)).toEqual(framed('asked'));
+  });
+
+  it('sends large messages whole, whether they follow one another or go at once', async () => {
+    answer = (stream) => {
+      const asked: Buffer[] = [];
+      stream.on('data', (piece: Buffer) => asked.push(piece));
+      stream.on('end', () => withTrailers(stream, { 'grpc-status': '0' }, Buffer.concat(asked)));
+    };
+    const sizes = [20_000, 10_000, 70_000, 5_000, 300_000, 6_000];
+    const texts = sizes.map((size, i) => String.fromCharCode(97 + i).repeat(size));
+    const echoes = async (text: string): Promise<boolean> => (await call(LONG_MS, encodable(text))).toString() === text;
+    for (const text of texts) expect(await echoes(text)).toBe(true);
+    expect(await Promise.all(texts.map(echoes))).toEqual(texts.map(() => true));
   });
 
   it('tells the status of an answer that has only headers, with its text', async () => {

@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import type { ConnectionOptions } from 'node:tls';
 import { messageOf } from '@harikube/keyspace';
+import type { Encodable } from './etcd-messages.js';
 
 /** gRPC's codes (its doc/statuscodes.md), those that etcd answers with or that something depends on here. */
 export const GrpcCode = {
@@ -41,6 +42,11 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Before each message: whether it is compressed, and its length. */
 const FRAME_HEAD_BYTES = 5;
 const HTTP_OK = 200;
+/** Calls with so much in them are written into memory that is kept: what is made anew for each of them has the collector run for it. */
+const LARGE_CALL_BYTES = 4 * 1024;
+/** What is kept, and what is too large to be. */
+const LEAST_SPARE_BYTES = 64 * 1024;
+const MOST_SPARE_BYTES = 256 * 1024;
 
 /** One HTTP/2 connection to one member of an etcd, for gRPC's unary calls. It is never connected again. */
 export class MemberConnection {
@@ -51,8 +57,16 @@ export class MemberConnection {
   #reason = 'the connection was closed';
   #underWay = 0;
   #isEnding = false;
+  /** Of an answered call, which has left whole: the next one is written there. */
+  #spare: Buffer | null = null;
+
+  readonly #scheme: string;
+  readonly #authority: string;
 
   constructor(url: string, tls: ConnectionOptions | null) {
+    const { protocol, host } = new URL(url);
+    this.#scheme = protocol.slice(0, -1);
+    this.#authority = host;
     this.#session = connect(url, { ...tls, settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES } });
     this.#session.once('connect', (session) => {
       this.#isConnected = true;
@@ -67,17 +81,15 @@ export class MemberConnection {
   }
 
   /** The answer's message. Rejects with MemberCallError. `deadline`: by `performance.now()`. */
-  call(path: string, message: Buffer, deadline: number, token: string | null): Promise<Buffer> {
+  call(path: string, message: Encodable, deadline: number, token: string | null): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       let stream: ClientHttp2Stream;
       try {
-        stream = this.#session.request({
-          ':method': 'POST',
-          ':path': path,
-          'content-type': 'application/grpc',
-          te: 'trailers',
-          ...(token === null ? {} : { token }),
-        });
+        stream = this.#session.request([
+          ...[':method', 'POST', ':scheme', this.#scheme, ':authority', this.#authority, ':path', path],
+          ...['content-type', 'application/grpc', 'te', 'trailers'],
+          ...(token === null ? [] : ['token', token]),
+        ]);
       } catch (error) {
         reject(new MemberCallError(messageOf(error), GrpcCode.unavailable, false));
         return;
@@ -119,6 +131,7 @@ export class MemberConnection {
         if (code !== '0') return fail(Number(code), percentDecoded(String(told['grpc-message'] ?? '')));
         const answer = messageIn(chunks);
         if (answer === null) return fail(GrpcCode.internal, 'the answer is not one message');
+        if (stream.writableFinished) this.#keep(memory);
         over(() => resolve(answer));
       });
       // A call that waits for the connection is told why there is none by the cause.
@@ -128,9 +141,8 @@ export class MemberConnection {
         if (httpStatus !== HTTP_OK) fail(GrpcCode.unknown, `it answers HTTP ${httpStatus}: it may be no etcd`);
         else fail(GrpcCode.unavailable, lostBy ?? this.#reason);
       });
-      const head = Buffer.alloc(FRAME_HEAD_BYTES);
-      head.writeUInt32BE(message.length, 1);
-      stream.end(Buffer.concat([head, message]));
+      const memory = this.#memoryFor(FRAME_HEAD_BYTES + message.length);
+      stream.end(framed(message, memory));
     });
   }
 
@@ -145,10 +157,29 @@ export class MemberConnection {
     this.#session.destroy();
   }
 
+  #memoryFor(bytes: number): Buffer {
+    if (bytes < LARGE_CALL_BYTES) return Buffer.allocUnsafe(bytes);
+    const spare = this.#spare;
+    if (spare === null || spare.length < bytes) return Buffer.allocUnsafeSlow(Math.max(bytes, LEAST_SPARE_BYTES));
+    this.#spare = null;
+    return spare;
+  }
+
+  #keep(memory: Buffer): void {
+    if (memory.length >= LEAST_SPARE_BYTES && memory.length <= MOST_SPARE_BYTES) this.#spare = memory;
+  }
+
   /** Not in order: a peer that says nothing would never answer to that. */
   #endIfDone(): void {
     if (this.#isEnding && this.#underWay === 0) this.#session.destroy();
   }
+}
+
+/** A message behind its head, uncompressed. */
+function framed(message: Encodable, memory: Buffer): Buffer {
+  memory[0] = 0;
+  memory.writeUInt32BE(message.length, 1);
+  return memory.subarray(0, message.writeTo(memory, FRAME_HEAD_BYTES));
 }
 
 /** Null: there is not exactly one that is plain. */
