@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,6 +25,12 @@ type apiserver struct {
 	ca, cert, key string
 	clients       int
 	duration      time.Duration
+}
+
+func (a *apiserver) flags(set *flag.FlagSet) {
+	set.StringVar(&a.ca, "ca", "", "file with the certificate authority")
+	set.StringVar(&a.cert, "cert", "", "file with the client certificate")
+	set.StringVar(&a.key, "key", "", "file with its key")
 }
 
 type object struct {
@@ -171,9 +178,25 @@ func (api kubeAPI) do(ctx context.Context, method, path string, body any, want i
 	return json.Unmarshal(text, answer)
 }
 
+const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+// until asks again until there is no error.
+func until(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // installKinds makes the kinds and returns when each of them can be listed.
 func installKinds(ctx context.Context, api kubeAPI) error {
-	const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 	for kind := range kinds {
 		plural := kindPlural(kind)
 		definition := map[string]any{
@@ -202,17 +225,11 @@ func installKinds(ctx context.Context, api kubeAPI) error {
 		}
 	}
 	for kind := range kinds {
-		for {
+		if err := until(ctx, func() error {
 			var list map[string]any
-			err := api.do(ctx, http.MethodGet, itemsPath(kind), nil, http.StatusOK, &list)
-			if err == nil {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return err
-			case <-time.After(50 * time.Millisecond):
-			}
+			return api.do(ctx, http.MethodGet, itemsPath(kind), nil, http.StatusOK, &list)
+		}); err != nil {
+			return err
 		}
 	}
 	return nil

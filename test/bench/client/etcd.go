@@ -18,14 +18,25 @@ const connections = 4
 type store []pb.KVClient
 
 func dial(endpoint string, clients int) (store, func(), error) {
+	opened, closeAll, err := connect(endpoint, min(connections, clients))
+	if err != nil {
+		return nil, nil, err
+	}
+	var kvs store
+	for _, conn := range opened {
+		kvs = append(kvs, pb.NewKVClient(conn))
+	}
+	return kvs, closeAll, nil
+}
+
+func connect(endpoint string, number int) ([]*grpc.ClientConn, func(), error) {
 	var opened []*grpc.ClientConn
 	closeAll := func() {
 		for _, conn := range opened {
 			_ = conn.Close()
 		}
 	}
-	var kvs store
-	for range min(connections, clients) {
+	for range number {
 		conn, err := grpc.NewClient("passthrough:///"+endpoint,
 			grpc.WithTransportCredentials(insecure.NewCredentials()),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)),
@@ -38,9 +49,8 @@ func dial(endpoint string, clients int) (store, func(), error) {
 			return nil, nil, err
 		}
 		opened = append(opened, conn)
-		kvs = append(kvs, pb.NewKVClient(conn))
 	}
-	return kvs, closeAll, nil
+	return opened, closeAll, nil
 }
 
 func (s store) of(client int) pb.KVClient {
@@ -69,6 +79,9 @@ func create(ctx context.Context, kv pb.KVClient, key, value []byte) error {
 	return nil
 }
 
+// putStep is a prime: puts go all over the keys, one after another.
+const putStep = 7919
+
 // phase is one kind of request from a number of clients for a while.
 type phase struct {
 	kind      string
@@ -77,8 +90,10 @@ type phase struct {
 	count     int
 	valueSize int
 	pageSize  int
-	clients   int
-	duration  time.Duration
+	// walks has every client of a list walk all keys in pages, over and over, instead of asking for the first page.
+	walks    bool
+	clients  int
+	duration time.Duration
 }
 
 func (p phase) run(endpoint string) (summary, error) {
@@ -110,6 +125,7 @@ func (p phase) run(endpoint string) (summary, error) {
 	return closedLoops(p.clients, func(client int, record *samples) {
 		kv, value := kvs.of(client), newValue(p.valueSize, uint64(client))
 		random := rand.New(rand.NewPCG(uint64(client), 1))
+		walker := newWalk(p.prefix, p.keys, p.valueSize, p.pageSize)
 		for began := time.Now(); began.Before(deadline); began = time.Now() {
 			switch p.kind {
 			case "create":
@@ -118,10 +134,20 @@ func (p phase) run(endpoint string) (summary, error) {
 					return
 				}
 				record.add(began, create(ctx, kv, keyOf(p.prefix, number), value))
+			case "put":
+				number := int(next.Add(1)) - 1
+				if p.count > 0 && number >= p.keys+p.count {
+					return
+				}
+				_, err := kv.Put(ctx, &pb.PutRequest{Key: keyOf(p.prefix, number*putStep%p.keys), Value: value})
+				record.add(began, err)
 			case "get":
 				record.add(began, p.get(ctx, kv, keyOf(p.prefix, random.IntN(p.keys))))
 			case "list":
-				record.add(began, p.list(ctx, kv))
+				if !p.walks {
+					walker = newWalk(p.prefix, p.keys, p.valueSize, p.pageSize)
+				}
+				record.add(began, walker.page(ctx, kv))
 			default:
 				record.add(began, fmt.Errorf("unknown -kind %q", p.kind))
 				return
@@ -137,23 +163,6 @@ func (p phase) get(ctx context.Context, kv pb.KVClient, key []byte) error {
 		return err
 	case len(reply.Kvs) != 1 || reply.Count != 1 || string(reply.Kvs[0].Key) != string(key) || len(reply.Kvs[0].Value) != p.valueSize:
 		return fmt.Errorf("get of %s: wrong reply (%d records, count %d)", key, len(reply.Kvs), reply.Count)
-	}
-	return nil
-}
-
-func (p phase) list(ctx context.Context, kv pb.KVClient) error {
-	reply, err := kv.Range(ctx, &pb.RangeRequest{Key: []byte(p.prefix), RangeEnd: prefixEnd(p.prefix), Limit: int64(p.pageSize)})
-	if err != nil {
-		return err
-	}
-	want := min(p.pageSize, p.keys)
-	if len(reply.Kvs) != want || reply.Count != int64(p.keys) || reply.More != (p.keys > want) {
-		return fmt.Errorf("list of %s: %d records, count %d, more %t; wanted %d of %d", p.prefix, len(reply.Kvs), reply.Count, reply.More, want, p.keys)
-	}
-	for i, record := range reply.Kvs {
-		if string(record.Key) != string(keyOf(p.prefix, i)) || len(record.Value) != p.valueSize {
-			return fmt.Errorf("list of %s: record %d is %s", p.prefix, i, record.Key)
-		}
 	}
 	return nil
 }

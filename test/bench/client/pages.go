@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync/atomic"
 	"time"
@@ -12,23 +13,26 @@ import (
 	"google.golang.org/grpc"
 )
 
-// walks is how often the objects are walked: a page that is slow by itself is so each time, noise of the machine is not.
-const walks = 3
-
-// pages loads objects and walks them as kube-apiserver lists: the first page at latest, each further one at the first
-// page's revision from behind the last key.
+// pages walks objects that are there, and loads them first if it is told to.
 type pages struct {
 	prefix    string
 	objects   int
+	load      bool
 	valueSize int
 	pageSize  int
+	walks     int
 	clients   int
+	// anywhere is how many pages are asked for beside the walks, each at latest from a random key on.
+	anywhere int
+	// writes is how many objects are put again each second meanwhile, in random places.
+	writes int
 }
 
 type walked struct {
 	Loading summary `json:"loading"`
 	// Latency of each page, in order, of each walk.
-	WalksMs [][]float64 `json:"walksMs"`
+	WalksMs    [][]float64 `json:"walksMs"`
+	AnywhereMs []float64   `json:"anywhereMs"`
 }
 
 func (w pages) run(endpoint string) (walked, error) {
@@ -41,15 +45,10 @@ func (w pages) run(endpoint string) (walked, error) {
 	if _, err := kvs.of(0).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")}, grpc.WaitForReady(true)); err != nil {
 		return walked{}, err
 	}
-
-	var next atomic.Int64
-	result := walked{Loading: closedLoops(w.clients, func(client int, record *samples) {
-		kv, value := kvs.of(client), newValue(w.valueSize, uint64(client))
-		for number := int(next.Add(1)) - 1; number < w.objects; number = int(next.Add(1)) - 1 {
-			began := time.Now()
-			record.add(began, create(ctx, kv, keyOf(w.prefix, number), value))
-		}
-	})}
+	var result walked
+	if w.load {
+		result.Loading = w.fill(ctx, kvs)
+	}
 	if result.Loading.Errors > 0 {
 		return result, fmt.Errorf("loading: %d errors, the first: %s", result.Loading.Errors, result.Loading.FirstError)
 	}
@@ -57,46 +56,130 @@ func (w pages) run(endpoint string) (walked, error) {
 	if err := w.warmUp(ctx); err != nil {
 		return result, fmt.Errorf("warming the client up: %w", err)
 	}
-	for range walks {
+	writing, stop := context.WithCancel(ctx)
+	defer stop()
+	written := make(chan error, 1)
+	go func() { written <- w.write(writing, kvs.of(1)) }()
+	for range w.walks {
 		var record samples
-		if err := w.walk(ctx, kvs.of(0), &record); err != nil {
-			return result, err
-		}
-		var latencies []float64
-		for _, latency := range record.latencies {
-			latencies = append(latencies, milliseconds(latency))
-		}
-		result.WalksMs = append(result.WalksMs, latencies)
-	}
-	return result, nil
-}
-
-func (w pages) walk(ctx context.Context, kv pb.KVClient, record *samples) error {
-	request := &pb.RangeRequest{Key: []byte(w.prefix), RangeEnd: prefixEnd(w.prefix), Limit: int64(w.pageSize)}
-	for seen := 0; seen < w.objects; {
-		began := time.Now()
-		reply, err := kv.Range(ctx, request)
-		record.add(began, err)
-		if err != nil {
-			return err
-		}
-		left := w.objects - seen
-		want := min(w.pageSize, left)
-		if reply.Count != int64(left) || len(reply.Kvs) != want || reply.More != (left > want) {
-			return fmt.Errorf("page behind %d objects: %d records, count %d, more %t; wanted %d of %d",
-				seen, len(reply.Kvs), reply.Count, reply.More, want, left)
-		}
-		for i, each := range reply.Kvs {
-			if string(each.Key) != string(keyOf(w.prefix, seen+i)) || len(each.Value) != w.valueSize {
-				return fmt.Errorf("page behind %d objects: record %d is %s", seen, i, each.Key)
+		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
+		for started := false; !started || walker.seen > 0; started = true {
+			began := time.Now()
+			err := walker.page(ctx, kvs.of(0))
+			record.add(began, err)
+			if err != nil {
+				return result, err
 			}
 		}
-		seen += want
-		if request.Revision == 0 {
-			request.Revision = reply.Header.Revision
-		}
-		request.Key = append(reply.Kvs[want-1].Key, 0)
+		result.WalksMs = append(result.WalksMs, inMilliseconds(record.latencies))
 	}
+	if result.AnywhereMs, err = w.askAnywhere(ctx, kvs.of(0)); err != nil {
+		return result, err
+	}
+	stop()
+	return result, <-written
+}
+
+func (w pages) fill(ctx context.Context, kvs store) summary {
+	var next atomic.Int64
+	return closedLoops(w.clients, func(client int, record *samples) {
+		kv, value := kvs.of(client), newValue(w.valueSize, uint64(client))
+		for number := int(next.Add(1)) - 1; number < w.objects; number = int(next.Add(1)) - 1 {
+			began := time.Now()
+			record.add(began, create(ctx, kv, keyOf(w.prefix, number), value))
+		}
+	})
+}
+
+// write puts objects again until it is stopped.
+func (w pages) write(ctx context.Context, kv pb.KVClient) error {
+	if w.writes == 0 {
+		return nil
+	}
+	random, value := rand.New(rand.NewPCG(3, 1)), newValue(w.valueSize, 3)
+	ticker := time.NewTicker(time.Second / time.Duration(w.writes))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if _, err := kv.Put(ctx, &pb.PutRequest{Key: keyOf(w.prefix, random.IntN(w.objects)), Value: value}); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+}
+
+// askAnywhere asks for pages that no page comes before, so that a store cannot know how many objects are left.
+func (w pages) askAnywhere(ctx context.Context, kv pb.KVClient) ([]float64, error) {
+	var record samples
+	random := rand.New(rand.NewPCG(4, 1))
+	for range w.anywhere {
+		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
+		walker.startAt(random.IntN(w.objects))
+		began := time.Now()
+		err := walker.page(ctx, kv)
+		record.add(began, err)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return inMilliseconds(record.latencies), nil
+}
+
+// walk asks for pages as kube-apiserver does: the first at latest, each further one at the first one's revision from behind the
+// last key. A page that is not exactly right is an error. Behind the last page it begins again.
+type walk struct {
+	prefix    string
+	objects   int
+	valueSize int
+	pageSize  int
+	request   *pb.RangeRequest
+	seen      int
+}
+
+func newWalk(prefix string, objects, valueSize, pageSize int) *walk {
+	w := &walk{prefix: prefix, objects: objects, valueSize: valueSize, pageSize: pageSize}
+	if objects > 0 {
+		w.startAt(0)
+	}
+	return w
+}
+
+func (w *walk) startAt(object int) {
+	w.seen = object
+	w.request = &pb.RangeRequest{Key: keyOf(w.prefix, object), RangeEnd: prefixEnd(w.prefix), Limit: int64(w.pageSize)}
+	if object == 0 {
+		w.request.Key = []byte(w.prefix)
+	}
+}
+
+func (w *walk) page(ctx context.Context, kv pb.KVClient) error {
+	reply, err := kv.Range(ctx, w.request)
+	if err != nil {
+		return err
+	}
+	left := w.objects - w.seen
+	want := min(w.pageSize, left)
+	if reply.Count != int64(left) || len(reply.Kvs) != want || reply.More != (left > want) {
+		return fmt.Errorf("page behind %d objects: %d records, count %d, more %t; wanted %d of %d",
+			w.seen, len(reply.Kvs), reply.Count, reply.More, want, left)
+	}
+	for i, each := range reply.Kvs {
+		if string(each.Key) != string(keyOf(w.prefix, w.seen+i)) || len(each.Value) != w.valueSize {
+			return fmt.Errorf("page behind %d objects: record %d is %s", w.seen, i, each.Key)
+		}
+	}
+	if left == want {
+		w.startAt(0)
+		return nil
+	}
+	w.seen += want
+	if w.request.Revision == 0 {
+		w.request.Revision = reply.Header.Revision
+	}
+	w.request.Key = append(reply.Kvs[want-1].Key, 0)
 	return nil
 }
 

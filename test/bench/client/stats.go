@@ -88,3 +88,11 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 func milliseconds(d time.Duration) float64 {
 	return float64(d) / float64(time.Millisecond)
 }
+
+func inMilliseconds(durations []time.Duration) []float64 {
+	var result []float64
+	for _, duration := range durations {
+		result = append(result, milliseconds(duration))
+	}
+	return result
+}

@@ -1,10 +1,10 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ControlPlane, loadCertificates, parseIdentity } from '@harikube/local-cluster';
+import { BenchControlPlane, type KubernetesContext } from './bench-control-plane.js';
 import { type ApiServerResult, runLoad, type Summary } from './load-client.js';
 import { median } from './median.js';
 import { cpuMicroseconds, memoryUsage } from './process-usage.js';
-import { RunningStore, type StoreName, type StorePrograms } from './stores.js';
+import { RunningStore, type StoreName } from './stores.js';
 import { table } from './table.js';
 
 export interface ApiServerOptions {
@@ -29,17 +29,7 @@ export interface ApiServerBench {
 const WORKERS = 10;
 
 /** The same kube-apiserver with its default flags on each store: creates of 1 kB objects of six kinds, then each found by its label. */
-export async function measureApiServer(
-  options: ApiServerOptions,
-  context: {
-    client: string;
-    programs: StorePrograms;
-    kubernetes: { 'kube-apiserver': string; 'kube-controller-manager': string };
-    folder: string;
-    env: NodeJS.ProcessEnv;
-    note: (text: string) => void;
-  },
-): Promise<ApiServerBench> {
+export async function measureApiServer(options: ApiServerOptions, context: KubernetesContext): Promise<ApiServerBench> {
   const repetitions: Partial<Record<StoreName, Measured[]>> = {};
   const errors: string[] = [];
   for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
@@ -61,32 +51,13 @@ export async function measureApiServer(
   return { options, repetitions, errors };
 }
 
-async function measureOn(
-  server: RunningStore,
-  data: string,
-  seconds: number,
-  context: { client: string; kubernetes: { 'kube-apiserver': string; 'kube-controller-manager': string }; env: NodeJS.ProcessEnv },
-): Promise<Measured> {
-  const dataDir = join(data, 'control-plane');
-  const controlPlane = new ControlPlane({
-    dataDir,
-    programs: context.kubernetes,
-    port: 0,
-    etcdServers: [`http://${server.endpoint}`],
-    env: context.env,
-    controllerManager: false,
-  });
-  await controlPlane.start();
+async function measureOn(server: RunningStore, data: string, seconds: number, context: KubernetesContext): Promise<Measured> {
+  const controlPlane = await BenchControlPlane.start(server, data, context);
+  const { apiServerPid } = controlPlane;
   try {
-    const identity = parseIdentity(await readFile(join(dataDir, 'run', 'kube-apiserver.json'), 'utf8'));
-    if (identity === null) throw new Error('kube-apiserver left no record of its process');
-    const { authority, admin } = await loadCertificates(join(dataDir, 'pki'));
-    const before = { store: await cpuMicroseconds(server.pid), api: await cpuMicroseconds(identity.pid) };
+    const before = { store: await cpuMicroseconds(server.pid), api: await cpuMicroseconds(apiServerPid) };
     const result = await runLoad<ApiServerResult>(context.client, 'apiserver', {
-      endpoint: controlPlane.url,
-      ca: authority.certificateFile,
-      cert: admin.certificateFile,
-      key: admin.keyFile,
+      ...controlPlane.access,
       clients: WORKERS,
       duration: `${seconds}s`,
     });
@@ -94,8 +65,8 @@ async function measureOn(
       ...result,
       storeCpuSeconds: ((await cpuMicroseconds(server.pid)) - before.store) / 1e6,
       storeMegabytes: (await memoryUsage(server.pid)).residentMegabytes,
-      apiServerCpuSeconds: ((await cpuMicroseconds(identity.pid)) - before.api) / 1e6,
-      apiServerMegabytes: (await memoryUsage(identity.pid)).residentMegabytes,
+      apiServerCpuSeconds: ((await cpuMicroseconds(apiServerPid)) - before.api) / 1e6,
+      apiServerMegabytes: (await memoryUsage(apiServerPid)).residentMegabytes,
     };
   } finally {
     await controlPlane.stop();
@@ -109,9 +80,10 @@ export function apiServerTable({ options, repetitions }: ApiServerBench): string
     'avg / med / p90 / p95 ms',
     'create med / p95',
     'list med / p95',
-    'store CPU, RSS',
+    'store CPU, per request, RSS',
     'kube-apiserver CPU, RSS',
   ];
+  const [reference] = options.stores;
   const rows = options.stores.map((store) => {
     const of = (read: (measured: Measured) => number, digits: number): string =>
       median((repetitions[store] ?? []).map(read)).toFixed(digits);
@@ -124,9 +96,22 @@ export function apiServerTable({ options, repetitions }: ApiServerBench): string
       times.map((read) => of((each) => read(each.all), 1)).join(' / '),
       two((each) => each.create),
       two((each) => each.list),
-      `${of((each) => each.storeCpuSeconds, 1)} s, ${of((each) => each.storeMegabytes, 0)} MB`,
+      `${of((each) => each.storeCpuSeconds, 1)} s, ${of(cpuPerRequest, 0)} µs, ${of((each) => each.storeMegabytes, 0)} MB`,
       `${of((each) => each.apiServerCpuSeconds, 1)} s, ${of((each) => each.apiServerMegabytes, 0)} MB`,
     ];
   });
-  return table(header, rows);
+  const comparisons = options.stores.slice(1).map((store) => {
+    const ratio = (read: (measured: Measured) => number): string => {
+      const theirs = repetitions[store] ?? [];
+      const own = (reference === undefined ? undefined : repetitions[reference]) ?? [];
+      return median(own.map((measured, i) => read(measured) / (theirs[i] === undefined ? Number.NaN : read(theirs[i])))).toFixed(2);
+    };
+    return `- ${reference} ÷ ${store}: requests/s ${ratio((each) => each.all.perSecond)}, p95 ${ratio((each) => each.all.p95Ms)}, CPU of the store ${ratio((each) => each.storeCpuSeconds)}, per request ${ratio(cpuPerRequest)}`;
+  });
+  return [table(header, rows), '', ...comparisons].join('\n');
+}
+
+/** Microseconds of the store's processor time. */
+function cpuPerRequest({ storeCpuSeconds, all }: Measured): number {
+  return (storeCpuSeconds * 1e6) / Math.max(1, all.requests);
 }

@@ -19,6 +19,40 @@ export interface PagesResult {
   readonly loading: Summary;
   /** Latency of each page, in order, of each walk. */
   readonly walksMs: readonly (readonly number[])[];
+  /** Latency of each page that no page came before. */
+  readonly anywhereMs: readonly number[];
+}
+
+export interface FanOutResult {
+  readonly puts: Summary;
+  /** How late the last put was sent: a store that is too slow for the rate falls behind. */
+  readonly lateMs: number;
+  /** From the sending of a put to its event; each event at each watcher is one. */
+  readonly lag: Summary;
+}
+
+export interface IdleResult {
+  readonly beforeMegabytes: number;
+  readonly afterMegabytes: number;
+  readonly seconds: number;
+}
+
+/** A load with somebody else beside it, who gets single keys and asks for pages. */
+export interface AsideResult {
+  readonly seconds: number;
+  readonly aloneGet: Summary;
+  readonly aloneList: Summary;
+  readonly withGet: Summary;
+  readonly withList: Summary;
+  readonly read: { readonly records: number; readonly bytes: number; readonly firstMs: number };
+}
+
+export interface UsersResult {
+  readonly creating: Summary;
+  readonly gets: Summary;
+  readonly pages: Summary;
+  readonly listSeconds: number;
+  readonly listMegabytes: number;
 }
 
 export interface ApiServerResult {

@@ -19,13 +19,22 @@ describe('options of the bench', () => {
   });
 
   it.each([
+    ['pages', 200_000],
+    ['scale', 1_000_000],
+    ['users', 100_000],
+    ['events', 10_000],
+  ])('give %s %d objects', (subject, objects) => {
+    expect(parseOptions([subject])?.objects).toBe(objects);
+  });
+
+  it.each([
     [['--phases', 'put@1'], '--phases put@1: give a list like create@1'],
     [
       ['--stores', 'router,consul'],
       '--stores consul: there are router, router-normal, router-postgres, router-mariadb, router-etcd, etcd, kine, kine-full',
     ],
     [['--seconds', 'soon'], '--seconds soon: give a number above 0'],
-    [['pages', 'apiserver'], 'pages apiserver: there are apiserver, pages, registrations and events'],
+    [['pages', 'apiserver'], 'pages apiserver: there are apiserver, pages, watches, scale, users, registrations, events'],
   ])('refuse %j', (args, sentence) => {
     expect(() => parseOptions(args)).toThrow(sentence);
   });

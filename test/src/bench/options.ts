@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { DEFAULT_PHASES, parsePhases, type Phase } from './phases.js';
 import { STORE_NAMES, type StoreName } from './stores.js';
 
-const SUBJECTS = ['phases', 'apiserver', 'pages', 'registrations', 'events'] as const;
+const SUBJECTS = ['phases', 'apiserver', 'pages', 'watches', 'scale', 'users', 'registrations', 'events'] as const;
 
 export interface BenchOptions {
   readonly what: (typeof SUBJECTS)[number];
@@ -11,6 +11,8 @@ export interface BenchOptions {
   readonly repetitions: number;
   readonly seconds: number;
   readonly objects: number;
+  readonly preload: number;
+  readonly cold: boolean;
   readonly tenants: number;
 }
 
@@ -23,16 +25,34 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
   npm run bench                 creates, gets and lists over the etcd API
   npm run bench -- apiserver    through a real kube-apiserver per store
   npm run bench -- pages        200 000 objects walked in pages of 500, with the limits that have to hold
+  npm run bench -- watches      100 watchers of 1000 events a second, and 10 000 idle watches
+  npm run bench -- scale        1 000 000 objects in one store: loaded, walked, read at once, compacted, started on
+  npm run bench -- users        100 000 Users through a kube-apiserver per store, and the memory of both
   npm run bench -- registrations  people registered on a harikube up, and what one of them is told beside 10 000 Tenants
   npm run bench -- events       events through one trigger of a harikube up: how many a second, and how late
 
 --stores A,B       of ${STORE_NAMES.join(', ')}
 --phases A,B       of create@N, get@N, list@N with N clients; default ${DEFAULT_PHASES}
---repetitions N    default 3 (apiserver: 1)
---seconds S        of each phase; default 2.5 (apiserver: 30)
---objects N        of pages; default 200000; of events; default 10000
+--preload N        keys that gets and lists go all over, instead of 5000 of which lists take the first 500
+--cold             before each phase that reads, the system forgets what it holds of the store's files
+--repetitions N    default 3 (apiserver, watches: 1)
+--seconds S        of each phase; default 2.5 (apiserver: 30, watches: 10)
+--objects N        of pages, scale, users, events; default 200000, 1000000, 100000, 10000
 --tenants N        of registrations; default 10000, 0: only register
 `;
+
+const ONCE = { stores: 'router', repetitions: '1', seconds: '1', objects: '1' };
+
+const DEFAULTS: Readonly<Record<BenchOptions['what'], typeof ONCE>> = {
+  phases: { ...ONCE, stores: 'router,etcd,kine,kine-full', repetitions: '3', seconds: '2.5' },
+  apiserver: { ...ONCE, stores: 'router,etcd,kine', seconds: '30' },
+  pages: { ...ONCE, objects: '200000' },
+  watches: { ...ONCE, stores: 'router,etcd', seconds: '10' },
+  scale: { ...ONCE, objects: '1000000' },
+  users: { ...ONCE, stores: 'router,etcd', objects: '100000' },
+  registrations: ONCE,
+  events: { ...ONCE, objects: '10000' },
+};
 
 /** Reads the command line; `null`: help was asked for. */
 export function parseOptions(args: readonly string[]): BenchOptions | null {
@@ -40,24 +60,19 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
   if (values.help) return null;
   const [first = 'phases', ...more] = positionals;
   const what = SUBJECTS.find((subject) => subject === first);
-  if (more.length > 0 || what === undefined)
-    throw new UsageError(`${positionals.join(' ')}: there are apiserver, pages, registrations and events`);
-  const defaults: Record<typeof what, { stores: string; repetitions: string; seconds: string }> = {
-    phases: { stores: 'router,etcd,kine,kine-full', repetitions: '3', seconds: '2.5' },
-    apiserver: { stores: 'router,etcd,kine', repetitions: '1', seconds: '30' },
-    pages: { stores: 'router', repetitions: '1', seconds: '1' },
-    registrations: { stores: 'router', repetitions: '1', seconds: '1' },
-    events: { stores: 'router', repetitions: '1', seconds: '1' },
-  };
+  if (more.length > 0 || what === undefined) throw new UsageError(`${positionals.join(' ')}: there are ${SUBJECTS.slice(1).join(', ')}`);
+  const defaults = DEFAULTS[what];
   const phases = parsePhases(values.phases);
   if (phases === null) throw new UsageError(`--phases ${values.phases}: give a list like ${DEFAULT_PHASES}`);
   return {
     what,
-    stores: (values.stores ?? defaults[what].stores).split(',').map(storeName),
+    stores: (values.stores ?? defaults.stores).split(',').map(storeName),
     phases,
-    repetitions: positive('--repetitions', values.repetitions ?? defaults[what].repetitions),
-    seconds: positive('--seconds', values.seconds ?? defaults[what].seconds),
-    objects: positive('--objects', values.objects ?? (what === 'events' ? '10000' : '200000')),
+    repetitions: positive('--repetitions', values.repetitions ?? defaults.repetitions),
+    seconds: positive('--seconds', values.seconds ?? defaults.seconds),
+    objects: positive('--objects', values.objects ?? defaults.objects),
+    preload: values.preload === undefined ? 0 : positive('--preload', values.preload),
+    cold: values.cold,
     tenants: values.tenants === '0' ? 0 : positive('--tenants', values.tenants),
   };
 }
@@ -73,6 +88,8 @@ function parse(args: readonly string[]) {
         repetitions: { type: 'string' },
         seconds: { type: 'string' },
         objects: { type: 'string' },
+        preload: { type: 'string' },
+        cold: { type: 'boolean', default: false },
         tenants: { type: 'string', default: '10000' },
         help: { type: 'boolean', default: false },
       },

@@ -10,6 +10,7 @@ const bench = {
       [4, 2, 2],
       [9, 2, 2],
     ],
+    anywhereMs: [],
   },
   peakMegabytes: 299,
 };
@@ -21,7 +22,7 @@ describe('describePages', () => {
 
   it.each([
     ['memory', { ...bench, peakMegabytes: 300 }],
-    ['pages', { ...bench, result: { loading: summary, walksMs: [[6.1, 2, 2]] } }],
+    ['pages', { ...bench, result: { loading: summary, walksMs: [[6.1, 2, 2]], anywhereMs: [] } }],
   ])('says when the limit of %s does not hold', (_, above) => {
     const { holds, text } = describePages('router', above);
     expect(holds).toBe(false);

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { type PagesResult, runLoad } from './load-client.js';
 import { median } from './median.js';
 import { memoryUsage } from './process-usage.js';
-import { RunningStore, type StoreName, type StorePrograms } from './stores.js';
+import type { LoadContext } from './bench-context.js';
+import { RunningStore, type StoreName } from './stores.js';
 
-/** What issue-sized lists may cost. */
 const PEAK_LIMIT_MEGABYTES = 300;
 const PAGE_LIMIT_MEDIANS = 3;
 
@@ -16,11 +16,7 @@ export interface PagesBench {
 }
 
 /** Loads objects of 1.5 kB and walks them in pages of 500; the client refuses a page that is not exactly right. */
-export async function measurePages(
-  store: StoreName,
-  objects: number,
-  { client, programs, folder }: { client: string; programs: StorePrograms; folder: string },
-): Promise<PagesBench> {
+export async function measurePages(store: StoreName, objects: number, { client, programs, folder }: LoadContext): Promise<PagesBench> {
   const data = await mkdtemp(join(folder, `${store}-`));
   const server = await RunningStore.start(store, programs, data);
   try {

@@ -14,12 +14,23 @@ const measured = (perSecond: number) => ({
   maxMs: 5,
   cpuMicroseconds: 70,
 });
-const repetition = (perSecond: number) => ({ phases: [measured(perSecond)], memory: { residentMegabytes: 90, peakMegabytes: 120 } });
+const repetition = (perSecond: number) => ({
+  phases: [measured(perSecond)],
+  memory: { residentMegabytes: 90, peakMegabytes: 120 },
+  pageCache: { cached: 30, size: 40 },
+});
 
 describe('phasesTable', () => {
   it('takes ratios repetition by repetition, so that a noisy moment does not count twice', () => {
     const text = phasesTable({
-      options: { stores: ['router', 'etcd'], phases: [{ kind: 'create', clients: 16 }], repetitions: 3, seconds: 1 },
+      options: {
+        stores: ['router', 'etcd'],
+        phases: [{ kind: 'create', clients: 16 }],
+        repetitions: 3,
+        seconds: 1,
+        preload: 0,
+        cold: false,
+      },
       repetitions: { router: [1000, 100, 3000].map(repetition), etcd: [500, 50, 1000].map(repetition) },
       errors: [],
     });
@@ -28,6 +39,7 @@ describe('phasesTable', () => {
       '| --- | --- | --- | --- |',
       '| create, 16 clients | **1000** (70; 1.00 / 4.00) | **500** (70; 1.00 / 4.00) | 2.00x |',
       '| resident memory after all | 90 MB, peak 120 MB | 90 MB, peak 120 MB |  |',
+      '| its files in the page cache before the last reads | 30 of 40 MB | 30 of 40 MB |  |',
     ]);
   });
 });

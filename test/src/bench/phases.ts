@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { runLoad, type Summary } from './load-client.js';
 import { median } from './median.js';
 import { cpuMicroseconds, type MemoryUsage, memoryUsage } from './process-usage.js';
-import { RunningStore, type StoreName, type StorePrograms } from './stores.js';
+import type { LoadContext } from './bench-context.js';
+import { cachedMegabytes, dropFromPageCache } from './page-cache.js';
+import { RunningStore, type StoreName } from './stores.js';
 import { table } from './table.js';
 
 type Kind = 'create' | 'get' | 'list';
@@ -24,6 +26,10 @@ export interface PhasesOptions {
   readonly phases: readonly Phase[];
   readonly repetitions: number;
   readonly seconds: number;
+  /** Keys to get and list; lists are walks through all of them then. 0: few keys, and their first page. */
+  readonly preload: number;
+  /** Before each phase that reads, the system is asked to forget the store's files. */
+  readonly cold: boolean;
 }
 
 interface Measured extends Summary {
@@ -33,6 +39,8 @@ interface Measured extends Summary {
 interface Repetition {
   readonly phases: readonly Measured[];
   readonly memory: MemoryUsage;
+  /** Of the store's files: in the page cache, and altogether, before the last phase that reads. */
+  readonly pageCache: { readonly cached: number; readonly size: number };
 }
 
 export interface PhasesResult {
@@ -52,10 +60,7 @@ export function parsePhases(text: string): Phase[] | null {
 }
 
 /** Every repetition starts every store afresh, one after another, so that what else the machine does meets them all alike. */
-export async function measurePhases(
-  options: PhasesOptions,
-  { client, programs, folder, note }: { client: string; programs: StorePrograms; folder: string; note: (text: string) => void },
-): Promise<PhasesResult> {
+export async function measurePhases(options: PhasesOptions, { client, programs, folder, note }: LoadContext): Promise<PhasesResult> {
   const repetitions: Partial<Record<StoreName, Repetition[]>> = {};
   const errors: string[] = [];
   for (let repetition = 1; repetition <= options.repetitions; repetition += 1) {
@@ -64,7 +69,7 @@ export async function measurePhases(
       const data = await mkdtemp(join(folder, `${store}-`));
       const server = await RunningStore.start(store, programs, data);
       try {
-        const result = await measureStore(server, client, options);
+        const result = await measureStore(server, data, client, options);
         (repetitions[store] ??= []).push(result);
         result.phases.forEach((measured, index) => {
           const phase = options.phases[index];
@@ -82,23 +87,28 @@ export async function measurePhases(
   return { options, repetitions, errors };
 }
 
-async function measureStore(server: RunningStore, client: string, options: PhasesOptions): Promise<Repetition> {
+async function measureStore(server: RunningStore, data: string, client: string, options: PhasesOptions): Promise<Repetition> {
   const { endpoint, pid } = server;
   // Gets and lists read the same keys in every store, however many creates it manages. Making and reading them once is also
   // the warm-up: code that was never run before is no part of what is compared.
-  const source = { prefix: '/registry/bench.harikube.info/read/', keys: KEYS_TO_READ };
-  await runLoad<Summary>(client, 'phase', { endpoint, kind: 'create', clients: 16, prefix: source.prefix, count: KEYS_TO_READ });
-  for (const kind of ['get', 'list']) await runLoad<Summary>(client, 'phase', { endpoint, kind, clients: 4, duration: '700ms', ...source });
+  const source = { prefix: '/registry/bench.harikube.info/read/', keys: options.preload > 0 ? options.preload : KEYS_TO_READ };
+  const walks = { walks: `${options.preload > 0}` };
+  await runLoad<Summary>(client, 'phase', { endpoint, kind: 'create', clients: 16, prefix: source.prefix, count: source.keys });
+  for (const kind of ['get', 'list'])
+    await runLoad<Summary>(client, 'phase', { endpoint, kind, clients: 4, duration: '700ms', ...source, ...walks });
 
   const phases: Measured[] = [];
+  let pageCache = await cachedMegabytes(data);
   for (const { kind, clients } of options.phases) {
-    const target = kind === 'create' ? { prefix: `/registry/bench.harikube.info/create-${clients}/` } : source;
+    const target = kind === 'create' ? { prefix: `/registry/bench.harikube.info/create-${clients}/` } : { ...source, ...walks };
+    if (options.cold && kind !== 'create') await dropFromPageCache(data);
+    if (kind !== 'create') pageCache = await cachedMegabytes(data);
     const before = await cpuMicroseconds(pid);
     const summary = await runLoad<Summary>(client, 'phase', { endpoint, kind, clients, duration: `${options.seconds}s`, ...target });
     const used = (await cpuMicroseconds(pid)) - before;
     phases.push({ ...summary, cpuMicroseconds: used / Math.max(1, summary.requests) });
   }
-  return { phases, memory: await memoryUsage(pid) };
+  return { phases, memory: await memoryUsage(pid), pageCache };
 }
 
 /** One row per phase: medians of each store, and the first store's ratio to each of the others, repetition by repetition. */
@@ -131,6 +141,11 @@ export function phasesTable({ options, repetitions }: PhasesResult): string {
     return `${of((usage) => usage.residentMegabytes)} MB, peak ${of((usage) => usage.peakMegabytes)} MB`;
   });
   rows.push(['resident memory after all', ...memory, ...others.map(() => '')]);
+  const pageCache = options.stores.map((store) => {
+    const of = (read: (each: Repetition) => number): string => median((repetitions[store] ?? []).map(read)).toFixed(0);
+    return `${of((each) => each.pageCache.cached)} of ${of((each) => each.pageCache.size)} MB`;
+  });
+  rows.push(['its files in the page cache before the last reads', ...pageCache, ...others.map(() => '')]);
   return table(header, rows);
 }
 

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** CPU time that all threads of a process have used, in microseconds. Linux only. */
@@ -15,7 +15,7 @@ export async function cpuMicroseconds(pid: number): Promise<number> {
 
 export interface MemoryUsage {
   readonly residentMegabytes: number;
-  /** The most it ever was. */
+  /** The most it ever was, or was since `resetPeak`. */
   readonly peakMegabytes: number;
 }
 
@@ -24,4 +24,9 @@ export async function memoryUsage(pid: number): Promise<MemoryUsage> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const kilobytes = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
   return { residentMegabytes: kilobytes('VmRSS') / 1024, peakMegabytes: kilobytes('VmHWM') / 1024 };
+}
+
+/** Has the peak begin anew at what the process holds now. Linux only. */
+export async function resetPeak(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5');
 }

@@ -9,11 +9,15 @@ import { apiServerTable, measureApiServer } from './apiserver.js';
 import { describeMachine } from './environment.js';
 import { eventsTable, measureEvents } from './events.js';
 import { KINE, LOAD_CLIENT, pinnedVersion } from './go-programs.js';
+import { holds, type Limit } from './limit.js';
 import { type BenchOptions, parseOptions, USAGE, UsageError } from './options.js';
 import { describePages, measurePages } from './pages.js';
 import { measurePhases, phasesTable } from './phases.js';
 import { measureRegistrations, registrationsTables } from './registrations.js';
+import { describeScale, measureScale } from './scale.js';
 import { DURABILITY } from './stores.js';
+import { measureUsers, usersTable } from './users.js';
+import { describeWatches, measureWatches } from './watches.js';
 
 interface Outcome {
   readonly text: string;
@@ -51,13 +55,33 @@ async function bench(options: BenchOptions, folder: string, env: NodeJS.ProcessE
       }
       return { text: texts.join('\n'), problems };
     }
+    case 'watches': {
+      const { text, limits } = describeWatches(await measureWatches(options, context));
+      return { text, problems: brokenOf(limits) };
+    }
+    case 'scale': {
+      const texts: string[] = [];
+      const limits: Limit[] = [];
+      for (const store of options.stores) {
+        const result = await measureScale(store, options.objects, context);
+        texts.push(describeScale(store, result));
+        limits.push(...result.limits);
+      }
+      return { text: texts.join('\n\n'), problems: brokenOf(limits) };
+    }
+    case 'users':
+      return { text: usersTable(await measureUsers(options.stores, options.objects, { ...context, kubernetes, env })), problems: [] };
   }
+}
+
+function brokenOf(limits: readonly Limit[]): string[] {
+  return limits.filter((limit) => !holds(limit)).map(({ what, value, below }) => `${what} is ${value.toFixed(2)}, not below ${below}`);
 }
 
 async function findKubernetes(options: BenchOptions, env: NodeJS.ProcessEnv, note: (text: string) => void) {
   const wanted: Program[] = [
     ...(options.stores.some((store) => store.endsWith('etcd')) ? (['etcd'] as const) : []),
-    ...(options.what === 'apiserver' ? (['kube-apiserver', 'kube-controller-manager'] as const) : []),
+    ...(options.what === 'apiserver' || options.what === 'users' ? (['kube-apiserver', 'kube-controller-manager'] as const) : []),
   ];
   const found = await new Binaries({ env, progress: { note, update: () => undefined } }).find(wanted);
   const path = (program: Program): string => (wanted.includes(program) ? found[program].path : '');
@@ -73,14 +97,17 @@ async function describeRun(options: BenchOptions, folder: string, args: readonly
   if (options.stores.some((store) => store.endsWith('etcd'))) versions.push(`etcd ${ETCD_VERSION}`);
   if (options.stores.some((store) => store.startsWith('kine')))
     versions.push(`kine ${await pinnedVersion(KINE, 'github.com/k3s-io/kine')}`);
-  if (options.what === 'apiserver' || options.what === 'registrations' || options.what === 'events')
-    versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
+  if (['apiserver', 'users', 'registrations', 'events'].includes(options.what)) versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
   const commit = (await runProgram('git', ['rev-parse', '--short', 'HEAD']).catch(() => 'unknown')).trim();
   const how = {
-    phases: `Values of 1.5 kB, 5000 keys to get and list, closed loop over 4 connections from the same machine, ${options.seconds} s each after a warm-up, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
+    phases: `Values of 1.5 kB, ${options.preload > 0 ? `${options.preload} keys to get all over and to walk in pages of 500${options.cold ? ', the files not in the page cache when a phase begins' : ''}` : '5000 keys to get and list'}, closed loop over 4 connections from the same machine, ${options.seconds} s each after a warm-up, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
     apiserver: `One kube-apiserver (default flags) on each store in turn, 10 workers, ${options.seconds} s, client on the same machine: 6 creates of 1 kB objects of 6 cluster-scoped kinds, then 6 lists by label, each checked to hold exactly its object; medians of ${options.repetitions}.`,
     pages:
       'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key.',
+    watches: `100 streams on 4 connections watch one prefix, to which 1000 puts a second of 1 kB are sent for ${options.seconds} s after a warm-up of 2 s; lag: from the sending of a put to its event, client on the same machine. Idle watches: each of a prefix of its own; memory before and 3 s after the last one was made. Medians of ${options.repetitions}.`,
+    scale: `Loaded by creates from 64 clients; walked as kube-apiserver does; the peak is that of each step alone. A walk is cut into 20 parts, of which the slowest one's median is compared with that of the small store. The unpaged range is read and forgotten by a client of HTTP/2.`,
+    users:
+      'One kube-apiserver (default flags, watch cache on) on each store in turn; 1000 Users a namespace. Pages go on with a token, lists of all come from the watch cache.',
     registrations:
       'A `harikube up` of its own; the client is on the same machine. Registrations by POST to the aggregated API, from the request to the 201. Then Tenants are made, and one user asks by its token, one request after another.',
     events:

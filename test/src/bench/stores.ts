@@ -51,7 +51,7 @@ export const DURABILITY: Readonly<Record<StoreName, string>> = {
 };
 
 const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
-const START_LIMIT_SECONDS = 30;
+const START_LIMIT_SECONDS = 90;
 const STOP_LIMIT_SECONDS = 10;
 
 /** One server on an empty folder of its own. */
@@ -60,7 +60,7 @@ export class RunningStore {
     readonly pid: number,
     /** `host:port` of the etcd API. */
     readonly endpoint: string,
-    private readonly end: () => Promise<void>,
+    private readonly end: (signal: 'SIGTERM' | 'SIGKILL') => Promise<void>,
   ) {}
 
   /** Resolves when the server accepts connections. */
@@ -93,8 +93,8 @@ export class RunningStore {
     exit.catch(() => undefined);
     const kill = (): void => void child.kill('SIGKILL');
     process.once('exit', kill);
-    const end = async (): Promise<void> => {
-      child.kill('SIGTERM');
+    const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<void> => {
+      child.kill(signal);
       const timer = setTimeout(kill, STOP_LIMIT_SECONDS * 1000);
       await exit;
       clearTimeout(timer);
@@ -105,7 +105,7 @@ export class RunningStore {
     const deadline = performance.now() + START_LIMIT_SECONDS * 1000;
     while (!(await accepts(port))) {
       if (ended || child.pid === undefined || performance.now() > deadline) {
-        if (!ended && child.pid !== undefined) await end();
+        if (!ended && child.pid !== undefined) await end('SIGTERM');
         const tail = (await readFile(logFile, 'utf8')).trimEnd().split('\n').slice(-10).join('\n');
         throw new Error(`${name} does not start (${program} ${args.join(' ')}):\n${tail}`);
       }
@@ -116,7 +116,12 @@ export class RunningStore {
   }
 
   async stop(): Promise<void> {
-    await this.end();
+    await this.end('SIGTERM');
+  }
+
+  /** As a crash ends it. */
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
   }
 }
 
