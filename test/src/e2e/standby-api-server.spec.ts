@@ -116,9 +116,12 @@ class Writers {
   }
 }
 
-/** Follows all objects from the beginning, over as many watches as it takes. */
+/** Follows all objects from what a list has, over as many watches as it takes. */
 async function follow(seen: Map<string, bigint>, signal: AbortSignal): Promise<void> {
-  let { resourceVersion } = (await client.list(CONFIG_MAPS, { namespace: NAMESPACE })).metadata;
+  const { items, metadata: listed } = await client.list(CONFIG_MAPS, { namespace: NAMESPACE });
+  // The writers have begun: what the list has no watch after it is told of.
+  for (const [name, version] of versionsOf(items)) seen.set(name, version);
+  let { resourceVersion } = listed;
   while (!signal.aborted) {
     try {
       for await (const { type, object } of client.watch(CONFIG_MAPS, { namespace: NAMESPACE, resourceVersion, signal })) {
@@ -133,6 +136,10 @@ async function follow(seen: Map<string, bigint>, signal: AbortSignal): Promise<v
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
+}
+
+function versionsOf(objects: readonly KubeObject[]): Map<string, bigint> {
+  return new Map(objects.map(({ metadata: { name = '', resourceVersion = '0' } }) => [name, BigInt(resourceVersion)]));
 }
 
 describe('a kube-apiserver with the addresses of two routers', () => {
@@ -165,11 +172,12 @@ describe('a kube-apiserver with the addresses of two routers', () => {
       await writers.creates();
     }
     await writers.stop();
-    const { items } = await client.list(CONFIG_MAPS, { namespace: NAMESPACE });
-    const stored = new Map(items.map(({ metadata: { name = '', resourceVersion = '0' } }) => [name, BigInt(resourceVersion)]));
+    const stored = versionsOf((await client.list(CONFIG_MAPS, { namespace: NAMESPACE })).items);
     expect([...writers.created].filter(([name, version]) => stored.get(name) !== version)).toEqual([]);
     // The watch is told of everything that is there, be it acknowledged or not.
-    while ([...stored].some(([name]) => !seen.has(name))) await new Promise((resolve) => setTimeout(resolve, 50));
+    while ([...stored].some(([name]) => !seen.has(name))) {
+      await Promise.race([following, new Promise((resolve) => setTimeout(resolve, 50))]);
+    }
     stop.abort();
     await following;
     expect([...stored].filter(([name, version]) => seen.get(name) !== version)).toEqual([]);
