@@ -10,6 +10,7 @@ import { Http2Connection } from './transport/http2/connection.js';
 import { Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from './transport/http2/frames.js';
 import { encodeHeaders } from './transport/http2/hpack/encoder.js';
 import { DEFAULT_LIMITS } from './transport/http2/limits.js';
+import { ServerLoad } from './transport/http2/server-load.js';
 import { Http2Call, type CallEnvironment } from './transport/http2-call.js';
 import { writer } from './wire/wire-writer.js';
 
@@ -50,6 +51,7 @@ export async function warmUpLists(store: Store, header: () => ResponseHeaderWrit
   const connection = new Http2Connection(socket, {
     limits: DEFAULT_LIMITS,
     deadlines,
+    server: new ServerLoad(DEFAULT_LIMITS),
     onRequest: (stream) => new Http2Call(stream, route, METHOD, environment, undefined).start(undefined),
     onClosed: () => {},
     onInternalError: () => {},

@@ -37,7 +37,8 @@ type PendingCreation = { readonly fragment: boolean; readonly refusal: WatchMess
  * here waits until the store has answered the ones before it.
  */
 class WatchCall implements StreamHandler, WatchSink {
-  private readonly stream: WatchStream;
+  /** Opened with the first message: a call that says nothing, or is given up at once, costs the store nothing. */
+  private stream: WatchStream | null = null;
   private readonly pending: PendingCreation[] = [];
   private readonly fragmented = new Set<bigint>();
   private isFull = false;
@@ -46,15 +47,14 @@ class WatchCall implements StreamHandler, WatchSink {
     private readonly store: Store,
     private readonly header: ResponseHeaderWriter,
     private readonly call: StreamCall,
-  ) {
-    this.stream = store.watch(this);
-  }
+  ) {}
 
   message(bytes: Buffer): void {
     const message = decodeWatchRequest(new WireReader(bytes));
+    this.stream ??= this.store.watch(this);
     switch (message?.type) {
       case 'create':
-        this.create(message);
+        this.create(this.stream, message);
         return;
       case 'cancel':
         this.stream.cancel(message.watchId);
@@ -74,11 +74,11 @@ class WatchCall implements StreamHandler, WatchSink {
   drained(): void {
     if (!this.isFull) return;
     this.isFull = false;
-    this.stream.drained();
+    this.stream?.drained();
   }
 
   closed(): void {
-    this.stream.close();
+    this.stream?.close();
   }
 
   send(message: WatchMessage): boolean {
@@ -99,12 +99,12 @@ class WatchCall implements StreamHandler, WatchSink {
     this.call.fail(error);
   }
 
-  private create(message: WatchCreateMessage): void {
+  private create(stream: WatchStream, message: WatchCreateMessage): void {
     const request = toWatchRequest(message);
     const refusal = this.refusal(request);
     if (refusal === null) {
       this.pending.push({ fragment: message.fragment, refusal: null });
-      this.stream.create(request);
+      stream.create(request);
     } else if (this.pending.length === 0) this.control(refusal);
     else this.pending.push({ fragment: false, refusal });
   }

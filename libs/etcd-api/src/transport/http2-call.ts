@@ -30,7 +30,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   private assembler: FrameAssembler | null = null;
   private handler: StreamHandler | null = null;
   /** A call that only reads, in the connection's line. */
-  private read: Read | null = null;
+  private read: LinedRead | null = null;
   private controller: AbortController | null = null;
   private waiters: (() => void)[] = [];
   private isStarted = false;
@@ -114,7 +114,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
         if (this.isFinished) return;
       }
       assembler.keep();
-      this.stream.hold(assembler.waitingBytes);
+      this.stream.hold(assembler.heldBytes);
     } catch (error) {
       this.fail(error);
       // gRPC-Go does the same.
@@ -157,11 +157,16 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
 
   private message(message: Buffer): void {
     this.environment.observer?.messageReceived(this.method);
-    if (this.handler !== null) this.handler.message(message);
-    else if (this.route.kind === 'unary' && !this.isStarted) {
+    if (this.handler !== null) {
+      this.stream.lend();
+      this.handler.message(message);
+    } else if (this.route.kind === 'unary' && !this.isStarted) {
       this.isStarted = true;
       if (this.route.isRead === true) this.enterLine(this.route, message);
-      else void this.run(this.route, message);
+      else {
+        this.stream.lend();
+        void this.run(this.route, message);
+      }
     }
   }
 
@@ -178,24 +183,26 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   /** Reads have a line: what they ask for is kept, since they may start later or again. */
   private enterLine(route: UnaryRoute, message: Buffer): void {
     const kept = Buffer.from(message);
-    const read: Read = { answerBytes: 0, start: () => void this.runRead(read, route, kept) };
+    const read = new LinedRead(this, route, kept);
     this.read = read;
-    if (!this.stream.reads.enter(read)) this.stream.hold(kept.length);
+    this.stream.reads.enter(read);
   }
 
   private leaveLine(): void {
     if (this.read !== null) this.stream.reads.forget(this.read);
   }
 
-  private async runRead(read: Read, route: UnaryRoute, message: Buffer): Promise<void> {
+  /** Runs a read that was in the line. */
+  async runRead(read: LinedRead): Promise<void> {
     const { stream } = this;
     const { reads } = stream;
     stream.hold(0);
     this.isRunning = true;
+    let bytes = 0;
     let tooLong = 0;
     try {
-      const reply = await route.handle(message, this);
-      const bytes = bytesAtOnce(reply);
+      const reply = await read.route.handle(read.message, this);
+      bytes = bytesAtOnce(reply);
       if (!this.isOver && !reads.hasRoomFor(bytes)) {
         tooLong = bytes;
         await throwAway(reply);
@@ -205,10 +212,10 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     }
     this.isRunning = false;
     stream.settle();
-    if (tooLong === 0 || this.isOver) reads.leave();
+    if (tooLong === 0 || this.isOver) reads.leave(read, bytes);
     else {
       reads.putBack(read, tooLong);
-      stream.hold(message.length);
+      read.wait();
     }
   }
 
@@ -246,11 +253,15 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     stream.isOwner = true;
     stream.write(reply.head);
     try {
-      for await (const block of reply.rest ?? []) {
-        if (this.isOver) return;
+      // Not `for await`: that would ask for a block before it is known whether there is room for it.
+      const { rest } = reply;
+      for (;;) {
+        if (stream.queuedBytes > LARGE_REPLY_BYTES && !(await this.flushed())) return void (await rest?.return());
+        const block = (await rest?.next())?.value ?? null;
+        if (block === null) break;
+        if (this.isOver) return void (await rest?.return());
         sent += block.length;
         stream.write([block]);
-        if (stream.queuedBytes > LARGE_REPLY_BYTES && !(await this.flushed())) return;
       }
       if (this.isOver) return;
       if (sent !== reply.length) throw new Error(`a reply announced ${reply.length} bytes and has ${sent}`);
@@ -264,8 +275,13 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     stream.reply(reply.tail);
   }
 
+  /** Keeps a read's request while it waits. */
+  holdRead({ message }: LinedRead): void {
+    this.stream.hold(message.length);
+  }
+
   /** Nothing can be sent: the outcome stands. */
-  private get isOver(): boolean {
+  get isOver(): boolean {
     return this.isFinished || this.isClosed;
   }
 
@@ -282,7 +298,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   private conclude(code: GrpcCode): void {
     if (this.isFinished) return;
     this.isFinished = true;
-    // What is left of a message would hold what came with it.
+    this.assembler?.discard();
     this.assembler = null;
     this.leaveLine();
     const { environment } = this;
@@ -300,6 +316,30 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     const waiters = this.waiters;
     this.waiters = [];
     for (const resolve of waiters) resolve();
+  }
+}
+
+/** A call in its connection's line of reads. */
+class LinedRead implements Read {
+  answerBytes = 0;
+  expectedBytes = 0;
+
+  constructor(
+    private readonly call: Http2Call,
+    readonly route: UnaryRoute,
+    readonly message: Buffer,
+  ) {}
+
+  get isOver(): boolean {
+    return this.call.isOver;
+  }
+
+  start(): void {
+    void this.call.runRead(this);
+  }
+
+  wait(): void {
+    this.call.holdRead(this);
   }
 }
 

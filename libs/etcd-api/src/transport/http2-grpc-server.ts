@@ -9,6 +9,7 @@ import { Http2Connection, type ConnectionEnvironment } from './http2/connection.
 import { encodeHeaders, type HeaderPair } from './http2/hpack/encoder.js';
 import { DEFAULT_LIMITS, type Http2Limits } from './http2/limits.js';
 import type { RequestHeaders } from './http2/request-headers.js';
+import { ServerLoad } from './http2/server-load.js';
 import type { Http2Stream } from './http2/stream.js';
 import { Http2Call, refuse, type CallEnvironment } from './http2-call.js';
 import { formatAddress, parseListenAddress, type ListenAddress } from './listen-address.js';
@@ -71,8 +72,10 @@ export class Http2GrpcServer implements SocketTaker {
       openStreams: new Set(),
       deadlines: new Deadlines(),
     };
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.connectionEnvironment = {
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
+      limits,
+      server: new ServerLoad(limits),
       deadlines: this.environment.deadlines,
       onRequest: (stream, headers) => this.accept(stream, headers),
       onClosed: (connection) => this.connections.delete(connection),
@@ -158,10 +161,8 @@ export class Http2GrpcServer implements SocketTaker {
       socket.destroy();
       return;
     }
-    const connection = new Http2Connection(socket, {
-      ...this.connectionEnvironment,
-      onOtherProtocol: (first) => this.connectHttp1(socket, first),
-    });
+    const environment = { ...this.connectionEnvironment, onOtherProtocol: (first: Buffer) => this.connectHttp1(socket, first) };
+    const connection = new Http2Connection(socket, environment, socket.remoteAddress);
     this.connections.add(connection);
     connection.start();
   }

@@ -21,6 +21,7 @@ import {
 import { Deadlines } from '../deadlines.js';
 import { Http2Connection } from './connection.js';
 import { DEFAULT_LIMITS } from './limits.js';
+import { ServerLoad } from './server-load.js';
 
 const BLOCK = headerBlock(request('/t.T/Second', [['grpc-timeout', '5S']]));
 /** What grpc-go sends: a deadline that goes to the table, the rest by index. */
@@ -59,6 +60,7 @@ async function play(cuts: readonly number[]): Promise<readonly [readonly string[
     // Answers go out in each turn: the same answers come of the same turns.
     limits: { ...DEFAULT_LIMITS, turnMs: Infinity },
     deadlines: new Deadlines(),
+    server: new ServerLoad(DEFAULT_LIMITS),
     onRequest: (stream, headers) => {
       events.push(`${stream.id} ${headers.path} ${headers.grpcTimeout ?? ''}`);
       stream.receiver = {

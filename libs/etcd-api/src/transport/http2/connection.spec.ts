@@ -517,21 +517,32 @@ describe('Http2Connection, flow control', () => {
     expect(connection.frames.filter(({ type }) => type === WINDOW_UPDATE)).toEqual([]);
   });
 
-  it('resets a stream whose half-sent message is one too many', async () => {
-    await start({ maxPartialBytes: 40_000 });
+  it('resets the stream that has waited longest for the rest of its message when all that is half-sent is too much', async () => {
+    await start({ maxPartialBytes: 60_000 });
     const connection = await open();
+    const other = await open();
     const half = (streamId: number): Buffer => data(streamId, frameOf(Buffer.alloc(100_000)).subarray(0, 16_000), 0);
-    connection.send(headers(1, STREAM), half(1), headers(3, STREAM), half(3), headers(5, STREAM), half(5));
-    expect(await resetCode(connection, 5)).toBe(ENHANCE_YOUR_CALM);
-    connection.send(rstStream(3), headers(7, STREAM), half(7), call(9));
-    await connection.until(isEnd(9));
-    expect(connection.frames.filter(({ type }) => type === RST_STREAM)).toHaveLength(1);
+    connection.send(headers(1, STREAM), half(1), headers(3, STREAM), half(3));
+    await connection.settled();
+    other.send(headers(1, STREAM), half(1));
+    await other.settled();
+    connection.send(data(1, Buffer.alloc(10_000), 0));
+    expect(await resetCode(connection, 3)).toBe(ENHANCE_YOUR_CALM);
+    other.send(call(3));
+    await other.until(isEnd(3));
+    expect([connection, other].map(({ frames }) => frames.filter(({ type }) => type === RST_STREAM).length)).toEqual([1, 0]);
   });
 });
 
 describe('Http2Connection, abuse', () => {
   const pings = (count: number): Buffer[] => Array.from({ length: count }, () => rawFrame(PING, 0, 0, Buffer.alloc(8)));
   const few = { burst: 50, perSecond: 0 };
+  const manyFields = headerBlock(
+    request(
+      '/t.T/None',
+      Array.from({ length: 15 }, (_, i): [string, string] => [`x${i}`, 'y']),
+    ),
+  );
   const bomb = (streamId: number): Buffer => headers(streamId, headerBlock(request('/t.T/Echo', [['x', 'y'.repeat(1000)]])));
   it.each<readonly [string, readonly Buffer[]]>([
     ['PING', pings(60)],
@@ -546,10 +557,11 @@ describe('Http2Connection, abuse', () => {
       [headers(1, STREAM), ...Array.from({ length: 60 }, () => data(1, Buffer.alloc(9, Buffer.from([8, 0, 0, 0, 0, 0, 0, 0, 0])), PADDED))],
     ],
     ['header lists that are too large', Array.from({ length: 30 }, (_, i) => bomb(2 * i + 1))],
+    ['requests with many fields', Array.from({ length: 30 }, (_, i) => headers(2 * i + 1, manyFields))],
     ['requests that are none', Array.from({ length: 60 }, (_, i) => headers(2 * i + 1, headerBlock([['x', 'y']])))],
     ['RST_STREAM on streams that are over', [call(1), ...Array.from({ length: 60 }, () => rstStream(1))]],
   ])('a flood of %s ends the connection', async (_name, frames) => {
-    await start({ control: few, maxHeaderListBytes: 1000, largeHeaderCost: 2 });
+    await start({ control: few, maxHeaderListBytes: 1000, largeHeaderCost: 2, freeHeaderFields: 10, fieldsPerControl: 1 });
     const connection = await open();
     connection.send(...frames);
     expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
@@ -581,6 +593,40 @@ describe('Http2Connection, abuse', () => {
     for (let i = 0; i < 60; i++) connection.send(headers(2 * i + 1, STREAM), provoke(2 * i + 1));
     expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
     expect(ended).toBe(calls.length);
+  });
+
+  it('calls given up in the turn in which they come count more than those given up later', async () => {
+    await start({ resets: few, earlyResetCost: 20 });
+    const connection = await open();
+    for (let i = 0; i < 40; i++) {
+      connection.send(headers(2 * i + 1, STREAM));
+      await connection.settled();
+      connection.send(rstStream(2 * i + 1));
+    }
+    await connection.settled();
+    for (const streamId of [101, 103]) connection.send(Buffer.concat([headers(streamId, STREAM), rstStream(streamId)]));
+    expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(endings).toEqual(['resets']);
+  });
+
+  it('a read that is given up in the turn in which it comes is never made', async () => {
+    await start({ turnMs: 10_000 });
+    const connection = await open();
+    connection.send(call(1, '5', '/t.T/Read'), rstStream(1), call(3, '6', '/t.T/Read'));
+    await connection.until(isEnd(3));
+    expect(reads).toEqual(['6']);
+  });
+
+  it('a connection from the address of one that was ended for a flood is served, but allowed less', async () => {
+    await start({ control: few, suspectShare: 0.5 });
+    const first = await open();
+    first.send(...pings(60));
+    expect(await goAway(first)).toBe(ENHANCE_YOUR_CALM);
+    const second = await open();
+    second.send(call(1));
+    await second.until(isEnd(1));
+    second.send(...pings(40));
+    expect(await goAway(second)).toBe(ENHANCE_YOUR_CALM);
   });
 
   it('many streams given up at once are no rapid reset', async () => {
@@ -622,6 +668,36 @@ describe('Http2Connection, abuse', () => {
     }
     expect([1, 3, 5, 7, 9].map((streamId) => body(connection.frames, streamId).length)).toEqual([60_005, 60_005, 60_005, 15, 15]);
     expect(reads).toEqual(['60000', '60000', '60000', '60000', '60000', '10']);
+  });
+
+  it('starts no more reads than answers of the usual length there is room for', async () => {
+    await start({ maxQueuedBytes: 100_000, turnMs: 10_000 });
+    const connection = await open([INITIAL_WINDOW_SIZE, 0]);
+    connection.send(call(1, '60000', '/t.T/Read'));
+    await connection.settled();
+    connection.send(windowUpdate(1, 100_000), windowUpdate(0, 1_000_000));
+    await connection.until(isEnd(1));
+    connection.send(...[3, 5, 7, 9, 11].map((streamId) => call(streamId, '50000', '/t.T/Read')));
+    await connection.settled();
+    await connection.settled();
+    expect(reads.length).toBeLessThanOrEqual(4);
+    for (const streamId of [3, 5, 7, 9, 11]) {
+      connection.send(windowUpdate(streamId, 100_000));
+      await connection.until(isEnd(streamId));
+    }
+  });
+
+  it('starts reads one after the other for a connection whose answers wait while those of all connections are too many', async () => {
+    await start({ maxServerQueuedBytes: 50_000, ownQueuedBytes: 1000 });
+    const greedy = await open([INITIAL_WINDOW_SIZE, 0]);
+    greedy.send(call(1, '60000', '/t.T/Read'));
+    await greedy.settled();
+    greedy.send(call(3, '60000', '/t.T/Read'));
+    await greedy.settled();
+    const other = await open();
+    for (const streamId of [1, 3, 5]) other.send(call(streamId, '20000', '/t.T/Read'));
+    for (const streamId of [1, 3, 5]) await other.until(isEnd(streamId));
+    expect(reads).toEqual(['60000', '20000', '20000', '20000']);
   });
 
   it('makes an answer that is longer than what may wait when nothing else waits', async () => {

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Deadlines, Expiring } from '../deadlines.js';
 import { ReceiveWindow, SendWindow } from './flow-control.js';
@@ -18,16 +19,19 @@ import {
 import { HpackDecoder } from './hpack/decoder.js';
 import { ResponseEncoder } from './hpack/encoder.js';
 import { ConnectionError, type EndReason, ErrorCode } from './http2-error.js';
+import { giveBack } from './lent-memory.js';
 import { Budget, type Http2Limits } from './limits.js';
 import { Output } from './output.js';
 import { ReadLine } from './read-line.js';
 import { RequestHeaders } from './request-headers.js';
 import { Http2Stream, type StreamConnection } from './stream.js';
-import { currentTurn } from './turn.js';
+import type { ServerLoad } from './server-load.js';
+import { currentTurn, shareOfTurn, useUpTurn } from './turn.js';
 
 export interface ConnectionEnvironment {
   readonly limits: Http2Limits;
   readonly deadlines: Deadlines;
+  readonly server: ServerLoad;
   /** A request has begun; `headers` hold what they say only until this returns. */
   readonly onRequest: (stream: Http2Stream, headers: RequestHeaders) => void;
   readonly onClosed: (connection: Http2Connection) => void;
@@ -74,10 +78,11 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   readonly sendWindow = new SendWindow(DEFAULT_WINDOW);
   readonly control: Budget;
   readonly reads: ReadLine;
+  readonly server: ServerLoad;
   initialSendWindow = DEFAULT_WINDOW;
   queuedBytes = 0;
-  partialBytes = 0;
   abandoned = 0;
+  lent = 0;
   /** `performance.now()` when bytes came in last. */
   private now = performance.now();
   private readonly resets: Budget;
@@ -88,6 +93,11 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   private readonly streams = new Map<number, Http2Stream>();
   /** Streams that wait for the connection's window or for room in the output, in the order of their turns. */
   private readonly waiting = new Set<Http2Stream>();
+  private isResuming = false;
+  /** Streams that wait for their own windows. */
+  private readonly starved = new Set<Http2Stream>();
+  /** Streams whose windows were made larger than the first one, and perhaps have shrunk since. */
+  private readonly grown = new Set<Http2Stream>();
   private phase: Phase = Phase.Opening;
   private lastStreamId = 0;
   private isGreeted = false;
@@ -98,8 +108,12 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   };
   /** What the turn under way did not get to. */
   private unread: Buffer | null = null;
+  /** The memory that is being read, where it is the connection's to give back, and what was lent before it came. */
+  private memory: ArrayBufferLike | null = null;
+  private lentBefore = 0;
   private turn = -1;
-  /** Milliseconds that this turn has taken so far. */
+  /** Milliseconds that this turn may take, and has taken so far. */
+  private shareMs = 0;
   private spentMs = 0;
   private isStalled = false;
   /** When the last PING was sent that asks whether the client is still there. */
@@ -108,12 +122,16 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   constructor(
     private readonly socket: Duplex,
     private readonly environment: ConnectionEnvironment,
+    /** Where the client is; empty: not known. */
+    private readonly address = '',
   ) {
-    const { limits, deadlines } = environment;
+    const { limits, deadlines, server } = environment;
     this.limits = limits;
     this.deadlines = deadlines;
-    this.control = new Budget(limits.control, this.now);
-    this.resets = new Budget(limits.resets, this.now);
+    this.server = server;
+    const share = server.isSuspect(address, this.now) ? limits.suspectShare : 1;
+    this.control = new Budget(limits.control, this.now, share);
+    this.resets = new Budget(limits.resets, this.now, share);
     this.receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
     this.headers = new RequestHeaders(limits.maxHeaderListBytes);
     this.output = new Output(socket, () => this.resumeWaiting());
@@ -138,8 +156,9 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     return this.output.waitingBytes >= this.limits.outputBytes;
   }
 
-  get isHoldingTooMuch(): boolean {
-    return this.partialBytes > this.limits.maxPartialBytes;
+  queue(bytes: number): void {
+    this.queuedBytes += bytes;
+    this.server.queuedBytes += bytes;
   }
 
   /** Tells the client to open no more streams, lets those under way end, and then closes (RFC 9113 section 6.8). */
@@ -204,7 +223,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
         return;
       case FrameType.Priority:
         if (streamId === 0) throw protocolError('PRIORITY on stream 0');
-        if (end - start !== 5) this.resetStream(streamId, ErrorCode.FrameSizeError);
+        if (end - start !== 5) this.refuseStream(streamId, ErrorCode.FrameSizeError);
         this.spend(1);
         return;
       case FrameType.GoAway:
@@ -236,11 +255,11 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     }
   }
 
-  sendReset(streamId: number, code: ErrorCode): void {
+  sendReset(streamId: number, code: ErrorCode, cost = 1): void {
     this.sendNumber(FrameType.RstStream, streamId, code);
     // CVE-2025-8671: a client that makes us give up its calls gives them up itself.
     const isTheirs = code !== ErrorCode.NoError && code !== ErrorCode.InternalError && code !== ErrorCode.RefusedStream;
-    if (isTheirs && this.isReading && !this.resets.spend(1, this.now)) this.fail(calm('too many calls are given up', 'resets'));
+    if (isTheirs && this.isReading && !this.resets.spend(cost, this.now)) this.fail(calm('too many calls are given up', 'resets'));
   }
 
   sendNumber(type: number, streamId: number, number: number): void {
@@ -252,9 +271,21 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.waiting.add(stream);
   }
 
+  starve(stream: Http2Stream): void {
+    if (stream.isStarved) return;
+    stream.isStarved = true;
+    this.starved.add(stream);
+  }
+
+  grow(stream: Http2Stream): void {
+    this.grown.add(stream);
+  }
+
   forget(stream: Http2Stream): void {
     this.streams.delete(stream.id);
     if (this.waiting.size > 0) this.waiting.delete(stream);
+    if (stream.isStarved) this.starved.delete(stream);
+    if (this.grown.size > 0) this.grown.delete(stream);
     if (stream.due > 0) this.deadlines.remove(stream);
     if (this.phase === Phase.Finishing && this.streams.size === 0) this.end();
   }
@@ -263,7 +294,15 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (!this.isReading) return;
     this.now = performance.now();
     if (!this.isGreeted && !this.greet(chunk)) return;
-    this.read(this.unread === null ? chunk : Buffer.concat([this.unread, chunk]));
+    if (this.unread === null) {
+      // A socket has made it for this one read.
+      this.memory = this.socket instanceof Socket ? chunk.buffer : null;
+      this.lentBefore = this.lent;
+      this.read(chunk);
+    } else {
+      this.memory = null;
+      this.read(Buffer.concat([this.unread, chunk]));
+    }
   }
 
   /** Works off what came in. A client that sends a lot takes turns with the others: what it sends meanwhile waits in its socket. */
@@ -271,17 +310,24 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     const turn = currentTurn();
     if (turn !== this.turn) {
       this.turn = turn;
+      this.shareMs = shareOfTurn(this.limits.turnMs, this.limits.fullTurns);
       this.spentMs = 0;
     }
     try {
-      this.unread = this.reader.push(chunk, this.now + this.limits.turnMs - this.spentMs);
+      this.unread = this.reader.push(chunk, this.now + this.shareMs - this.spentMs);
     } catch (error) {
       this.fail(error);
       return;
     }
     if (!this.isReading) return;
+    if (this.unread === null && this.memory !== null) {
+      giveBack(this.memory, this, this.lentBefore);
+      this.memory = null;
+    }
+    this.reads.startEntered();
     this.spentMs += performance.now() - this.now;
-    if (this.unread === null && this.spentMs < this.limits.turnMs) return;
+    if (this.unread === null && this.spentMs < this.shareMs) return;
+    useUpTurn();
     this.socket.pause();
     setImmediate(() => this.readOn());
   }
@@ -367,9 +413,10 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   }
 
   private receiveBlock(streamId: number, bytes: Buffer, start: number, end: number, endStream: boolean): void {
-    const { headers } = this;
+    const { headers, limits } = this;
     headers.reset();
     this.decoder.decode(bytes, start, end, headers);
+    if (headers.fields > limits.freeHeaderFields) this.spend((headers.fields - limits.freeHeaderFields) / limits.fieldsPerControl);
     const stream = this.streams.get(streamId);
     if (stream !== undefined) this.receiveTrailers(stream, endStream);
     else if (streamId <= this.lastStreamId) throw protocolError(`HEADERS on stream ${streamId}, which is over`);
@@ -379,8 +426,8 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   }
 
   private receiveTrailers(stream: Http2Stream, endStream: boolean): void {
-    if (stream.isRemoteClosed) this.resetStream(stream.id, ErrorCode.StreamClosed);
-    else if (!endStream || !this.headers.isTrailers) this.resetStream(stream.id, ErrorCode.ProtocolError);
+    if (stream.isRemoteClosed) this.refuseStream(stream.id, ErrorCode.StreamClosed);
+    else if (!endStream || !this.headers.isTrailers) this.refuseStream(stream.id, ErrorCode.ProtocolError);
     else if (this.headers.isTooLarge) this.refuseLarge(stream.id);
     else stream.receiveEnd();
   }
@@ -389,12 +436,12 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     const { headers, limits } = this;
     this.lastStreamId = streamId;
     if (headers.isTooLarge) return this.refuseLarge(streamId);
-    if (!headers.isRequest) return this.resetStream(streamId, ErrorCode.ProtocolError);
+    if (!headers.isRequest) return this.refuseStream(streamId, ErrorCode.ProtocolError);
     if (this.streams.size + this.abandoned >= limits.maxConcurrentStreams) {
       return this.resetStream(streamId, ErrorCode.RefusedStream);
     }
     this.control.earn(limits.controlPerMessage);
-    const stream = new Http2Stream(this, streamId, headers.contentLength);
+    const stream = new Http2Stream(this, streamId, headers.contentLength, this.turn);
     this.streams.set(streamId, stream);
     this.environment.onRequest(stream, headers);
     if (endStream && !stream.isClosed) stream.receiveEnd();
@@ -432,19 +479,22 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     const stream = this.streams.get(streamId);
     if (stream === undefined) {
       if (this.isIdle(streamId)) throw protocolError(`WINDOW_UPDATE on stream ${streamId}, which is not open`);
-    } else if (increment === 0) stream.reset(ErrorCode.ProtocolError);
-    else if (!stream.sendWindow.add(increment)) stream.reset(ErrorCode.FlowControlError);
-    else stream.resume();
+    } else if (increment === 0) stream.refuse(ErrorCode.ProtocolError);
+    else if (!stream.addCredit(increment)) stream.refuse(ErrorCode.FlowControlError);
+    else this.resume(stream);
   }
 
   private receiveReset(streamId: number, start: number, end: number): void {
     if (end - start !== 4) throw frameSizeError('RST_STREAM');
     if (this.isIdle(streamId)) throw protocolError(`RST_STREAM on stream ${streamId}, which is not open`);
     const stream = this.streams.get(streamId);
-    if (stream === undefined || stream.isEnding) this.spend(1);
-    // CVE-2023-44487: each such call has cost a start and may cost what its handler goes on doing.
-    else if (!this.resets.spend(1, this.now)) throw calm('too many calls are given up', 'resets');
-    stream?.close();
+    if (stream === undefined) this.spend(1);
+    else {
+      // CVE-2023-44487: each such call has cost a start and may cost what its handler goes on doing.
+      const cost = stream.turn === this.turn && !stream.isEnding ? this.limits.earlyResetCost : 1;
+      if (!this.resets.spend(cost, this.now)) throw calm('too many calls are given up', 'resets');
+      stream.close();
+    }
   }
 
   private receivePing(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -498,15 +548,23 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     }
   }
 
+  /** What each stream may send is kept as a difference to it: only those are looked at whom the change can concern. */
   private setInitialWindow(size: number): void {
     const change = size - this.initialSendWindow;
     if (change === 0) return;
-    this.initialSendWindow = size;
-    this.spend(this.streams.size / 64);
-    for (const stream of [...this.streams.values()]) {
-      if (!stream.sendWindow.add(change)) throw new ConnectionError(ErrorCode.FlowControlError, 'a window is too large');
-      if (change > 0) stream.resume();
+    this.spend((this.grown.size + this.starved.size) / 64);
+    for (const stream of this.grown) {
+      if (stream.credit <= 0) this.grown.delete(stream);
+      else if (size + stream.credit > MAX_31_BITS) throw new ConnectionError(ErrorCode.FlowControlError, 'a window is too large');
     }
+    this.initialSendWindow = size;
+    if (change < 0) return;
+    for (const stream of this.starved) {
+      stream.isStarved = false;
+      this.waiting.add(stream);
+    }
+    this.starved.clear();
+    this.resumeWaiting();
   }
 
   private refuseLarge(streamId: number): void {
@@ -521,16 +579,48 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     else this.sendReset(streamId, code);
   }
 
-  /** Gives each stream that waits its turns, until there is no more room. */
+  /** The same for a frame that is against the rules. */
+  private refuseStream(streamId: number, code: ErrorCode): void {
+    this.spend(1);
+    const stream = this.streams.get(streamId);
+    if (stream !== undefined) stream.refuse(code);
+    else this.sendReset(streamId, code, this.limits.earlyResetCost);
+  }
+
+  private resume(stream: Http2Stream): void {
+    if (stream.isStarved) {
+      stream.isStarved = false;
+      this.starved.delete(stream);
+    }
+    stream.resume();
+  }
+
+  /** Gives each stream that waits its turns, until there is no more room. Where they are many, the rest of them wait for the next turn. */
   private resumeWaiting(): void {
+    if (this.waiting.size === 0) return;
+    const until = performance.now() + this.limits.turnMs;
+    let resumed = 0;
     for (let before = -1; this.waiting.size > 0 && before !== this.output.waitingBytes;) {
       before = this.output.waitingBytes;
-      for (const stream of [...this.waiting]) {
+      // One that has to wait again comes behind these.
+      let round = this.waiting.size;
+      for (const stream of this.waiting) {
+        if (round-- === 0) break;
         if (this.isOutputFull) return;
+        if (++resumed % STREAMS_PER_LOOK === 0 && performance.now() >= until) return this.resumeLater();
         this.waiting.delete(stream);
         stream.resume();
       }
     }
+  }
+
+  private resumeLater(): void {
+    if (this.isResuming) return;
+    this.isResuming = true;
+    setImmediate(() => {
+      this.isResuming = false;
+      this.resumeWaiting();
+    });
   }
 
   /** No stream of this number was ever open. */
@@ -563,7 +653,9 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (isOurs) this.environment.onInternalError(error);
     if (!this.isReading) return;
     const [code, text] = isOurs ? [ErrorCode.InternalError, ''] : [error.code, error.message];
-    this.environment.onEnded?.(isOurs ? 'internal' : error.reason);
+    const reason = isOurs ? 'internal' : error.reason;
+    if (FLOODS.has(reason) && this.address !== '') this.server.suspect(this.address, this.now);
+    this.environment.onEnded?.(reason);
     // What is no HTTP/2 at all would not understand.
     if (this.reader.hasPreface) this.output.bytes(goAwayFrame(this.lastStreamId, code, text));
     this.end();
@@ -579,6 +671,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.deadlines.remove(this.blockDeadline);
     this.deadlines.add(this, this.limits.lingerMs, performance.now());
     this.unread = null;
+    this.memory = null;
     this.socket.resume();
     this.closeStreams();
   }
@@ -588,6 +681,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.deadlines.remove(this);
     this.deadlines.remove(this.blockDeadline);
     this.unread = null;
+    this.memory = null;
     this.closeStreams();
     this.environment.onClosed(this);
   }
@@ -597,11 +691,17 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   }
 }
 
+/** Streams that are resumed between two looks at the clock. */
+const STREAMS_PER_LOOK = 16;
+
 /** The PING that follows a GOAWAY. */
 const LEAVING = Buffer.from('leaving.', 'latin1');
 
 /** The PING after a long silence. */
 const ARE_YOU_THERE = Buffer.from('present?', 'latin1');
+
+/** For what an address is suspect afterwards. */
+const FLOODS: ReadonlySet<EndReason> = new Set<EndReason>(['resets', 'frames', 'header_block']);
 
 /** Length of the padding at a frame's end (RFC 9113 section 6.1). */
 function padding(flags: number, bytes: Buffer, start: number, end: number): number {

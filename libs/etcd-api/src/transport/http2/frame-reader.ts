@@ -1,15 +1,17 @@
 import { FRAME_HEADER, MAX_FRAME, PREFACE, readUInt24, readUInt31 } from './frames.js';
 import { ConnectionError, ErrorCode } from './http2-error.js';
+import { giveBack, type Lender } from './lent-memory.js';
 
-/** Is given each whole frame; its payload is `bytes` from `start` to `end` and stays what it is only until the call returns. */
-export interface FrameSink {
+/** Is given each whole frame; its payload is `bytes` from `start` to `end` and stays what it is only until the call returns, or longer when it says that it has lent it. */
+export interface FrameSink extends Lender {
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
   /** False when nothing more is to be read. */
   readonly isReading: boolean;
 }
 
-/** Frames between two looks at the clock. */
+/** Frames, and bytes of them, between two looks at the clock. */
 const FRAMES_PER_LOOK = 4;
+const BYTES_PER_LOOK = 4096;
 
 /** Cuts what the socket delivers into the preface and frames. A frame that lies in one chunk is read where it lies; only one that is cut is put together. */
 export class FrameReader {
@@ -34,8 +36,13 @@ export class FrameReader {
     const { length } = chunk;
     if (this.partial !== null) position = this.complete(chunk, position);
     let frames = 0;
+    let lookedAt = position;
     while (length - position >= FRAME_HEADER && this.sink.isReading) {
-      if (++frames % FRAMES_PER_LOOK === 0 && performance.now() >= until) return chunk.subarray(position);
+      if (++frames === FRAMES_PER_LOOK || position - lookedAt >= BYTES_PER_LOOK) {
+        if (performance.now() >= until) return chunk.subarray(position);
+        frames = 0;
+        lookedAt = position;
+      }
       const payload = checkLength(readUInt24(chunk, position));
       const start = position + FRAME_HEADER;
       if (payload > length - start) break;
@@ -62,7 +69,7 @@ export class FrameReader {
     if (this.partial.length === FRAME_HEADER) {
       const payload = checkLength(readUInt24(this.partial, 0));
       if (payload > 0) {
-        const whole = Buffer.allocUnsafe(FRAME_HEADER + payload);
+        const whole = Buffer.allocUnsafeSlow(FRAME_HEADER + payload);
         this.partial.copy(whole);
         this.partial = whole;
         position = this.fill(chunk, position);
@@ -72,7 +79,9 @@ export class FrameReader {
     const whole = this.partial;
     this.partial = null;
     this.filled = 0;
+    const { lent } = this.sink;
     this.deliver(whole, 0, whole.length);
+    giveBack(whole.buffer, this.sink, lent);
     return position;
   }
 
@@ -86,7 +95,7 @@ export class FrameReader {
 
   private keep(chunk: Buffer, from: number): void {
     const isHeaderWhole = chunk.length - from >= FRAME_HEADER;
-    this.partial = Buffer.allocUnsafe(FRAME_HEADER + (isHeaderWhole ? readUInt24(chunk, from) : 0));
+    this.partial = Buffer.allocUnsafeSlow(FRAME_HEADER + (isHeaderWhole ? readUInt24(chunk, from) : 0));
     this.filled = 0;
     this.fill(chunk, from);
   }

@@ -8,6 +8,12 @@
  * 16 MiB, a PING after two hours of silence and 20 s for its answer, and the third PING within five seconds of another ends a
  * connection on which nothing was sent meanwhile. It reads nothing further while 50 answers to control frames wait, and has no bound on
  * resets, on half-sent requests or on answers that nobody reads.
+ *
+ * Servers that face anybody: nghttp2 (v1.57 and later, `nghttp2_option_set_stream_reset_rate_limit` and, from v1.62 on,
+ * `nghttp2_option_set_glitch_rate_limit`) allows 1000 resets at once and 33 a second, and as many frames that make no sense. Go's
+ * golang.org/x/net/http2 (server.go, v0.17 and later, `scheduleHandler`) runs no more handlers than streams may be open, 250, and ends a connection for
+ * which four times as many wait. Here a call that is reset as soon as it comes counts twenty, so that such a client has 1000 of
+ * them; one that gives up what it has waited for has 20 000, since kube-apiserver may.
  */
 export interface Http2Limits {
   /** SETTINGS_MAX_CONCURRENT_STREAMS. A call that was reset counts until its handler has ended. */
@@ -20,7 +26,7 @@ export interface Http2Limits {
   /** Flow-control windows for what clients send: a request of etcd's 1.5 MiB fits a stream's. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
-  /** Requests that have begun and not ended, all streams together; a stream beyond it is reset. */
+  /** Requests that have begun and not ended, of all connections of a server together: beyond it the stream that has waited longest for the rest is reset. */
   readonly maxPartialBytes: number;
   /** Answers are framed until this much waits for the socket; the rest waits unframed. */
   readonly outputBytes: number;
@@ -28,25 +34,39 @@ export interface Http2Limits {
   readonly maxControlBytes: number;
   /** Answers that wait for the client to read, all streams together: beyond it reads wait, and watches get no events. */
   readonly maxQueuedBytes: number;
+  /** The same of all connections of a server together: beyond it a connection for which something waits starts no further read, */
+  readonly maxServerQueuedBytes: number;
+  /** But for what stays below this, whatever the others do. */
+  readonly ownQueuedBytes: number;
   /** What else is written beyond that, such as answers to writes, may go on to here; then the connection is ended. */
   readonly maxUnreadBytes: number;
   /** An answer of which less than `minReadBytes` is taken in this time ends the connection. */
   readonly stallMs: number;
   readonly minReadBytes: number;
-  /** Reads under way; further ones wait. */
+  /** Reads under way; further ones wait. A connection begins with `firstRunningReads`, and is let have one more with each that is answered. */
   readonly maxRunningReads: number;
+  readonly firstRunningReads: number;
   /** Reads wait while so many handlers run whose calls the client has given up. */
   readonly maxAbandoned: number;
-  /** Calls given up by the client before they are answered. */
+  /** Calls given up by the client before they are answered, and frames for streams that are over. */
   readonly resets: Allowance;
+  /** What a call counts as that is given up in the turn in which it came, or by a frame that is against the rules: no honest client does that often. */
+  readonly earlyResetCost: number;
   /** Frames that move nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, what concerns no stream, refused requests. */
   readonly control: Allowance;
   /** Every request and every DATA frame that moves something pays for this many of those. */
   readonly controlPerMessage: number;
   /** What a header list beyond `maxHeaderListBytes` costs, as so many frames that move nothing: to read one takes far longer than to send it. */
   readonly largeHeaderCost: number;
-  /** How long the frames of one connection may keep the others waiting. */
+  /** Header fields that a request may have for nothing; each `fieldsPerControl` beyond them cost as much as a frame that moves nothing. */
+  readonly freeHeaderFields: number;
+  readonly fieldsPerControl: number;
+  /** How long the frames of one connection may keep the others waiting; it is less when more than `fullTurns` connections use up theirs. */
   readonly turnMs: number;
+  readonly fullTurns: number;
+  /** For so long after a connection was ended for a flood, further ones from its address begin with this share of `resets` and `control`. */
+  readonly suspicionMs: number;
+  readonly suspectShare: number;
   /** Time for the preface and the first SETTINGS. */
   readonly prefaceMs: number;
   /** Time for a header block, from its first frame to its last. */
@@ -74,18 +94,27 @@ export const DEFAULT_LIMITS: Http2Limits = {
   maxPartialBytes: 32 * 1024 * 1024,
   outputBytes: 256 * 1024,
   maxControlBytes: 1024 * 1024,
-  maxQueuedBytes: 16 * 1024 * 1024,
-  maxUnreadBytes: 64 * 1024 * 1024,
+  maxQueuedBytes: 8 * 1024 * 1024,
+  maxServerQueuedBytes: 16 * 1024 * 1024,
+  ownQueuedBytes: 512 * 1024,
+  maxUnreadBytes: 32 * 1024 * 1024,
   stallMs: 30_000,
   minReadBytes: 64 * 1024,
   maxRunningReads: 400,
+  firstRunningReads: 4,
   maxAbandoned: 100,
   // All streams that a client may have, given up at once.
   resets: { burst: 20_000, perSecond: 2000 },
-  control: { burst: 10_000, perSecond: 1000 },
+  earlyResetCost: 20,
+  control: { burst: 2000, perSecond: 500 },
   controlPerMessage: 4,
   largeHeaderCost: 100,
+  freeHeaderFields: 64,
+  fieldsPerControl: 16,
   turnMs: 0.5,
+  fullTurns: 4,
+  suspicionMs: 60_000,
+  suspectShare: 0.05,
   prefaceMs: 10_000,
   headerBlockMs: 10_000,
   keepAliveMs: 60_000,
@@ -101,8 +130,10 @@ export class Budget {
   constructor(
     private readonly allowance: Allowance,
     now: number,
+    /** Of the burst, what is there at the beginning. */
+    share = 1,
   ) {
-    this.left = allowance.burst;
+    this.left = allowance.burst * share;
     this.countedAt = now;
   }
 

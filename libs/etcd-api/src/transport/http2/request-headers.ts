@@ -11,6 +11,8 @@ export class RequestHeaders implements HeaderSink {
   /** -1 where the client does not tell. */
   contentLength = -1;
   isTooLarge = false;
+  /** How many there are. */
+  fields = 0;
   private scheme = '';
   private hasAuthority = false;
   private hasRegular = false;
@@ -28,6 +30,7 @@ export class RequestHeaders implements HeaderSink {
     this.grpcEncoding = undefined;
     this.contentLength = -1;
     this.isTooLarge = false;
+    this.fields = 0;
     this.scheme = '';
     this.hasAuthority = false;
     this.hasRegular = false;
@@ -47,6 +50,7 @@ export class RequestHeaders implements HeaderSink {
   }
 
   field(field: HeaderField): void {
+    this.fields++;
     this.bytes += field.size;
     if (this.bytes > this.maxBytes) {
       this.isTooLarge = true;

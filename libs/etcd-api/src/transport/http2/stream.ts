@@ -1,12 +1,13 @@
 import { freeBlock } from '@harikube/keyspace';
 import type { Deadlines, Expiring } from '../deadlines.js';
-import { ReceiveWindow, SendWindow } from './flow-control.js';
-import { Flag, FrameType, MAX_FRAME } from './frames.js';
+import { ReceiveWindow, type SendWindow } from './flow-control.js';
+import { Flag, FrameType, MAX_31_BITS, MAX_FRAME } from './frames.js';
 import type { ResponseEncoder } from './hpack/encoder.js';
 import { ErrorCode } from './http2-error.js';
 import type { Budget, Http2Limits } from './limits.js';
 import type { Output } from './output.js';
 import type { ReadLine } from './read-line.js';
+import type { ServerLoad } from './server-load.js';
 
 /** Who is told what comes in on a stream. */
 export interface StreamReceiver {
@@ -30,20 +31,27 @@ export interface StreamConnection {
   readonly initialSendWindow: number;
   readonly control: Budget;
   readonly reads: ReadLine;
-  /** Bytes of answers not yet framed, bytes of requests not yet whole, and calls reset whose handlers run on. */
-  queuedBytes: number;
-  partialBytes: number;
+  readonly server: ServerLoad;
+  /** Bytes of answers not yet framed, and calls reset whose handlers run on. */
+  readonly queuedBytes: number;
   abandoned: number;
+  /** See `Lender`. */
+  lent: number;
   readonly isOutputFull: boolean;
-  readonly isHoldingTooMuch: boolean;
+  /** So many more bytes of answers wait, or fewer. */
+  queue(bytes: number): void;
   /** An answer is not read: the connection ends. */
   stalled(): void;
   sendHeaders(streamId: number, block: Buffer, endStream: boolean): void;
-  sendReset(streamId: number, code: ErrorCode): void;
+  sendReset(streamId: number, code: ErrorCode, cost?: number): void;
   /** RST_STREAM or WINDOW_UPDATE. */
   sendNumber(type: number, streamId: number, number: number): void;
   /** Gives the stream a turn when the connection has room. */
   wait(stream: Http2Stream): void;
+  /** Gives the stream a turn when the client makes its first window larger. */
+  starve(stream: Http2Stream): void;
+  /** The stream's window is larger than the client's first one. */
+  grow(stream: Http2Stream): void;
   /** The stream is over. */
   forget(stream: Http2Stream): void;
 }
@@ -67,7 +75,10 @@ export class Http2Stream implements Expiring {
   isRemoteClosed = false;
   /** What is written belongs to nobody else: owned blocks are freed when they have been copied. */
   isOwner = false;
-  readonly sendWindow: SendWindow;
+  /** What may be sent beyond the client's first window, which may change: below zero by what was sent, above by WINDOW_UPDATE. */
+  credit = 0;
+  /** It waits for its own window. */
+  isStarved = false;
   private isLocalClosed = false;
   private receiveWindow: ReceiveWindow | null = null;
   private headers: 'none' | 'written' | 'sent' = 'none';
@@ -77,7 +88,7 @@ export class Http2Stream implements Expiring {
   private trailers: Buffer | null = null;
   /** The header block of an answer that is no gRPC, whose end has no trailers. */
   private page: Buffer | null = null;
-  private heldBytes = 0;
+  private isHolder = false;
   private isAbandoned = false;
   private receivedBytes = 0;
   private sentBytes = 0;
@@ -90,9 +101,9 @@ export class Http2Stream implements Expiring {
     private readonly connection: StreamConnection,
     readonly id: number,
     private readonly contentLength: number,
-  ) {
-    this.sendWindow = new SendWindow(connection.initialSendWindow);
-  }
+    /** The turn in which it was opened. */
+    readonly turn: number,
+  ) {}
 
   get hasResponded(): boolean {
     return this.headers !== 'none';
@@ -145,11 +156,25 @@ export class Http2Stream implements Expiring {
     this.send(Infinity);
   }
 
-  /** Ends the stream at once, in both directions. */
-  reset(code: ErrorCode): void {
+  /** Ends the stream at once, in both directions; `cost` as in `Http2Limits.resets`. */
+  reset(code: ErrorCode, cost = 1): void {
     if (this.isClosed) return;
-    this.connection.sendReset(this.id, code);
+    this.connection.sendReset(this.id, code, cost);
     this.close();
+  }
+
+  /** Ends it for a frame that is against the rules. */
+  refuse(code: ErrorCode): void {
+    this.reset(code, this.connection.limits.earlyResetCost);
+  }
+
+  /** WINDOW_UPDATE (RFC 9113 section 6.9). False when the window would be larger than one may be. */
+  addCredit(bytes: number): boolean {
+    const { connection } = this;
+    if (connection.initialSendWindow + this.credit + bytes > MAX_31_BITS) return false;
+    this.credit += bytes;
+    if (this.credit > 0) connection.grow(this);
+    return true;
   }
 
   /** Ends the stream, if its answer is out, in the other direction too: what the client is still sending is of no use. */
@@ -157,12 +182,16 @@ export class Http2Stream implements Expiring {
     if (this.isLocalClosed) this.reset(ErrorCode.NoError);
   }
 
-  /** Tells how many bytes of an unfinished message the receiver keeps, for the connection's bound. */
+  /** The receiver has given a part of what came in to somebody who may keep it. */
+  lend(): void {
+    this.connection.lent++;
+  }
+
+  /** Tells how many bytes of an unfinished request the receiver keeps, each time that more of it has come. */
   hold(bytes: number): void {
-    if (this.isClosed || bytes === this.heldBytes) return;
-    this.connection.partialBytes += bytes - this.heldBytes;
-    this.heldBytes = bytes;
-    if (bytes > 0 && this.connection.isHoldingTooMuch) this.reset(ErrorCode.EnhanceYourCalm);
+    if (this.isClosed || (bytes === 0 && !this.isHolder)) return;
+    this.isHolder = bytes > 0;
+    this.connection.server.hold(this, bytes);
   }
 
   /** The stream is over while its handler runs on, which holds its place among the connection's streams. */
@@ -181,14 +210,14 @@ export class Http2Stream implements Expiring {
 
   receiveData(bytes: Buffer, start: number, end: number, flowBytes: number, isLast: boolean): void {
     if (this.isRemoteClosed) {
-      this.reset(ErrorCode.StreamClosed);
+      this.refuse(ErrorCode.StreamClosed);
       return;
     }
     // A frame is far smaller than a window: one that is the whole body needs no accounting.
     if (!isLast || this.receiveWindow !== null) {
       this.receiveWindow ??= new ReceiveWindow(this.connection.limits.streamWindowBytes);
       if (!this.receiveWindow.receive(flowBytes)) {
-        this.reset(ErrorCode.FlowControlError);
+        this.refuse(ErrorCode.FlowControlError);
         return;
       }
     }
@@ -206,7 +235,7 @@ export class Http2Stream implements Expiring {
   receiveEnd(): void {
     // RFC 9113 section 8.1.1.
     if (this.contentLength >= 0 && this.contentLength !== this.receivedBytes) {
-      this.reset(ErrorCode.ProtocolError);
+      this.refuse(ErrorCode.ProtocolError);
       return;
     }
     this.isRemoteClosed = true;
@@ -240,7 +269,7 @@ export class Http2Stream implements Expiring {
     this.hold(0);
     this.isClosed = true;
     this.connection.forget(this);
-    this.connection.queuedBytes -= this.queuedBytes;
+    this.connection.queue(-this.queuedBytes);
     this.queuedBytes = 0;
     this.connection.reads.look();
     if (this.isOwner) this.queue.forEach(freeBlock);
@@ -253,7 +282,7 @@ export class Http2Stream implements Expiring {
     if (connection.queuedBytes > connection.limits.maxUnreadBytes) connection.stalled();
     this.queue.push(part);
     this.queuedBytes += part.length;
-    this.connection.queuedBytes += part.length;
+    connection.queue(part.length);
   }
 
   /** Frames what there is room for. What waits for the stream's own window is gone on with at its WINDOW_UPDATE, all else when the connection has room. */
@@ -282,11 +311,9 @@ export class Http2Stream implements Expiring {
         connection.sendHeaders(this.id, this.page === null ? connection.encoder.response() : connection.encoder.plain(this.page), false);
       }
       if (this.queuedBytes === 0) break;
-      const window = Math.min(connection.sendWindow.available, this.sendWindow.available);
-      if (window <= 0) {
-        if (this.sendWindow.available > 0) connection.wait(this);
-        return;
-      }
+      const own = connection.initialSendWindow + this.credit;
+      const window = Math.min(connection.sendWindow.available, own);
+      if (window <= 0) return own > 0 ? connection.wait(this) : connection.starve(this);
       if (frames-- === 0) return connection.wait(this);
       this.sendData(Math.min(this.queuedBytes, window, MAX_FRAME));
     }
@@ -300,8 +327,8 @@ export class Http2Stream implements Expiring {
     const { output } = connection;
     output.header(length, FrameType.Data, Flag.None, this.id);
     connection.sendWindow.available -= length;
-    this.sendWindow.available -= length;
-    connection.queuedBytes -= length;
+    this.credit -= length;
+    connection.queue(-length);
     this.queuedBytes -= length;
     this.sentBytes += length;
     connection.reads.look();

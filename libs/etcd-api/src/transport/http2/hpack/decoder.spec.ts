@@ -173,6 +173,7 @@ describe('HpackDecoder and the encoder of nghttp2', () => {
     let block: Buffer[] = [];
     const reader = new FrameReader({
       isReading: true,
+      lent: 0,
       frame: (type, flags, _id, bytes, start, end) => {
         if (type !== FrameType.Headers && type !== FrameType.Continuation) return;
         const from = type === FrameType.Headers && (flags & Flag.Priority) !== 0 ? start + 5 : start;
