@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { runEpisode } from '../consistency/episode.js';
 import { judge } from '../consistency/judge.js';
+import { THREE_FILES } from '../consistency/engines.js';
 import { wholeNumber } from './run-options.js';
 
 const DEFAULT_KILLS = 200;
@@ -27,6 +28,7 @@ export async function runKills(args: readonly string[], print: (line: string) =>
     const now = Math.min(KILLS_OF_AN_EPISODE, kills - done);
     const history = await runEpisode({
       seed: seed + episode,
+      engines: THREE_FILES,
       clients: CLIENTS,
       operations: null,
       keysOfArea: KEYS_OF_AREA,
