@@ -20,7 +20,8 @@ const MINUTES = 60_000;
 const NAMESPACE = 'harikube';
 const WRITES_PER_SECOND = 200;
 const WRITERS = 8;
-const CHANGES = 100;
+/** TOPOLOGY_CHANGES=100 for the run whose figures stand in docs/measurements.md. */
+const CHANGES = Number(readEnv()['TOPOLOGY_CHANGES'] ?? '24');
 
 let data: string;
 let kubectl: Kubectl;
@@ -213,7 +214,7 @@ describe('a topology that changes while it is in use', () => {
       );
       const writers = Promise.all([writer(0), writer(1), writer(2), writer(3)]);
       await created;
-      await delay(3000);
+      await delay(1500);
       isOver = true;
       await writers;
       const { items } = await client.list(widgets, { namespace: 'default' });
@@ -236,7 +237,7 @@ describe('a topology that changes while it is in use', () => {
     'comes to the right state when router and operator are killed in the middle of it',
     async () => {
       const random = seeded(20261126);
-      const names = Array.from({ length: 8 }, (_, index) => `killed-${index}`);
+      const names = Array.from({ length: 4 }, (_, index) => `killed-${index}`);
       for (const [index, name] of names.entries()) {
         const victim = index % 2 === 0 ? 'router' : 'topology-operator';
         const config = configOf(name, [{ name, group: `${name}.example.com` }], 100 - index);
