@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, relative } from 'node:path';
 import { ConfigError, type Logger, TlsFiles } from '@harikube/platform';
 import type { ListenerTls } from './router.config.js';
@@ -8,8 +8,8 @@ const TLS_POLL_MS = 10_000;
 export interface ListenerTlsFilesOptions {
   /** What is served with them, for the log. */
   readonly what: string;
-  /** The flag that names the file of the clients' authority. */
-  readonly caFlag: string;
+  /** What the flags that name the files begin with: `--server` in `--server-cert-file`, `--server-key-file` and `--server-ca-file`. */
+  readonly flags: string;
   readonly logger: Logger;
 }
 
@@ -31,18 +31,16 @@ export class ListenerTlsFiles {
   #poll: NodeJS.Timeout | null = null;
   #complaint = '';
 
-  /** Throws `ConfigError` when they cannot be served with. */
-  constructor({ certFile, keyFile, clientCaFile }: ListenerTls, { what, caFlag, logger }: ListenerTlsFilesOptions) {
-    const folder = dirname(certFile);
-    this.#files = TlsFiles.load({ folder, certName: basename(certFile), keyName: relative(folder, keyFile), logger });
+  /** Reads them. Throws `ConfigError`, which names the flags, when they cannot be served with. */
+  constructor({ certFile, keyFile, clientCaFile }: ListenerTls, { what, flags, logger }: ListenerTlsFilesOptions) {
     this.#clientCaFile = clientCaFile;
     this.#logger = logger;
     this.#what = what;
-    try {
-      this.#ca = clientCaFile === null ? undefined : readFileSync(clientCaFile);
-    } catch (error) {
-      throw new ConfigError([`${caFlag}=${clientCaFile} cannot be read: ${(error as Error).message}`]);
-    }
+    const folder = dirname(certFile);
+    const readPair = (): TlsFiles => TlsFiles.load({ folder, certName: basename(certFile), keyName: relative(folder, keyFile), logger });
+    const given = { [`${flags}-cert-file`]: certFile, [`${flags}-key-file`]: keyFile };
+    this.#files = readFor(given, readPair);
+    this.#ca = clientCaFile === null ? undefined : readFor({ [`${flags}-ca-file`]: clientCaFile }, () => readFileSync(clientCaFile));
   }
 
   /** PEM, with its chain. */
@@ -55,10 +53,12 @@ export class ListenerTlsFiles {
     return this.#ca === undefined ? { cert, key } : { cert, key, ca: this.#ca };
   }
 
+  /** Begins to follow the files. What has changed since they were read is told before it returns. */
   start(use: (context: TlsContext) => void): void {
     this.#use = use;
     this.#files.onChange(() => this.#renew());
     this.#files.start();
+    this.#checkAuthority();
     this.#poll = setInterval(() => this.#checkAuthority(), TLS_POLL_MS).unref();
   }
 
@@ -91,5 +91,16 @@ export class ListenerTlsFiles {
 
   #renew(): void {
     this.#use?.(this.context);
+  }
+}
+
+function readFor<T>(given: Readonly<Record<string, string>>, read: () => T): T {
+  const settings = Object.entries(given).map(([flag, file]) => ({ setting: `${flag}=${file}`, file }));
+  const missing = settings.filter(({ file }) => !existsSync(file));
+  if (missing.length > 0) throw new ConfigError(missing.map(({ setting }) => `${setting} cannot be read: there is no such file`));
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError([`${settings.map(({ setting }) => setting).join(' and ')}: ${(error as Error).message}`]);
   }
 }

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import type { TlsMaterial } from '@harikube/etcd-api';
-import { ConfigError, listenReason } from '@harikube/platform';
-import type { ListenerTls, RouterConfig } from './router.config.js';
+import { listenReason } from '@harikube/platform';
+import type { RouterConfig } from './router.config.js';
 
 /** The etcd API cannot be served where it was told to be. */
 export class ListenError extends Error {
@@ -20,19 +18,4 @@ export function listenUrl({ listen, listenTls }: RouterConfig): string {
   if (listen.type === 'unix') return `${listenTls === null ? 'unix' : 'unixs'}://${listen.path}`;
   const host = listen.host === '' ? '0.0.0.0' : listen.host;
   return `${listenTls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${listen.port}`;
-}
-
-export async function readTls({ certFile, keyFile, clientCaFile }: ListenerTls): Promise<TlsMaterial> {
-  const cert = await readSetting('--server-cert-file', certFile);
-  const key = await readSetting('--server-key-file', keyFile);
-  return clientCaFile === null ? { cert, key } : { cert, key, ca: await readSetting('--server-ca-file', clientCaFile) };
-}
-
-async function readSetting(flag: string, file: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (error as Error).message;
-    throw new ConfigError([`${flag}=${file} cannot be read: ${reason}`]);
-  }
 }

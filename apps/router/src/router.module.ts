@@ -4,8 +4,8 @@ import { MAIN, type ParseTopologyOptions, TopologyManager, topologySourceName } 
 import { EtcdServer } from '@harikube/etcd-api';
 import { Compactor, Keyspace } from '@harikube/keyspace';
 import { type Logger, type ShutdownStep, watchCertificate } from '@harikube/platform';
-import { listenUrl, readTls } from './listener.js';
-import { ListenerTlsFiles } from './listener-tls-files.js';
+import { listenUrl } from './listener.js';
+import type { ListenerTlsFiles } from './listener-tls-files.js';
 import { RouterMetrics } from './router-metrics.js';
 import type { RouterConfig } from './router.config.js';
 import { type OpenedStore, openStore, type OpenStoreOptions } from './topology/open-store.js';
@@ -29,6 +29,7 @@ const Log = Symbol('Log');
 const Role = Symbol('Role');
 const Steps = Symbol('Steps');
 const Store = Symbol('Store');
+const Tls = Symbol('Tls');
 
 export interface RouterModuleOptions {
   readonly config: RouterConfig;
@@ -38,12 +39,14 @@ export interface RouterModuleOptions {
   readonly metrics: RouterMetrics;
   /** Null: the default database is a file, and no other router waits for it. */
   readonly role: WriterRole | null;
+  /** What the etcd API is served with; null: without TLS. */
+  readonly tls: ListenerTlsFiles | null;
 }
 
 /** The data layer: databases, the keyspace over them, and the etcd API in front of it. */
 @Module({})
 export class RouterModule {
-  static register({ config, logger, steps, metrics, role }: RouterModuleOptions): DynamicModule {
+  static register({ config, logger, steps, metrics, role, tls }: RouterModuleOptions): DynamicModule {
     return {
       module: RouterModule,
       providers: [
@@ -52,11 +55,12 @@ export class RouterModule {
         { provide: RouterMetrics, useValue: metrics },
         { provide: Role, useValue: role },
         { provide: Steps, useValue: steps },
+        { provide: Tls, useValue: tls },
         { provide: Store, inject: [Config, Role, RouterMetrics, Log, Steps], useFactory: openDatabases },
         { provide: TopologyManager, inject: [Store], useFactory: ({ manager }: OpenedStore) => manager },
         { provide: TopologyReloader, inject: [Config, Store, RouterMetrics, Log, Steps], useFactory: makeReloader },
         { provide: Keyspace, inject: [TopologyManager], useFactory: ({ keyspace }: TopologyManager) => keyspace },
-        { provide: EtcdServer, inject: [Config, Role, Keyspace, RouterMetrics, Log, Steps], useFactory: makeServer },
+        { provide: EtcdServer, inject: [Config, Role, Tls, Keyspace, RouterMetrics, Log, Steps], useFactory: makeServer },
         { provide: Compactor, inject: [Config, TopologyManager, Log, Steps], useFactory: makeCompactor },
         {
           provide: RunningParts,
@@ -156,18 +160,15 @@ function makeReloader(
   return reloader;
 }
 
-async function makeServer(
+function makeServer(
   config: RouterConfig,
   role: WriterRole | null,
+  tls: ListenerTlsFiles | null,
   keyspace: Keyspace,
   metrics: RouterMetrics,
   logger: Logger,
   steps: ShutdownStep[],
-): Promise<EtcdServer> {
-  const { listenTls } = config;
-  // Its errors name the flags.
-  if (listenTls !== null) await readTls(listenTls);
-  const tls = listenTls === null ? null : new ListenerTlsFiles(listenTls, { what: 'the etcd API', caFlag: '--server-ca-file', logger });
+): EtcdServer {
   const server = new EtcdServer(keyspace, {
     addresses: role === null ? [listenUrl(config)] : role.listener,
     closeGraceMs: role === null ? undefined : HAND_OVER_GRACE_MS,

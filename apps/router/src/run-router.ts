@@ -6,7 +6,8 @@ import { topologySourceName } from '@harikube/datasources';
 import { StoppedError } from '@harikube/keyspace';
 import { EtcdServer, EtcdTransport } from '@harikube/etcd-api';
 import { closeOnSignal, createLogger, type Env, type Logger, NestLogger, type ShutdownStep } from '@harikube/platform';
-import { ListenError, listenUrl, readTls } from './listener.js';
+import { ListenError, listenUrl } from './listener.js';
+import { ListenerTlsFiles } from './listener-tls-files.js';
 import { RouterHealth } from './router-health.js';
 import { RouterMetrics } from './router-metrics.js';
 import { parseRouterConfig, type RouterConfig, routerUsage } from './router.config.js';
@@ -35,7 +36,10 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
   closeOnSignal({ logger, steps: () => steps, deadlineMs: SHUTDOWN_DEADLINE_MS });
   const role = config.writer === null ? null : new WriterRole(config, config.writer, logger);
   try {
-    await start({ config, logger, steps, role, metrics: new RouterMetrics() });
+    // A standby serves with them only when its turn has come; what is wrong with them is said now.
+    const tls =
+      config.listenTls === null ? null : new ListenerTlsFiles(config.listenTls, { what: 'the etcd API', flags: '--server', logger });
+    await start({ config, logger, steps, role, tls, metrics: new RouterMetrics() });
   } catch (error) {
     // Whoever ended a standby closes what it has opened.
     if (role?.isStopping === true && error instanceof StoppedError) return;
@@ -50,8 +54,6 @@ async function start(options: RouterModuleOptions): Promise<void> {
   const started = performance.now();
   const health = new RouterHealth(role);
   if (role !== null) {
-    // Read again when it serves: they may be others by then. What is wrong with them is said now.
-    if (config.listenTls !== null) await readTls(config.listenTls);
     steps.unshift({ name: 'standby', close: () => role.stop() });
     await role.listen();
     metrics.watchWriter(() => role.reading);

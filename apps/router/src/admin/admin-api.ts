@@ -134,7 +134,7 @@ class AdminErrors implements ExceptionFilter {
 /** Serves the admin API. Throws `ConfigError` and `AdminApiListenError`. */
 export async function startAdminApi({ config, admin, logger, registry }: AdminApiOptions): Promise<AdminApi> {
   const { host, port } = config.listen;
-  const tls = config.tls === null ? null : new ListenerTlsFiles(config.tls, { what: 'the admin API', caFlag: '--admin-ca-file', logger });
+  const tls = config.tls === null ? null : new ListenerTlsFiles(config.tls, { what: 'the admin API', flags: '--admin', logger });
   if (tls !== null && registry !== undefined) watchCertificate(registry, 'router-admin', () => tls.certificate);
   const takesCertificates = config.tls !== null && config.tls.clientCaFile !== null;
   const access = new AdminAccess({ tokenFile: config.tokenFile, takesCertificates, logger });
