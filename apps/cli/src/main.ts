@@ -63,7 +63,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
     .option('--port <number>', 'port of the Kubernetes API on 127.0.0.1', parsePort, 6443)
     .option(
       '--topology <file>',
-      'a file that says which kinds live in which database (default: TopologyConfigs, at first those of examples/topologyconfigs.yaml)',
+      'a file that says which kinds live in which database, in the place of TopologyConfigs, which have no effect then (default: TopologyConfigs, at first those of examples/topologyconfigs.yaml)',
     )
     .option('--endpoint <url>', 'the default database, where everything lives that no rule sends elsewhere (default: a SQLite file)')
     .option('--bare', 'the control plane alone: no platform, no TopologyConfigs', false)

@@ -55,6 +55,17 @@ describe('the screen of harikube up', () => {
     );
   });
 
+  it('says when TopologyConfigs have no effect', () => {
+    const state = { ...STATE, services: [{ name: 'platform', healthUrl: 'http://127.0.0.1:2' }] };
+    const row = (topology: string, of = state as RunningState): string | undefined =>
+      readyScreen({ folder, state: of, topology, kubectl: { path: '/opt/kubectl', source: 'cache' } })
+        .split('\n')
+        .find((line) => line.includes('topology '));
+    expect(row('file:///rules.yaml')).toMatch(/file:\/\/\/rules\.yaml \(TopologyConfigs have no effect\)$/);
+    expect(row('secret://harikube/topology-config')).toMatch(/topology-config$/);
+    expect(row('file:///rules.yaml', STATE)).toMatch(/rules\.yaml$/);
+  });
+
   it('names the etcd that stores everything', () => {
     const text = screen({ ...STATE, store: 'etcd', storeEndpoint: 'http://127.0.0.1:3' });
     expect(text).toContain('http://127.0.0.1:3, data in ');

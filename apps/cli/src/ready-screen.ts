@@ -3,6 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { KUBERNETES_VERSION } from '@harikube/local-cluster';
 import type { DataFolder, RunningState } from './data-folder.js';
 import { PROGRAMS_FOLDER } from './repository.js';
+import { TOPOLOGY_SECRET } from './topology-address.js';
 
 export interface ScreenFacts {
   readonly folder: DataFolder;
@@ -34,7 +35,7 @@ function placeRows({ folder, state, topology }: ScreenFacts): [string, string][]
       : [
           ['router', `${state.storeEndpoint}, health at ${state.routerHealthUrl}/readyz`],
           ['databases', databases(folder.databases, state.defaultDatabase)],
-          ['topology', topology ?? 'none: everything lives in the default database'],
+          ['topology', `${topology ?? 'none: everything lives in the default database'}${withoutOperator(state, topology)}`],
         ];
   rows.push(['Kubernetes API', `${state.apiServerUrl} (kube-apiserver ${KUBERNETES_VERSION})`]);
   for (const { name, healthUrl } of state.services ?? []) rows.push([name, `health and metrics at ${healthUrl}/readyz and /metrics`]);
@@ -42,6 +43,11 @@ function placeRows({ folder, state, topology }: ScreenFacts): [string, string][]
     rows.push(['mail box', `${state.mailBoxUrl} (every mail is kept there; SMTP_HOST sends them instead)`]);
   rows.push(['logs', shown(folder.logs)]);
   return rows;
+}
+
+/** The kind is there with the platform, but nobody takes up its objects when the router reads its topology elsewhere. */
+function withoutOperator({ services }: RunningState, topology: string | undefined): string {
+  return services === undefined || topology === TOPOLOGY_SECRET ? '' : ' (TopologyConfigs have no effect)';
 }
 
 function exports({ folder, state, kubectl }: ScreenFacts): string[] {
