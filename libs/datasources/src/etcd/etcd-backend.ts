@@ -34,7 +34,7 @@ import { EtcdControl } from './etcd-control.js';
 import { CompareFailedError, EtcdGuard, type Pin } from './etcd-guard.js';
 import { checkMembers } from './etcd-members.js';
 import { deleteOp, isAbsent, putOp, type RangeCall } from './etcd-messages.js';
-import { largestValue, packed, partsOf, unit } from './etcd-parts.js';
+import { largestValue, packed, partsOf, surelyFits, unit } from './etcd-parts.js';
 import { planOf, restOf } from './etcd-range.js';
 import { clientRanges, entryOfRow, EtcdSnapshot, type Overlay, recordOf } from './etcd-snapshot.js';
 import {
@@ -107,6 +107,7 @@ export class EtcdBackend implements Database {
   }
 
   misfit(key: Buffer, value: Buffer): string | null {
+    if (surelyFits(key, value, this.#endpoint)) return null;
     const most = largestValue(key, true, this.#endpoint);
     if (value.length <= most) return null;
     return `its value has ${value.length} bytes, and ${this.location} takes ${most} beside what is kept with it; raise etcd's --max-request-bytes and max-request-bytes of the endpoint`;
