@@ -100,6 +100,7 @@ function expectFailure(answer: FunctionAnswer, code: number, reason: RegExp): vo
   expect(answer.code).toBe(code);
   expect(answer.retryAfterSeconds === undefined).toBe(code !== 503);
   expect(answer.body.message).toMatch(/^Failed to send email: /);
+  expect(Object.keys(answer.body)).toEqual(['message']);
   expect(answer.body.message).toMatch(reason);
   expect(api.status).toEqual({ lastGeneration: 3, errorMessage: answer.body.message, errorTimestamp: expect.stringMatching(/^20.*Z$/) });
 }

@@ -174,7 +174,8 @@ export class EmailHandler {
     signal: AbortSignal,
   ): Promise<FunctionAnswer> {
     const written = await this.#status.failed(email, failure.reason, signal);
-    const body = { message: failureMessage(failure.reason), ...namesOf(email) };
+    // Who asks may show the answer to others: it names nobody.
+    const body = { message: failureMessage(failure.reason) };
     const { smtpCode } = failure;
     if (failure.outcome === 'temporary') {
       const { retryAfterSeconds } = failure;
