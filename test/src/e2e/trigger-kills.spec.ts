@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { API_VERSION, type Email, EMAILS, HTTP_TRIGGERS, type HTTPTrigger } from '@harikube/crds';
 import { KubeClient } from '@harikube/kube';
+import { readEnv } from '@harikube/platform';
 import { watchTriggerManifests } from '@harikube/watch-trigger';
 import { EventReceiver, type ReceivedRequest } from './event-receiver.js';
 import { eventually } from './eventually.js';
@@ -14,9 +15,11 @@ import { seeded } from './seeded.js';
 import { until } from './until.js';
 
 const PLATFORM = 'harikube-system';
-const OBJECTS = 2500;
+/** TRIGGER_OBJECTS=2500 for the 10 000 events whose figures stand in docs/measurements.md. */
+const OBJECTS = Number(readEnv()['TRIGGER_OBJECTS'] ?? '600');
 const WRITERS = 16;
 const KILL_AFTER_MS = 3000;
+const KILLS = 4;
 
 let cluster: RunningCluster;
 let client: KubeClient;
@@ -116,7 +119,7 @@ describe('a trigger whose program is killed again and again', () => {
     };
     const written = Promise.all(Array.from({ length: WRITERS }, writer)).finally(() => (isOver = true));
     let kills = 0;
-    while (!isOver || kills < 5) {
+    while (!isOver || kills < KILLS) {
       await Promise.race([delay(KILL_AFTER_MS), isOver ? delay(KILL_AFTER_MS) : written]);
       await program.kill();
       kills++;
@@ -165,7 +168,7 @@ describe('a trigger whose program is killed again and again', () => {
       expect(revision > (last.get(subject) ?? 0n)).toBe(true);
       last.set(subject, revision);
     }
-    expect(kills).toBeGreaterThanOrEqual(5);
+    expect(kills).toBeGreaterThanOrEqual(KILLS);
     // Events were repeated: the program was killed with some on their way.
     expect(accepted.length).toBeGreaterThan(wanted.size);
   }, 600_000);
