@@ -794,6 +794,22 @@ describe('Http2Connection, abuse', () => {
     expect(endings).toEqual(['silent']);
   });
 
+  it('reads nothing more from a client whose connection it has ended for a flood', async () => {
+    await start({ control: few, lingerMs: 10_000 });
+    const connection = await open();
+    // More than the system's buffers take.
+    const flood = Buffer.alloc(30_000_000, rawFrame(PING, 0, 0, Buffer.alloc(8)));
+    let isTaken = false;
+    void connection.flush(flood).then(() => (isTaken = true));
+    await connection.until(({ type }) => type === GOAWAY);
+    const other = await open();
+    for (let i = 0; i < 20; i++) {
+      other.send(call(2 * i + 1));
+      await other.until(isEnd(2 * i + 1));
+    }
+    expect(isTaken).toBe(false);
+  });
+
   it('a client that floods waits for the others', async () => {
     await start({ control: { burst: 1e9, perSecond: 0 }, maxControlBytes: 1e9, turnMs: 0 });
     const flooding = await open();

@@ -291,7 +291,11 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   }
 
   private receive(chunk: Buffer): void {
-    if (!this.isReading) return;
+    if (!this.isReading) {
+      // Only read so that the system does not drop the connection before the client knows of its end. Of another protocol, somebody else reads it.
+      if (this.reader.hasPreface && this.socket instanceof Socket) giveBack(chunk.buffer, this, this.lent);
+      return;
+    }
     this.now = performance.now();
     if (!this.isGreeted && !this.greet(chunk)) return;
     if (this.unread === null) {
@@ -338,7 +342,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (!this.isReading) return;
     this.now = performance.now();
     if (unread !== null) this.read(unread);
-    if (this.unread === null) this.socket.resume();
+    if (this.unread === null && this.isReading) this.socket.resume();
   }
 
   /** The client was silent for as long as may be, or was not. */
