@@ -1,38 +1,31 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RouterProcess } from '../fault/router-process.js';
+import { CheckedDatabases } from './checked-databases.js';
+import type { CheckedEngine } from './engines.js';
 import type { Area } from './history.js';
 import { mutationFlags } from './mutation.js';
 
-/** What the prefixes of all areas begin with. */
-export const COMMON = '/registry/shop.example.com/';
-
-/** Kinds with a file of their own; no rule takes that of the last one. */
-const KINDS = ['emails', 'users'];
-export const AREAS: readonly Area[] = [...KINDS, 'orders'].map((kind) => ({
-  name: kind === 'orders' ? 'main' : kind,
-  prefix: `${COMMON}${kind}/`,
-}));
-
-/** A router over three SQLite files, on which a mutation may have been performed. */
+/** A router over several databases of its own, on which a mutation may have been performed. */
 export class CheckedRouter {
   #router: RouterProcess | null = null;
   #address = '';
 
   private constructor(
-    private readonly folder: string,
+    private readonly databases: CheckedDatabases,
     private readonly mutations: readonly string[],
   ) {}
 
-  static async start(mutations: readonly string[]): Promise<CheckedRouter> {
-    const router = new CheckedRouter(await mkdtemp(join(tmpdir(), 'harikube-consistency-')), mutations);
-    const rules = KINDS.map(
-      (kind) =>
-        `  - name: ${kind}\n    endpoint: sqlite://${join(router.folder, `${kind}.db`)}\n    customresource: {group: shop.example.com, kind: ${kind}}\n`,
+  /** The first engine is that of the default database. */
+  static async start(engines: readonly CheckedEngine[], mutations: readonly string[]): Promise<CheckedRouter> {
+    const databases = await CheckedDatabases.create(engines);
+    const router = new CheckedRouter(databases, mutations);
+    const rules = databases.further.map(
+      ({ kind, endpoint }) =>
+        `  - name: ${kind}\n    endpoint: ${JSON.stringify(endpoint)}\n    customresource: {group: shop.example.com, kind: ${kind}}\n`,
     );
-    await writeFile(join(router.folder, 'topology.yaml'), `backends:\n${rules.join('')}`);
     try {
+      await writeFile(router.#topology, `backends:${rules.length === 0 ? ' []' : ''}\n${rules.join('')}`);
       await router.#start();
     } catch (error) {
       await router.remove();
@@ -45,7 +38,12 @@ export class CheckedRouter {
     return this.#address;
   }
 
-  /** kill -9, and another one on the same files. */
+  /** One for each database. */
+  get areas(): readonly Area[] {
+    return this.databases.areas;
+  }
+
+  /** kill -9, and another one on the same databases. */
   async restart(): Promise<void> {
     await this.#router?.kill();
     await this.#start();
@@ -53,13 +51,17 @@ export class CheckedRouter {
 
   async remove(): Promise<void> {
     await this.#router?.kill();
-    await rm(this.folder, { recursive: true, force: true });
+    await this.databases.remove();
+  }
+
+  get #topology(): string {
+    return join(this.databases.folder, 'topology.yaml');
   }
 
   async #start(): Promise<void> {
     this.#router = await RouterProcess.start({
-      database: join(this.folder, 'main.db'),
-      topology: join(this.folder, 'topology.yaml'),
+      database: this.databases.main.endpoint,
+      topology: this.#topology,
       flags: ['--watch-progress-notify-interval', '200ms'],
       nodeFlags: mutationFlags(this.mutations),
     });

@@ -1,11 +1,15 @@
 import { Random } from '@harikube/testing';
 import { setTimeout as pause } from 'node:timers/promises';
-import { AREAS, CheckedRouter, COMMON } from './checked-router.js';
+import { COMMON } from './checked-databases.js';
+import { CheckedRouter } from './checked-router.js';
+import type { CheckedEngine } from './engines.js';
 import type { History } from './history.js';
 import { startWorkload } from './workload.js';
 
 export interface EpisodePlan {
   readonly seed: number;
+  /** Of the router's databases, the default one first. */
+  readonly engines: readonly CheckedEngine[];
   readonly clients: number;
   /** Of each client; null: until the time is over. */
   readonly operations: number | null;
@@ -24,9 +28,10 @@ const CALLS_OF_A_LIFE = 100;
 const LONGEST_MOMENT_MS = 600;
 const LOOK_AGAIN_MS = 10;
 
-/** A workload on a router of its own, over empty files. */
+/** A workload on a router of its own, over empty databases. */
 export async function runEpisode({
   seed,
+  engines,
   clients,
   operations,
   keysOfArea,
@@ -35,13 +40,13 @@ export async function runEpisode({
   kills,
   awaitsLeases,
 }: EpisodePlan): Promise<History> {
-  const router = await CheckedRouter.start(mutants);
+  const router = await CheckedRouter.start(engines, mutants);
   try {
     const random = new Random(seed);
     const workload = await startWorkload({
       address: () => router.address,
       seed,
-      areas: AREAS,
+      areas: router.areas,
       common: COMMON,
       hasFaults: kills > 0,
       clients,

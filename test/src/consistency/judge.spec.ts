@@ -229,6 +229,21 @@ describe('what one keyspace cannot have told', () => {
     ],
     [
       'lease',
+      'a lease that was revoked and is put in a transaction',
+      () => [
+        [
+          call({ type: 'grant', lease: 9n, ttl: 2n }, { type: 'done', revision: 1n, result: { type: 'grant', ttl: 2n } }),
+          call({ type: 'revoke', lease: 9n }, { type: 'done', revision: 1n, result: { type: 'revoke' } }),
+          done({ type: 'txn', compares: [], success: [put(KEY, 'one', 9n)], failure: [] }, 2n, {
+            type: 'txn',
+            succeeded: true,
+            results: [{ type: 'put', prev: null }],
+          }),
+        ],
+      ],
+    ],
+    [
+      'lease',
       'a lease that was revoked and is kept alive',
       () => [
         [

@@ -1,5 +1,5 @@
 import type { Revision } from '@harikube/keyspace';
-import type { Change, History, Kv, Operation, RecordedCall } from './history.js';
+import type { Change, History, Kv, Operation, RecordedCall, Request, Result } from './history.js';
 import type { KeyspaceModel, View } from './model.js';
 import { showCall, showKv } from './show.js';
 
@@ -74,10 +74,12 @@ export class Leases {
 
   /** A write that was accepted with a lease that had certainly ended; null: it was not. */
   wrongUse(call: RecordedCall): string | null {
-    if (call.request.type !== 'put' || call.request.lease === 0n) return null;
-    const lease = this.#leases.get(call.request.lease);
-    const revoked = lease?.revocations.find(({ endedAt, isCertain }) => isCertain && endedAt < call.startedAt);
-    return revoked === undefined ? null : `${showCall(call)} was accepted, but the lease was revoked before`;
+    const { request, outcome, startedAt } = call;
+    if (outcome.type !== 'done') return null;
+    const isRevoked = leasesPut(request, outcome.result).some(
+      (id) => this.#leases.get(id)?.revocations.some(({ endedAt, isCertain }) => isCertain && endedAt < startedAt) === true,
+    );
+    return isRevoked ? `${showCall(call)} was accepted, but the lease was revoked before` : null;
   }
 
   /** A call that was refused for want of a lease that was certainly alive; null: it may have ended. */
@@ -146,6 +148,17 @@ export class Leases {
 function attachedKeys(operation: Operation | null): string[] {
   if (operation?.type === 'put') return [operation.key];
   return operation?.type === 'txn' ? [...operation.success, ...operation.failure].flatMap(attachedKeys) : [];
+}
+
+/** Leases of the puts that took place. */
+function leasesPut(request: Request, result: Result): bigint[] {
+  if (request.type === 'put') return request.lease === 0n ? [] : [request.lease];
+  if (request.type !== 'txn' || result.type !== 'txn') return [];
+  const { succeeded, results } = result;
+  return (succeeded ? request.success : request.failure).flatMap((each, i) => {
+    const answer = results[i];
+    return answer === undefined ? [] : leasesPut(each, answer);
+  });
 }
 
 function usedLeases(request: Operation | { readonly type: 'revoke' | 'keep-alive'; readonly lease: bigint } | null): bigint[] {

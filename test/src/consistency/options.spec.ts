@@ -7,6 +7,7 @@ describe('the options of the consistency check', () => {
       seconds: 60,
       seed: 234_567,
       clients: 8,
+      engines: ['sqlite', 'sqlite', 'sqlite'],
       kills: 0,
       mutants: [],
       allMutants: false,
@@ -19,6 +20,10 @@ describe('the options of the consistency check', () => {
     expect(options).toMatchObject({ seconds: 120, seed: 5, kills: 3, mutants: ['tight', 'event-split'] });
   });
 
+  it('take engines in any order and number', () => {
+    expect(parseOptions(['--engines', 'etcd,sqlite,etcd'], 0)?.engines).toEqual(['etcd', 'sqlite', 'etcd']);
+  });
+
   it('are none when help is asked for', () => {
     expect(parseOptions(['--help'], 0)).toBeNull();
   });
@@ -26,6 +31,7 @@ describe('the options of the consistency check', () => {
   it.each([
     [['--seconds', 'x'], '--seconds x: give a whole number of at most six digits'],
     [['--seconds', '1', '--minutes', '1'], '--seconds and --minutes: give one of them'],
+    [['--engines', 'sqlite,oracle'], '--engines sqlite,oracle: "oracle" is not known; take of sqlite, postgres, mariadb, etcd'],
     [['--clients', '0'], '--clients 0: give at least one'],
   ])('%j is refused', (args, message) => {
     expect(() => parseOptions(args, 0)).toThrow(new UsageError(message));

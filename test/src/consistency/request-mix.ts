@@ -49,14 +49,16 @@ const WEIGHTS = {
   txn: 10,
   readTxn: 3,
   spanning: 0.5,
-  compact: 0.3,
+  compact: 0.5,
   grant: 1,
   revoke: 0.6,
   keepAlive: 1,
+  leaseLife: 2.5,
 };
 
-/** A step of a client: one request, or pages of one list. */
-export type Step = { readonly type: 'call'; readonly request: Request } | { readonly type: 'pages'; readonly first: RangeOperation };
+/** A step of a client: requests one after the other, or pages of one list. */
+export type Step =
+  { readonly type: 'calls'; readonly requests: readonly Request[] } | { readonly type: 'pages'; readonly first: RangeOperation };
 
 /** Random requests of one client. */
 export class RequestMix {
@@ -123,13 +125,18 @@ export class RequestMix {
         if (!options.compacts || knowledge.compactable <= knowledge.base) return call(this.#range(this.#everything(), 0n));
         return call({ type: 'compact', revision: random.chance(0.8) ? knowledge.compactable : this.#pastRevision(knowledge) });
       case 'grant':
-        return call({ type: 'grant', lease: this.firstLease + BigInt(++this.#leases), ttl: BigInt(2 + random.below(2)) });
+        return call(this.#grant());
       case 'revoke':
         return knowledge.leases.length === 0 ? call(get(this.#key(area))) : call({ type: 'revoke', lease: random.pick(knowledge.leases) });
       case 'keepAlive':
         return knowledge.leases.length === 0
           ? call(get(this.#key(area)))
           : call({ type: 'keep-alive', lease: random.pick(knowledge.leases) });
+      case 'leaseLife': {
+        const grant = this.#grant();
+        const revoke: Request = { type: 'revoke', lease: grant.lease };
+        return { type: 'calls', requests: [grant, this.#attach(area, grant.lease, knowledge), ...(random.chance(0.7) ? [revoke] : [])] };
+      }
     }
   }
 
@@ -176,6 +183,20 @@ export class RequestMix {
     const lease = leases.length > 0 && random.chance(0.12) ? random.pick(leases) : 0n;
     const value = `${this.name}-${++this.#values}-${'x'.repeat(random.below(random.chance(0.05) ? 3000 : 60))}`;
     return { type: 'put', key, value, lease, prevKv: random.chance(0.4) };
+  }
+
+  #grant(): Request & { readonly type: 'grant' } {
+    return { type: 'grant', lease: this.firstLease + BigInt(++this.#leases), ttl: BigInt(2 + this.random.below(2)) };
+  }
+
+  /** Several keys of one area, which the lease takes with it at one revision. */
+  #attach(area: Area, lease: bigint, knowledge: Knowledge): TxnOperation {
+    const keys = new Set([this.#key(area), this.#key(area), this.#key(area)]);
+    return txn(
+      [],
+      [...keys].map((key) => ({ ...this.#put(key, knowledge), lease })),
+      [],
+    );
   }
 
   #delete(key: string, end: string): DeleteOperation {
@@ -241,7 +262,7 @@ const ENTRIES = Object.entries(WEIGHTS) as [keyof typeof WEIGHTS, number][];
 const TOTAL = ENTRIES.reduce((sum, [, weight]) => sum + weight, 0);
 
 function call(request: Request): Step {
-  return { type: 'call', request };
+  return { type: 'calls', requests: [request] };
 }
 
 function txn(compares: readonly Compare[], success: readonly Operation[], failure: readonly Operation[]): TxnOperation {

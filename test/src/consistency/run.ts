@@ -48,7 +48,7 @@ async function catchMutants({ seed, seconds }: Options): Promise<number> {
   return missed === 0 ? 0 : 1;
 }
 
-async function check({ seed, seconds, clients, kills, mutants }: Options): Promise<number> {
+async function check({ seed, seconds, clients, engines, kills, mutants }: Options): Promise<number> {
   const startedAt = performance.now();
   let operations = 0;
   let events = 0;
@@ -56,6 +56,7 @@ async function check({ seed, seconds, clients, kills, mutants }: Options): Promi
     const left = seconds - (performance.now() - startedAt) / 1000;
     const plan: EpisodePlan = {
       seed: seed + round,
+      engines,
       clients,
       operations: null,
       keysOfArea: KEYS_OF_AREA,

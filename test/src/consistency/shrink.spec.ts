@@ -7,7 +7,17 @@ import { type History, loadHistory, saveHistory } from './history.js';
 import { judge } from './judge.js';
 import { shrink, tellHistory } from './shrink.js';
 
-const PLAN: EpisodePlan = { seed: 1, clients: 8, operations: 64, keysOfArea: 12, seconds: 1, mutants: [], kills: 0, awaitsLeases: false };
+const PLAN: EpisodePlan = {
+  seed: 1,
+  engines: ['sqlite'],
+  clients: 8,
+  operations: 64,
+  keysOfArea: 12,
+  seconds: 1,
+  mutants: [],
+  kills: 0,
+  awaitsLeases: false,
+};
 
 /** A read that shows what nobody wrote, or nothing. */
 function history(isWrong: boolean): History {

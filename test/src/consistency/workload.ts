@@ -247,7 +247,7 @@ class Workload implements RunningWorkload {
         if (start > this.#furthestStart) this.#furthestStart = start;
       }
       const step = mix.next(this.#knowledge);
-      if (step.type === 'call') await client.call(step.request);
+      if (step.type === 'calls') for (const request of step.requests) await client.call(request);
       else await this.#page(client, step.first);
       if (restMs > 0) await pause(random.below(restMs + 1));
     }
