@@ -39,6 +39,9 @@ export const GUARD_BYTES = 2048;
  * Writes into one etcd, one txn after the other. Each writes the meta key and takes place only if nobody has written it since:
  * a late txn, one of an older writer, or one on a restored copy comes to nothing. Since each of our txns writes that key once,
  * its version counts them, and a local revision that is not counted is somebody else's.
+ *
+ * One txn at a time: a second one beside it would share its sync, but costs etcd and us more processor time for each key than the
+ * same keys in one txn, and what it compares would be a content that nobody has seen yet.
  */
 export class EtcdGuard {
   #meta: StoreMeta | null = null;
