@@ -232,13 +232,15 @@ describe('the platform on a laptop', () => {
   );
 
   it(
-    'has everything again after a stop, and leaves what people changed',
+    'has everything again after a stop, in other processes and beside the ports of before, and leaves what people changed',
     async () => {
       const template = ['emailtemplate', REGISTRATION_EMAIL_TEMPLATE, '-n', 'harikube-system'];
       await kubectl.succeed(['patch', ...template, '--type=merge', '-p', '{"spec":{"subject":"Changed by hand"}}']);
       const before = await kubectl.read(['get', 'tenants,users,emails', '-A', '-o', 'name']);
       expect(await up.stop()).toBe(0);
-      up = await UpProcess.start(data, port, env);
+      // What Kubernetes has stored about the webhook then leads nowhere, and refuses whatever it is asked.
+      await rm(join(data, 'ports.json'));
+      up = await UpProcess.start(data, port, env, '--separate');
       expect(await kubectl.read(['get', 'tenants,users,emails', '-A', '-o', 'name'])).toBe(before);
       expect(await kubectl.read(['get', ...template, '-o', 'jsonpath={.spec.subject}'])).toBe('Changed by hand');
       expect(await register('eve')).toMatchObject({ code: 0 });
@@ -249,21 +251,16 @@ describe('the platform on a laptop', () => {
   );
 
   it(
-    'runs each service by itself when told to, and starts beside the ports of an earlier run',
+    'runs each service by itself when told to',
     async () => {
-      expect(await up.stop()).toBe(0);
-      // What Kubernetes has stored about the webhook then leads nowhere, and refuses whatever it is asked.
-      await rm(join(data, 'ports.json'));
-      up = await UpProcess.start(data, port, env, '--separate');
       const { code, out } = await status();
       const parts = ['admission-webhook', 'api-server', 'registration-controller', 'tenant-controller', 'user-controller'];
       for (const part of [...parts, 'watch-trigger', 'email-function', 'mail-catcher']) {
         expect(out).toMatch(new RegExp(`^ {2}ok {4}${part} `, 'm'));
       }
       expect(code).toBe(0);
-      expect(await register('kim')).toMatchObject({ code: 0 });
     },
-    5 * MINUTES,
+    MINUTES,
   );
 
   it(
