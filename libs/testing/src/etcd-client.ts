@@ -17,6 +17,8 @@ export class EtcdError extends Error {
 }
 
 const UNAVAILABLE = 14;
+/** In front of a message: a flag, and its length. */
+const FRAME_BYTES = 5;
 
 export interface EtcdList {
   readonly revision: Revision;
@@ -149,7 +151,10 @@ export class EtcdClient {
 /** Hands on the messages of a call; resolves at its end: null when it ended well. */
 function receive(stream: ClientHttp2Stream, onMessage: (message: Buffer) => void): Promise<EtcdError | null> {
   return new Promise((resolve) => {
-    let pending: Buffer = Buffer.alloc(0);
+    let held: Buffer[] = [];
+    let size = 0;
+    /** Bytes of the next message and its frame, as far as its length is known. */
+    let wanted = FRAME_BYTES;
     let status: EtcdError | null | undefined;
     const read = (headers: NodeJS.Dict<string | string[]>): void => {
       const code = headers['grpc-status'];
@@ -160,12 +165,19 @@ function receive(stream: ClientHttp2Stream, onMessage: (message: Buffer) => void
     stream.on('response', read);
     stream.on('trailers', read);
     stream.on('data', (chunk: Buffer) => {
-      pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
-      while (pending.length >= 5 && pending.length >= 5 + pending.readUInt32BE(1)) {
-        const end = 5 + pending.readUInt32BE(1);
-        onMessage(pending.subarray(5, end));
-        pending = pending.subarray(end);
+      held.push(chunk);
+      size += chunk.length;
+      if (size < wanted) return;
+      // Once a message: a large one comes in thousands of chunks.
+      let pending = Buffer.concat(held);
+      for (;;) {
+        wanted = FRAME_BYTES + (pending.length < FRAME_BYTES ? 0 : pending.readUInt32BE(1));
+        if (pending.length < wanted) break;
+        onMessage(pending.subarray(FRAME_BYTES, wanted));
+        pending = pending.subarray(wanted);
       }
+      held = [pending];
+      size = pending.length;
     });
     stream.on('error', (error: Error) => (status ??= new EtcdError(UNAVAILABLE, error.message)));
     stream.on('close', () => resolve(status === undefined ? new EtcdError(UNAVAILABLE, 'the connection was lost') : status));
