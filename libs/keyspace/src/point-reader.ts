@@ -12,30 +12,45 @@ export interface PointAnswer {
   readonly lastRevision: bigint;
 }
 
-/** Gets of keys that no cache holds: those of one turn of the event loop go to the database together. */
+/** One is answered while the next is on its way; a third would only cost another change of threads for fewer keys. */
+const LOADS_AT_ONCE = 2;
+
+/** Gets of keys that no cache holds: those of one turn of the event loop, or that waited for an earlier load, go to the database together. */
 export class PointReader {
-  #pending: Read[] = [];
+  readonly #waiting: Read[] = [];
+  #loading = 0;
+  #isScheduled = false;
 
   constructor(private readonly backend: Pick<Backend, 'load'>) {}
 
   read(key: Buffer): Promise<PointAnswer> {
     return new Promise((resolve, reject) => {
-      if (this.#pending.length === 0) setImmediate(() => this.#flush());
-      this.#pending.push({ key, resolve, reject });
+      this.#waiting.push({ key, resolve, reject });
+      this.#schedule();
     });
   }
 
-  #flush(): void {
-    const reads = this.#pending;
-    this.#pending = [];
-    this.backend
-      .load(
+  #schedule(): void {
+    if (this.#isScheduled || this.#loading === LOADS_AT_ONCE || this.#waiting.length === 0) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      void this.#load(this.#waiting.splice(0));
+    });
+  }
+
+  async #load(reads: readonly Read[]): Promise<void> {
+    this.#loading++;
+    try {
+      const { heads, lastRevision } = await this.backend.load(
         reads.map((read) => read.key),
         'read',
-      )
-      .then(
-        ({ heads, lastRevision }) => reads.forEach((read, i) => read.resolve({ head: heads[i] ?? null, lastRevision })),
-        (error: unknown) => reads.forEach((read) => read.reject(error)),
       );
+      reads.forEach((read, i) => read.resolve({ head: heads[i] ?? null, lastRevision }));
+    } catch (error) {
+      for (const read of reads) read.reject(error);
+    }
+    this.#loading--;
+    this.#schedule();
   }
 }

@@ -37,7 +37,7 @@ describe('phasesTable', () => {
     expect(text.split('\n')).toEqual([
       '| requests/s (server CPU µs each; p50 / p99 ms) | router | etcd | router ÷ etcd |',
       '| --- | --- | --- | --- |',
-      '| create, 16 clients | **1000** (70; 1.00 / 4.00) | **500** (70; 1.00 / 4.00) | 2.00x |',
+      '| create, 16 clients | **1000** (70; 1.00 / 4.00) | **500** (70; 1.00 / 4.00) | 2.00x, CPU 1.00x |',
       '| resident memory after all | 90 MB, peak 120 MB | 90 MB, peak 120 MB |  |',
       '| its files in the page cache before the last reads | 30 of 40 MB | 30 of 40 MB |  |',
     ]);

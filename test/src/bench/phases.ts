@@ -128,11 +128,13 @@ export function phasesTable({ options, repetitions }: PhasesResult): string {
       const cpu = Math.round(of((measured) => measured.cpuMicroseconds));
       return `**${rate}** (${cpu}; ${of((measured) => measured.p50Ms).toFixed(2)} / ${of((measured) => measured.p99Ms).toFixed(2)})`;
     });
-    const own = values(first, index, (measured) => measured.perSecond);
-    const ratios = others.map((other) => {
-      const theirs = values(other, index, (measured) => measured.perSecond);
-      return `${median(own.map((rate, repetition) => rate / (theirs[repetition] ?? Number.NaN))).toFixed(2)}x`;
-    });
+    const ratio = (other: StoreName, read: (measured: Measured) => number): string => {
+      const theirs = values(other, index, read);
+      return median(values(first, index, read).map((own, repetition) => own / (theirs[repetition] ?? Number.NaN))).toFixed(2);
+    };
+    const ratios = others.map(
+      (other) => `${ratio(other, (measured) => measured.perSecond)}x, CPU ${ratio(other, (measured) => measured.cpuMicroseconds)}x`,
+    );
     return [title(phase), ...cells, ...ratios];
   });
   const memory = options.stores.map((store) => {
