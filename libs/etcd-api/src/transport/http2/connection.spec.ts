@@ -575,6 +575,19 @@ describe('Http2Connection, abuse', () => {
     await connection.until(isEnd(199));
   });
 
+  it('so do the bytes of a large answer, for a client that gives its small window back in parts', async () => {
+    await start({ control: few });
+    const connection = await open();
+    const part = 16_384;
+    const parts = 60;
+    connection.send(call(1, String(parts * part), '/t.T/Bytes'));
+    for (let i = 1; i <= parts; i++) {
+      await connection.until(() => body(connection.frames, 1).length >= i * part);
+      connection.send(windowUpdate(0, part), windowUpdate(1, part));
+    }
+    await connection.until(isEnd(1));
+  });
+
   it('a rapid reset ends the connection', async () => {
     await start({ resets: few });
     const connection = await open();

@@ -56,6 +56,8 @@ export interface Http2Limits {
   readonly control: Allowance;
   /** Every request and every DATA frame that moves something pays for this many of those. */
   readonly controlPerMessage: number;
+  /** So do so many bytes of answers: a client with a small window sends two WINDOW_UPDATE for each part of a large one. */
+  readonly bytesPerControl: number;
   /** What a header list beyond `maxHeaderListBytes` costs, as so many frames that move nothing: to read one takes far longer than to send it. */
   readonly largeHeaderCost: number;
   /** Header fields that a request may have for nothing; each `fieldsPerControl` beyond them cost as much as a frame that moves nothing. */
@@ -108,6 +110,7 @@ export const DEFAULT_LIMITS: Http2Limits = {
   earlyResetCost: 20,
   control: { burst: 2000, perSecond: 500 },
   controlPerMessage: 4,
+  bytesPerControl: 4096,
   largeHeaderCost: 100,
   freeHeaderFields: 64,
   fieldsPerControl: 16,

@@ -329,6 +329,7 @@ export class Http2Stream implements Expiring {
     connection.sendWindow.available -= length;
     this.credit -= length;
     connection.queue(-length);
+    connection.control.earn(length / connection.limits.bytesPerControl);
     this.queuedBytes -= length;
     this.sentBytes += length;
     connection.reads.look();
