@@ -47,11 +47,9 @@ export class Helm {
     return answerOf(this.program, args, { env: { ...readEnv(), ...this.variables }, input });
   }
 
-  /** What it writes to stdout; rejects with what it says when it fails. */
-  async succeed(args: readonly string[], input?: string): Promise<string> {
-    const { code, out, err } = await this.run(args, input);
-    if (code !== 0) throw new Error(`helm ${args.join(' ')} ended with ${code}: ${out}${err}`);
-    return out;
+  /** What it writes to stdout; rejects with what it says when it fails. How long it may wait is for its own `--timeout` to say. */
+  async succeed(args: readonly string[]): Promise<string> {
+    return await runProgram(this.program, args, { env: { ...readEnv(), ...this.variables } });
   }
 
   /** What it says; rejects when it succeeds. */

@@ -1,134 +1,354 @@
-import { once } from 'node:events';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Binaries, silent } from '@harikube/local-cluster';
+import { TOPOLOGY_CONFIGS } from '@harikube/crds';
+import { KubeClient } from '@harikube/kube';
+import { loadAuthority, loadCertificate } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
-import { runProgram } from '../run-program.js';
-import { ChartCluster } from './node-stand-in/chart-cluster.js';
+import { type PostgresServer, startPostgres } from '@harikube/testing';
+import { eventually } from '../e2e/eventually.js';
+import { TcpProxy } from '../e2e/tcp-proxy.js';
 import { DATA_LAYER, DEFINITIONS, Helm } from './data-layer-cluster.js';
+import { InstalledDataLayer } from './installed-data-layer.js';
+import { type Flow, type NetworkPolicy, partyOf, type Party, policiesOf, wrongFlows } from './network-policy.js';
+import { ChartCluster } from './node-stand-in/chart-cluster.js';
 
-const NAMESPACE = 'harikube';
-const VALUES = {
-  topologyConfigs: [
-    {
-      name: 'users',
-      deployOrder: 1,
-      backends: [{ name: 'users', endpoint: 'sqlite:///db/users.db', customresource: { group: 'example.com', kind: 'users' } }],
-    },
-  ],
-};
+/** How often each source of certificates is upgraded to itself; CHART_UPGRADES=2 before a release. */
+const UPGRADES = Number(readEnv()['CHART_UPGRADES'] ?? '1');
+const MINUTES = 60_000;
+const ETCD = 2379;
+const WEBHOOK = 9443;
+const METRICS = 8080;
+
+/** Of what stands by without a part in what is tested. */
+const ONE_EACH = { operator: { replicaCount: 1 }, serverlessKubeWatchTrigger: { replicaCount: 1 } };
 
 let stage: ChartCluster;
 let helm: Helm;
-let values: string;
+let client: KubeClient;
 
 beforeAll(async () => {
   stage = await ChartCluster.start({ name: 'data-layer', store: 'etcd' });
   const { cluster } = stage;
   helm = await Helm.find({ kubeconfig: cluster.kubeconfigFile, home: cluster.folder });
-  const labels = Object.fromEntries(['enforce', 'warn'].map((level) => [`pod-security.kubernetes.io/${level}`, 'restricted']));
-  await cluster.kubectl.succeed(['create', '-f', '-'], { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels } });
-  values = join(cluster.folder, 'values.json');
-  await writeFile(values, JSON.stringify(VALUES));
-  await helm.succeed(['install', 'harikube-crds', DEFINITIONS, '--namespace', NAMESPACE, '--wait']);
-}, 120_000);
+  client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'harikube-test' });
+  await helm.succeed(['install', 'harikube-crds', DEFINITIONS, '--wait']);
+}, 2 * MINUTES);
 
-afterAll(() => stage?.stop(), 60_000);
+afterAll(async () => {
+  await client?.close();
+  await stage?.stop();
+}, MINUTES);
 
-describe('the chart of the data layer, installed', () => {
-  it('becomes ready, and applies the TopologyConfigs of its values', async () => {
-    await helm.succeed(['install', 'harikube', DATA_LAYER, '-n', NAMESPACE, '--values', values, '--wait', '--timeout', '120s']);
-    const { kubectl } = stage.cluster;
-    await kubectl.succeed(['wait', 'topologyconfig/users', '-n', NAMESPACE, '--for=condition=Active', '--timeout=60s']);
-  }, 150_000);
-
-  it('passes its own test', async () => {
-    expect(await helm.succeed(['test', 'harikube', '-n', NAMESPACE, '--timeout', '60s'])).toContain('Phase:          Succeeded');
-  }, 90_000);
-
-  it('lets the certificate of its Secret, and nobody without, reach the etcd API', async () => {
-    const { kubectl, folder } = stage.cluster;
-    const secret = JSON.parse(await kubectl.read(['get', 'secret', 'harikube-client', '-n', NAMESPACE, '-o', 'json'])) as {
-      data: Record<string, string>;
-    };
-    await mkdir(join(folder, 'client'));
-    for (const [name, data] of Object.entries(secret.data)) await writeFile(join(folder, 'client', name), Buffer.from(data, 'base64'));
-    const address = await kubectl.read(['get', 'pod', 'harikube-router-0', '-n', NAMESPACE, '-o', 'jsonpath={.status.podIP}']);
-    const trust = ['--cacert', join(folder, 'client', 'ca.crt')];
-    const identity = ['--cert', join(folder, 'client', 'tls.crt'), '--key', join(folder, 'client', 'tls.key')];
-    // As `kubectl port-forward` does.
-    const forward = createServer((client) => {
-      const router = connect(2379, address);
-      // Whom the router does not let in, it cuts off.
-      for (const socket of [client, router]) socket.on('error', () => undefined).on('close', () => (client.destroy(), router.destroy()));
-      client.pipe(router).pipe(client);
-    }).listen(0, '127.0.0.1');
-    await once(forward, 'listening');
-    const etcdctl = await etcdctlOf(`https://127.0.0.1:${(forward.address() as AddressInfo).port}`);
-    await etcdctl([...trust, ...identity, 'put', '/registry/example.com/users/shop/jane', '{}']);
-    expect(await etcdctl([...trust, ...identity, 'get', '/registry/example.com/users/shop/jane', '--print-value-only'])).toBe('{}');
-    await expect(etcdctl([...trust, 'get', '/registry/a', '--command-timeout=2s'])).rejects.toThrow();
-    forward.close();
-    forward.unref();
-  }, 30_000);
-
-  it('is the same after an upgrade that changes nothing, and loses a TopologyConfig that left the values', async () => {
-    const { kubectl, folder } = stage.cluster;
-    const before = await kubectl.read([
-      'get',
-      'statefulset,deployment,secret',
-      '-n',
-      NAMESPACE,
-      '-o',
-      'jsonpath={.items[*].metadata.generation}',
-    ]);
-    const manifest = await helm.succeed(['get', 'manifest', 'harikube', '-n', NAMESPACE]);
-    const more = { topologyConfigs: [...VALUES.topologyConfigs, empty('orders')] };
-    await writeFile(join(folder, 'more.json'), JSON.stringify(more));
-    const upgrade = ['upgrade', 'harikube', DATA_LAYER, '-n', NAMESPACE, '--wait', '--timeout', '120s', '--values'];
-    await helm.succeed([...upgrade, join(folder, 'more.json')]);
-    await kubectl.succeed(['wait', 'topologyconfig/orders', '-n', NAMESPACE, '--for=condition=Active', '--timeout=60s']);
-    await helm.succeed([...upgrade, values]);
-    await kubectl.succeed(['wait', 'topologyconfig/orders', '-n', NAMESPACE, '--for=delete', '--timeout=60s']);
-    expect(await helm.succeed(['get', 'manifest', 'harikube', '-n', NAMESPACE])).toBe(manifest);
-    expect(
-      await kubectl.read(['get', 'statefulset,deployment,secret', '-n', NAMESPACE, '-o', 'jsonpath={.items[*].metadata.generation}']),
-    ).toBe(before);
-  }, 180_000);
-
-  it('leaves nothing in the way of namespaces when it is uninstalled, and keeps its volume', async () => {
-    const { kubectl } = stage.cluster;
-    await helm.succeed(['uninstall', 'harikube', '-n', NAMESPACE, '--wait', '--timeout', '120s']);
-    expect(await kubectl.read(['get', 'topologyconfig,validatingwebhookconfiguration', '-A', '-o', 'name'])).toBe('');
-    expect(
-      await kubectl.read([
-        'get',
-        'secret,serviceaccount,role,job',
-        '-n',
-        NAMESPACE,
-        '-l',
-        'app.kubernetes.io/instance=harikube',
-        '-o',
-        'name',
-      ]),
-    ).toBe('');
-    expect(await kubectl.read(['get', 'pvc', '-n', NAMESPACE, '-o', 'name'])).toBe('persistentvolumeclaim/db-harikube-router-0');
-    await kubectl.succeed(['create', 'namespace', 'after']);
-    await kubectl.succeed(['delete', 'namespace', 'after', NAMESPACE, '--timeout=60s']);
-  }, 200_000);
-});
-
-function empty(name: string): object {
-  return {
-    name,
-    deployOrder: 2,
-    backends: [{ name, endpoint: `sqlite:///db/${name}.db`, customresource: { group: 'example.com', kind: name } }],
-  };
+/** Asks the webhook for a change that nobody makes. */
+async function dryRun(namespace: string): Promise<void> {
+  const annotations = { 'example.com/asked': String(performance.now()) };
+  await client.patch(TOPOLOGY_CONFIGS, 'users', namespace, { metadata: { annotations } }, { type: 'merge', dryRun: true });
 }
 
-async function etcdctlOf(endpoint: string): Promise<(args: readonly string[]) => Promise<string>> {
-  const found = await new Binaries({ env: readEnv(), progress: silent }).find(['etcdctl']);
-  return async (args) => (await runProgram(found.etcdctl.path, ['--endpoints', endpoint, ...args])).trim();
+/** The webhook is asked, and refuses what has no database. */
+async function expectJudged(namespace: string): Promise<void> {
+  const [backend] = (await client.get(TOPOLOGY_CONFIGS, 'users', namespace)).spec.backends;
+  const patch = { spec: { backends: [{ ...backend, endpoint: 'redis://users' }] } };
+  await dryRun(namespace);
+  await expect(client.patch(TOPOLOGY_CONFIGS, 'users', namespace, patch, { type: 'merge', dryRun: true })).rejects.toThrow(
+    'validate.topologyconfigs.harikube.info',
+  );
+}
+
+async function awaitConfig(name: string, namespace: string, condition: string): Promise<void> {
+  await stage.cluster.kubectl.succeed(['wait', `topologyconfig/${name}`, '-n', namespace, `--for=${condition}`, '--timeout=85s']);
+}
+
+async function expectGone(release: InstalledDataLayer, secrets: readonly string[]): Promise<void> {
+  const { kubectl } = stage.cluster;
+  expect(await kubectl.read(['get', 'topologyconfig,validatingwebhookconfiguration', '-A', '-o', 'name'])).toBe('');
+  const kinds = 'secret,serviceaccount,role,job,networkpolicy,service,deployment,statefulset';
+  expect(await release.kubectl(['get', kinds, '-l', 'app.kubernetes.io/instance=harikube', '-o', 'name'])).toBe('');
+  const left = (await release.kubectl(['get', 'secret', '-o', 'jsonpath={.items[*].metadata.name}'])).split(' ');
+  expect(left.filter((name) => name !== '')).toEqual(secrets);
+  await kubectl.succeed(['create', 'namespace', 'after']);
+  await kubectl.succeed(['delete', 'namespace', 'after', release.namespace, '--timeout=85s']);
+}
+
+describe('the chart of the data layer, installed', () => {
+  const VALUES = { ...ONE_EACH, topologyConfigs: [config('users', 1)] };
+  let release: InstalledDataLayer;
+
+  beforeAll(async () => {
+    release = await InstalledDataLayer.prepare(stage, helm, 'harikube');
+  });
+
+  it(
+    'becomes ready, and applies the TopologyConfigs of its values',
+    async () => {
+      await release.deploy('install', VALUES);
+      await awaitConfig('users', 'harikube', 'condition=Active');
+    },
+    6 * MINUTES,
+  );
+
+  it(
+    'passes its own test',
+    async () => {
+      expect(await helm.succeed(['test', 'harikube', '-n', 'harikube', '--timeout', '170s'])).toContain('Phase:          Succeeded');
+    },
+    6 * MINUTES,
+  );
+
+  it('lets no second one into the cluster, and names the first', async () => {
+    const said = await helm.refuse(['install', 'second', DATA_LAYER, '-n', 'second', '--create-namespace']);
+    expect(said).toMatch(
+      /ClusterRole "harikube-topology-operator".*"meta\.helm\.sh\/release-namespace" must equal "second": current value is "harikube"/,
+    );
+    expect(
+      await stage.cluster.kubectl.read(['get', 'all,secret,sa', '-n', 'second', '-l', 'app.kubernetes.io/instance=second', '-o', 'name']),
+    ).toBe('');
+  });
+
+  it('lets the certificate of its Secret, and nobody without, reach the etcd API', async () => {
+    const etcd = await release.etcd(await release.serviceAddress());
+    await etcd.call('put', '/registry/example.com/users/shop/jane', '{}');
+    expect(await etcd.call('get', '/registry/example.com/users/shop/jane', '--print-value-only')).toBe('{}');
+    await expect(etcd.anonymously('get', '/registry/a', '--command-timeout=2s')).rejects.toThrow();
+    etcd.close();
+  }, 30_000);
+
+  it(
+    'is the same after an upgrade that changes nothing, and loses a TopologyConfig that left the values',
+    async () => {
+      const manifest = await release.manifest();
+      const running = await release.running();
+      await release.deploy('upgrade', { ...VALUES, topologyConfigs: [...VALUES.topologyConfigs, config('orders', 2)] });
+      await awaitConfig('orders', 'harikube', 'condition=Active');
+      await release.deploy('upgrade', VALUES);
+      await awaitConfig('orders', 'harikube', 'delete');
+      expect(await release.manifest()).toBe(manifest);
+      expect(await release.running()).toEqual(running);
+    },
+    6 * MINUTES,
+  );
+
+  it(
+    'leaves nothing in the way of namespaces when it is uninstalled, and keeps its volume',
+    async () => {
+      await release.uninstall();
+      expect(await release.kubectl(['get', 'pvc', '-o', 'name'])).toBe('persistentvolumeclaim/db-harikube-router-0');
+      await expectGone(release, []);
+    },
+    6 * MINUTES,
+  );
+});
+
+describe('the chart of the data layer on a PostgreSQL, of which one router stands by', () => {
+  let database: PostgresServer;
+  let proxy: TcpProxy;
+  let release: InstalledDataLayer;
+  let values: object;
+  let manifest: string;
+
+  beforeAll(async () => {
+    database = await startPostgres({ isDurable: false });
+    const { address } = stage.network;
+    proxy = await TcpProxy.start(database.port, address);
+    release = await InstalledDataLayer.prepare(stage, helm, 'store');
+    for (const name of ['database', 'users-database']) {
+      const url = (await database.createDatabase()).replace(`127.0.0.1:${database.port}`, `${address}:${proxy.port}`);
+      await release.kubectl(['create', 'secret', 'generic', name, `--from-literal=url=${url}?sslmode=disable`]);
+    }
+    values = {
+      middleware: { endPoint: { existingSecret: { name: 'database', key: 'url' } } },
+      ...ONE_EACH,
+      serverlessKubeWatchTrigger: { create: false },
+      networkPolicy: {
+        create: true,
+        webhookFrom: [{ ipBlock: { cidr: `${address}/32` } }],
+        egress: { create: true, rules: [{ to: [{ ipBlock: { cidr: `${address}/32` } }], ports: [{ port: proxy.port, protocol: 'TCP' }] }] },
+      },
+      topologyConfigs: [config('users', 1, 'secret://store/users-database/url')],
+    };
+  }, 2 * MINUTES);
+
+  afterAll(async () => {
+    await proxy?.close();
+    await database?.stop();
+  }, MINUTES);
+
+  /** The routers that may write. */
+  async function active(): Promise<string[]> {
+    const names: string[] = [];
+    for (const { metadata, status } of await release.pods('router')) {
+      const metrics = await fetch(`http://${status.podIP}:${METRICS}/metrics`).then(
+        (answer) => answer.text(),
+        () => '',
+      );
+      if (/^harikube_writer_active(\{[^}]*\})? 1$/m.test(metrics)) names.push(metadata.name);
+    }
+    return names;
+  }
+
+  /** Whatever the release was before, its data is there, its webhook answers, and another upgrade changes nothing. */
+  async function expectServed(mode: object, clientSecret?: string): Promise<void> {
+    await expectJudged('store');
+    const etcd = await release.etcd(await release.serviceAddress(), clientSecret);
+    expect(await etcd.call('get', '/registry/example.com/users/shop/jane', '--print-value-only')).toBe('{"kept":true}');
+    etcd.close();
+    manifest = await release.manifest();
+    const running = await release.running();
+    for (let count = 0; count < UPGRADES; count++) {
+      await release.deploy('upgrade', { ...values, ...mode });
+      expect(await release.manifest()).toBe(manifest);
+      expect(await release.running()).toEqual(running);
+    }
+  }
+
+  it(
+    'becomes ready with certificates that Helm makes; both routers serve, one of them by handing on',
+    async () => {
+      await release.deploy('install', { ...values, tls: tlsOf('helm') });
+      await awaitConfig('users', 'store', 'condition=Active');
+      const routers = await release.pods('router');
+      expect(routers).toHaveLength(2);
+      expect(await active()).toHaveLength(1);
+      for (const { metadata, status } of routers) {
+        const etcd = await release.etcd(status.podIP);
+        await etcd.call('put', `/registry/example.com/users/shop/${metadata.name}`, '{}');
+        etcd.close();
+      }
+      expect((await database.query('SELECT count(*) FROM pg_database WHERE datname LIKE $$test_%$$')).rows).toEqual([{ count: '2' }]);
+    },
+    6 * MINUTES,
+  );
+
+  it('lets its Pods reach what they need, and nobody else', async () => {
+    const policies = (JSON.parse(await release.kubectl(['get', 'networkpolicies', '-o', 'json'])) as { items: NetworkPolicy[] }).items;
+    const pods = await release.pods('router', 'topology-operator');
+    const of = (component: string): Party[] =>
+      pods.filter(({ metadata }) => metadata.labels['app.kubernetes.io/component'] === component).map((pod) => partyOf(pod));
+    const [router, standby] = of('router');
+    const [operator] = of('topology-operator');
+    if (router === undefined || standby === undefined || operator === undefined) throw new Error('a Pod is missing');
+    for (const component of ['router', 'topology-operator'])
+      for (const each of of(component))
+        expect(policiesOf(policies, each).map(({ metadata }) => metadata.name)).toEqual([`harikube-${component}`]);
+    expect(policies).toHaveLength(2);
+
+    const elsewhere = (namespaceLabels: Readonly<Record<string, string>>): Party => ({
+      address: '192.0.2.1',
+      pod: { namespace: 'other', namespaceLabels, labels: router.pod?.labels ?? {}, ports: {} },
+    });
+    const apiServer = elsewhere({ 'harikube.info/middleware': 'enabled' });
+    const prometheus = elsewhere({ metrics: 'enabled' });
+    const stranger = elsewhere({});
+    const node: Party = { address: stage.network.address };
+    const test: Party = {
+      address: '192.0.2.2',
+      pod: {
+        namespace: 'store',
+        namespaceLabels: {},
+        labels: { 'app.kubernetes.io/instance': 'harikube', 'app.kubernetes.io/component': 'test' },
+        ports: {},
+      },
+    };
+    const ADMIN = 2381;
+    const needed: readonly Flow[] = [
+      ['kube-apiserver to the router', apiServer, router, ETCD],
+      ['a router to the other', standby, router, ETCD],
+      ['the operator to the admin API', operator, router, ADMIN],
+      ['helm test to the admin API', test, router, ADMIN],
+      ['kube-apiserver to the webhook', node, operator, WEBHOOK],
+      ['Prometheus to the router', prometheus, router, METRICS],
+      ['Prometheus to the operator', prometheus, operator, METRICS],
+      ['the router to its database', router, node, proxy.port],
+      ['the router to kube-apiserver', router, { address: '203.0.113.1' }, 6443],
+      ['the operator to kube-apiserver', operator, { address: '203.0.113.1' }, 443],
+    ];
+    const needless: readonly Flow[] = [
+      ['a stranger to the router', stranger, router, ETCD],
+      ['a stranger to the admin API', stranger, router, ADMIN],
+      ['kube-apiserver to the admin API', apiServer, router, ADMIN],
+      ['a stranger to the webhook', stranger, operator, WEBHOOK],
+      ['a stranger to metrics', stranger, router, METRICS],
+      ['kube-apiserver to the metrics of the operator', apiServer, operator, METRICS],
+      ['the router to somewhere else', router, { address: '203.0.113.1' }, 80],
+      ['the operator to the database', operator, { address: '203.0.113.1' }, proxy.port],
+    ];
+    expect(wrongFlows(policies, needed, needless)).toEqual([]);
+  });
+
+  it(
+    'goes on when the Pod of the active router is killed, and is the same after an upgrade',
+    async () => {
+      const [name = ''] = await active();
+      const etcd = await release.etcd(await release.serviceAddress());
+      await etcd.call('put', '/registry/example.com/users/shop/jane', '{"kept":true}');
+      await release.kubectl(['delete', 'pod', name, '--force', '--grace-period=0']);
+      await eventually(
+        () =>
+          etcd.call('put', '/registry/example.com/users/shop/john', '{}', '--command-timeout=3s').catch((error: unknown) => String(error)),
+        (answer) => answer === 'OK',
+        60,
+      );
+      etcd.close();
+      await release.kubectl(['wait', 'deployment/harikube-router', '--for=jsonpath={.status.readyReplicas}=2', '--timeout=85s']);
+      expect(await active()).not.toContain(name);
+      await expectServed({ tls: tlsOf('helm') });
+    },
+    6 * MINUTES,
+  );
+
+  it(
+    'takes certificates out of Secrets that are there',
+    async () => {
+      const names = (service: string): string[] =>
+        ['', '.store', '.store.svc', '.store.svc.cluster.local'].map((end) => `${service}${end}`);
+      const folder = join(stage.cluster.folder, 'existing');
+      const [authority, adminAuthority] = [
+        await loadAuthority(folder, 'ca', 'company'),
+        await loadAuthority(folder, 'admin-ca', 'company admins'),
+      ];
+      const leaves = [
+        {
+          file: 'server',
+          commonName: 'router',
+          use: 'server',
+          serverNames: [...names('harikube-router'), ...names('harikube-router-admin')],
+        },
+        { file: 'client', commonName: 'kube-apiserver', use: 'client' },
+        { file: 'admin', commonName: 'topology-operator', use: 'client' },
+        { file: 'webhook', commonName: 'webhook', use: 'server', serverNames: names('harikube-topology-webhook') },
+      ] as const;
+      for (const leaf of leaves) {
+        const by = leaf.file === 'admin' ? adminAuthority : authority;
+        const { certificateFile, keyFile } = await loadCertificate(folder, { authority: by }, leaf);
+        const files = [`ca.crt=${by.certificateFile}`, `tls.crt=${certificateFile}`, `tls.key=${keyFile}`];
+        await release.kubectl(['create', 'secret', 'generic', `own-${leaf.file}`, ...files.map((each) => `--from-file=${each}`)]);
+      }
+      const existing = Object.fromEntries(leaves.map(({ file }) => [file, `own-${file}`]));
+      const mode = { tls: tlsOf('existingSecret', { existing }) };
+      await release.deploy('upgrade', { ...values, ...mode });
+      expect(await release.kubectl(['get', 'secret', '-o', 'name'])).not.toContain('harikube-server');
+      await expectServed(mode, 'own-client');
+    },
+    6 * MINUTES,
+  );
+
+  it(
+    'leaves the Secrets that it did not make, and nothing in the way of namespaces, when it is uninstalled',
+    async () => {
+      await release.uninstall();
+      const own = ['admin', 'client', 'server', 'webhook'].map((name) => `own-${name}`);
+      await expectGone(release, ['database', ...own, 'users-database']);
+    },
+    6 * MINUTES,
+  );
+});
+
+/** For values: by the forwarded port of this machine, the router is called localhost. */
+function tlsOf(mode: string, more: object = {}): object {
+  return { mode, extraNames: ['localhost'], ...more };
+}
+
+/** For values: a kind of the group example.com, in a database of its own. */
+function config(name: string, deployOrder: number, endpoint = `sqlite:///db/${name}.db`): object {
+  return { name, deployOrder, backends: [{ name, endpoint, customresource: { group: 'example.com', kind: name } }] };
 }

@@ -174,6 +174,8 @@ function mountScript({ root, mounts, isRootReadOnly, hostname, workingFolder }: 
     `ln -s ../run ${at('/var/run')}`,
     `touch ${at('/dev/termination-log')}`,
     `echo 'hosts: files' > ${at('/etc/nsswitch.conf')}`,
+    // A name of several Pods has the addresses of all.
+    `echo 'multi on' > ${at('/etc/host.conf')}`,
     `echo 'nonroot:x:65532:65532::/home/nonroot:/sbin/nologin' > ${at('/etc/passwd')}`,
     `if [ -d /etc/ssl ]; then mkdir ${at('/etc/ssl')}; mount --bind /etc/ssl ${at('/etc/ssl')}; fi`,
     `mount -t proc proc ${at('/proc')}`,
