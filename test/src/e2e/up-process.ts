@@ -15,8 +15,9 @@ class Terminal {
     for (const look of this.#waiting.splice(0)) look();
   }
 
-  async has(text: string): Promise<void> {
-    while (!this.lines.some((line) => line.includes(text))) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  async has(text: string, times: number): Promise<void> {
+    while (this.lines.filter((line) => line.includes(text)).length < times)
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 }
 
@@ -51,13 +52,13 @@ export class UpProcess {
     return this.terminal.lines;
   }
 
-  /** Resolves when a line with this text is there; rejects when the process ends without it. */
-  async says(text: string): Promise<void> {
+  /** Resolves when so many lines with this text are there; rejects when the process ends without them. */
+  async says(text: string, times = 1): Promise<void> {
     const failed = this.ended.then((code) =>
       Promise.reject(new Error(`harikube up ended with ${code} and did not say "${text}":\n${this.output.join('\n')}`)),
     );
     failed.catch(() => undefined); // it always ends some day
-    await Promise.race([this.terminal.has(text), failed]);
+    await Promise.race([this.terminal.has(text, times), failed]);
   }
 
   /** As Ctrl-C does it; the exit code. */

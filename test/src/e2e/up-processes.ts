@@ -24,8 +24,25 @@ export function askAbout(data: string, env: Env, ...args: string[]): Promise<Ans
   return answerOf(process.execPath, [LAUNCHER, ...args, '--data', data], { env });
 }
 
-/** Resolves when `harikube status` finds every part ready. */
+/** Resolves when `harikube status` finds every part ready. It is a process each time: it is asked when the pages of all say so. */
 export async function everythingReady(data: string, env: Env): Promise<void> {
+  const state = JSON.parse(await readFile(join(data, 'state.json'), 'utf8')) as {
+    readonly routerHealthUrl: string;
+    readonly services: readonly { readonly healthUrl: string }[];
+  };
+  const pages = [state.routerHealthUrl, ...state.services.map(({ healthUrl }) => healthUrl)];
+  const isReady = async (page: string): Promise<boolean> => {
+    try {
+      return (await fetch(`${page}/readyz`)).ok;
+    } catch {
+      return false;
+    }
+  };
+  await eventually(
+    () => Promise.all(pages.map(isReady)),
+    (ready) => ready.every((is) => is),
+    90,
+  );
   await eventually(
     () => askAbout(data, env, 'status'),
     ({ code }) => code === 0,
