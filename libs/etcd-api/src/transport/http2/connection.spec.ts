@@ -784,6 +784,22 @@ describe('Http2Connection, abuse', () => {
     expect([first?.send(Buffer.alloc(900)), first?.send(Buffer.alloc(200)), second?.send(Buffer.alloc(10))]).toEqual([true, false, false]);
   });
 
+  it('one answer that is too large by itself waits beside messages of streams, a second one ends the connection', async () => {
+    await start({ maxUnreadBytes: 1000 });
+    const connection = await open([INITIAL_WINDOW_SIZE, 0]);
+    connection.send(headers(1, STREAM), call(3, '2000', '/t.T/Bytes'));
+    await connection.settled();
+    const [stream] = calls;
+    for (let i = 0; i < 3; i++) stream?.send(Buffer.alloc(200));
+    await connection.settled();
+    expect(connection.frames.some(({ type }) => type === GOAWAY)).toBe(false);
+    connection.send(call(5, '2000', '/t.T/Bytes'));
+    await connection.settled();
+    stream?.send(Buffer.alloc(200));
+    expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(endings).toEqual(['unread']);
+  });
+
   it('a header block that takes too long ends the connection', async () => {
     await start({ headerBlockMs: 50 });
     const connection = await open();

@@ -81,6 +81,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
   readonly server: ServerLoad;
   initialSendWindow = DEFAULT_WINDOW;
   queuedBytes = 0;
+  largeAnswer: Http2Stream | null = null;
   abandoned = 0;
   lent = 0;
   /** `performance.now()` when bytes came in last. */

@@ -38,7 +38,7 @@ export interface Http2Limits {
   readonly maxServerQueuedBytes: number;
   /** But for what stays below this, whatever the others do. */
   readonly ownQueuedBytes: number;
-  /** What else is written beyond that, such as answers to writes, may go on to here; then the connection is ended. */
+  /** What else is written beyond that, such as answers to writes, may go on to here; then the connection is ended. One answer that is larger by itself does not count. */
   readonly maxUnreadBytes: number;
   /** An answer of which less than `minReadBytes` is taken in this time ends the connection. */
   readonly stallMs: number;

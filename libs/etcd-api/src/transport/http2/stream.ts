@@ -34,6 +34,8 @@ export interface StreamConnection {
   readonly server: ServerLoad;
   /** Bytes of answers not yet framed, and calls reset whose handlers run on. */
   readonly queuedBytes: number;
+  /** The stream whose answer alone is more than `maxUnreadBytes`: one such answer may wait for its reader beside everything else. */
+  largeAnswer: Http2Stream | null;
   abandoned: number;
   /** See `Lender`. */
   lent: number;
@@ -124,6 +126,7 @@ export class Http2Stream implements Expiring {
   reply(frame: Buffer): void {
     this.respond();
     this.enqueue(frame);
+    if (frame.length > this.connection.limits.maxUnreadBytes) this.claimLargeAnswer();
     this.isEnding = true;
     this.send(Infinity);
   }
@@ -279,10 +282,16 @@ export class Http2Stream implements Expiring {
 
   private enqueue(part: Buffer): void {
     const { connection } = this;
-    if (connection.queuedBytes > connection.limits.maxUnreadBytes) connection.stalled();
+    const large = connection.largeAnswer?.queuedBytes ?? 0;
+    if (connection.queuedBytes - large > connection.limits.maxUnreadBytes) connection.stalled();
     this.queue.push(part);
     this.queuedBytes += part.length;
     connection.queue(part.length);
+  }
+
+  private claimLargeAnswer(): void {
+    const { connection } = this;
+    if ((connection.largeAnswer?.queuedBytes ?? 0) === 0) connection.largeAnswer = this;
   }
 
   /** Frames what there is room for. What waits for the stream's own window is gone on with at its WINDOW_UPDATE, all else when the connection has room. */
