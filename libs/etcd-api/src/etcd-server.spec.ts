@@ -369,6 +369,27 @@ describe('KV', () => {
     expect(list).toMatchObject({ header: header(77n), more: true, count: '9999' });
     expect((list['kvs'] as PlainMessage[]).map((record) => String(record['key']))).toEqual(frames.map((_, i) => String(kv(i).key)));
   });
+
+  it('refuses a list that is larger than a message of gRPC may be, and gives its rest back', async () => {
+    let isGivenBack = false;
+    store.rangeAnswer = async () => ({
+      revision: 1n,
+      count: 1,
+      more: false,
+      records: 1,
+      bytes: 2 ** 31,
+      blocks: [],
+      rest: new BlockStream(
+        async () => null,
+        async () => void (isGivenBack = true),
+      ),
+    });
+    expect(await refusal(RANGE, { key: b('k') })).toEqual([
+      GrpcCode.ResourceExhausted,
+      'grpc: trying to send message larger than max (2147483648 vs. 2147483647)',
+    ]);
+    expect(isGivenBack).toBe(true);
+  });
 });
 
 describe('KV.RangeStream', () => {

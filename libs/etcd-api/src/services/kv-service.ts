@@ -22,6 +22,9 @@ import { RangeChunks } from './range-chunks.js';
 /** What etcd lets a request to its log be (`--max-request-bytes`). */
 const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
 
+/** What etcd lets an answer be (server/etcdserver/api/v3rpc/grpc.go, `maxSendBytes`, v3.6), without the few bytes beside the records. */
+const MAX_ANSWER_BYTES = 0x7fffffff;
+
 /** `etcdserverpb.KV`. */
 export class KvService {
   constructor(
@@ -109,7 +112,15 @@ export class KvService {
 /** One Range over a store, or over what stands for one. */
 export async function answerRange(message: Buffer, header: () => ResponseHeaderWriter, store: Pick<Store, 'range'>): Promise<Reply> {
   const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
-  return encodeRangeResponse(header(), await store.range(request));
+  const result = await store.range(request);
+  if (result.bytes > MAX_ANSWER_BYTES) {
+    await result.rest?.return();
+    throw new GrpcError(
+      GrpcCode.ResourceExhausted,
+      `grpc: trying to send message larger than max (${result.bytes} vs. ${MAX_ANSWER_BYTES})`,
+    );
+  }
+  return encodeRangeResponse(header(), result);
 }
 
 /** etcd looks at the operations themselves, not at those of txns among them (server/etcdserver/txn/txn.go, IsTxnReadonly, v3.6). */
