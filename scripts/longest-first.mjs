@@ -5,8 +5,8 @@ import Sequencer from '@jest/test-sequencer';
 /** The longest first, by file name without `.spec.js`. */
 const LONG = [
   'conformance',
-  'registration',
   'images',
+  'registration',
   'webshop',
   'data-layer-install',
   'kubernetes-e2e',
@@ -17,7 +17,6 @@ const LONG = [
   'databases',
   'observability',
   'controllers',
-  'etcdctl',
   'differential',
 ];
 
