@@ -270,6 +270,21 @@ describe('ConnectionForwarder', () => {
     expect([circles, forwarder.connections]).toEqual([1, 0]);
   });
 
+  it('forwards for a client whose port is that of a connection to the active server', async () => {
+    const active = await Active.start();
+    const { forwarder, port } = await standBy();
+    forwarder.forwardTo(`127.0.0.1:${active.port}`);
+    await connectTo(port);
+    const { remotePort } = await active.accepted();
+    const other = await Active.start();
+    await connectTo(other.port);
+    const socket = await other.accepted();
+    Object.defineProperty(socket, 'remotePort', { value: remotePort });
+    forwarder.take(socket, { kind: 'tcp', host: '127.0.0.1', port: other.port, tls: false });
+    await active.accepted();
+    expect(circles).toBe(0);
+  });
+
   it('follows a chain of standbys that does not lead back', async () => {
     const active = echoServer(['127.0.0.1:0'], 'active');
     const [url = ''] = await active.listen();

@@ -39,7 +39,7 @@ interface Target {
 export class ConnectionForwarder implements SocketTaker {
   readonly #limits: ForwarderLimits;
   readonly #passages = new Set<Passage>();
-  /** Ends of connections to the active server on this side: one that is accepted here has come in a circle. */
+  /** Connections to the active server by both ends: one that is accepted here has come in a circle. */
   readonly #dialed = new Set<string>();
   readonly #accepted = new Map<string, Passage>();
   #target: Target | null = null;
@@ -72,8 +72,9 @@ export class ConnectionForwarder implements SocketTaker {
 
   take(socket: Socket, address: ListenAddress): void {
     const far = endOf(socket.remoteAddress, socket.remotePort);
-    if (this.#dialed.has(far)) this.#leadsBack();
-    if (this.#passages.size >= this.#limits.maxConnections || this.#dialed.has(far)) {
+    const ends = `${far} ${endOf(socket.localAddress, socket.localPort)}`;
+    if (this.#dialed.has(ends)) this.#leadsBack();
+    if (this.#passages.size >= this.#limits.maxConnections || this.#dialed.has(ends)) {
       socket.destroy();
       return;
     }
@@ -83,12 +84,12 @@ export class ConnectionForwarder implements SocketTaker {
       dialed: (upstream) => this.#isOurOwn(upstream),
       gone: () => {
         this.#passages.delete(passage);
-        this.#accepted.delete(far);
+        this.#accepted.delete(ends);
       },
     });
     this.#passages.add(passage);
     // Clients of a socket file have no address, and never come in a circle.
-    if (far !== '') this.#accepted.set(far, passage);
+    if (far !== '') this.#accepted.set(ends, passage);
     passage.dial();
   }
 
@@ -116,15 +117,16 @@ export class ConnectionForwarder implements SocketTaker {
 
   /** A connection to the active server has been accepted by ourselves. */
   #isOurOwn(upstream: Socket): boolean {
-    const near = endOf(upstream.localAddress, upstream.localPort);
-    const circle = this.#accepted.get(near);
+    // Both ends: a client on this machine may be given the same port for its way to here.
+    const ends = `${endOf(upstream.localAddress, upstream.localPort)} ${endOf(upstream.remoteAddress, upstream.remotePort)}`;
+    const circle = this.#accepted.get(ends);
     if (circle !== undefined) {
       this.#leadsBack();
       circle.client.destroy();
       return true;
     }
-    this.#dialed.add(near);
-    upstream.once('close', () => this.#dialed.delete(near));
+    this.#dialed.add(ends);
+    upstream.once('close', () => this.#dialed.delete(ends));
     return false;
   }
 
