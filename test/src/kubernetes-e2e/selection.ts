@@ -36,6 +36,7 @@ const NEEDS: readonly { readonly pattern: RegExp; readonly reason: string }[] = 
   { pattern: /^\[sig-api-machinery\] Aggregator /, reason: 'its API server runs in a pod' },
   { pattern: /^\[sig-api-machinery\] Generated clientset should create pods/, reason: 'its pod has to be scheduled and run' },
   { pattern: /^\[sig-api-machinery\] OrderedNamespaceDeletion /, reason: 'its pod has to run' },
+  { pattern: /^\[sig-api-machinery\] Namespaces .*should ensure that all pods are removed/, reason: 'its pod has to run' },
 ];
 
 /** Conformance specs of other groups that talk to the API alone; each pattern fits at least one. */
@@ -57,7 +58,6 @@ const OTHERS: readonly RegExp[] = [
   /^\[sig-network\] API Server should provide secure master service/,
   /^\[sig-network\] EndpointsController should create and delete/,
   /^\[sig-apps\] CronJob should support CronJob API/,
-  /^\[sig-apps\] ControllerRevision /,
   /^\[sig-apps\] ReplicationController should surface a failure condition/,
   /^\[sig-apps\] DisruptionController (should create a|Listing PodDisruptionBudgets)/,
   /^\[sig-auth\] ServiceAccounts should (guarantee kube-root-ca|update a ServiceAccount|run through|create a serviceAccountToken)/,
