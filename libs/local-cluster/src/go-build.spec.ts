@@ -34,8 +34,8 @@ describe('buildPrograms', () => {
     const progress = { note: (text: string) => notes.push(text), update: (text: string) => notes.push(text) };
     await buildPrograms(target, { env: { PATH: `${join(folder, 'path')}${go === null ? '' : ':/usr/bin:/bin'}` }, progress, signal });
   };
-  /** `go build -v -trimpath -buildvcs=false -ldflags X -o OUTPUT .` */
-  const succeed = 'echo k8s.io/api/core/v1 >&2; echo "$8" > "$8"; exit 0';
+  /** `go build … -o OUTPUT .` */
+  const succeed = 'echo k8s.io/api/core/v1 >&2; while [ "$1" != -o ]; do shift; done; echo "$2" > "$2"; exit 0';
 
   it('makes one program with a link for each name', async () => {
     const notes: string[] = [];
