@@ -10,7 +10,7 @@ import type { RunningPod } from './network-policy.js';
 import type { ChartCluster } from './node-stand-in/chart-cluster.js';
 
 export interface InstalledPod extends RunningPod {
-  readonly metadata: RunningPod['metadata'] & { readonly uid: string };
+  readonly metadata: RunningPod['metadata'] & { readonly uid: string; readonly deletionTimestamp?: string };
   readonly status: RunningPod['status'] & { readonly containerStatuses: readonly { readonly restartCount: number }[] };
 }
 
@@ -57,7 +57,11 @@ export class InstalledDataLayer {
 
   /** What runs at the moment, with how often: equal means that no Pod was replaced and no container restarted. */
   async running(): Promise<string[]> {
-    const pods = await this.pods('router', 'topology-operator', 'watch-trigger');
+    // Helm waits for the new Pods only.
+    await this.kubectl(['rollout', 'status', 'deployment', '-l', `app.kubernetes.io/instance=${RELEASE}`, '--timeout=2m']);
+    const pods = (await this.pods('router', 'topology-operator', 'watch-trigger')).filter(
+      ({ metadata }) => metadata.deletionTimestamp === undefined,
+    );
     return pods.map(({ metadata, status }) => `${metadata.name} ${metadata.uid} ${status.containerStatuses[0]?.restartCount}`).toSorted();
   }
 

@@ -164,14 +164,15 @@ describe('the images of docker/Dockerfile', () => {
     const server = await startPostgres({ isDurable: false });
     try {
       const { host, password, pathname } = new URL(await server.createDatabase());
-      const endpoint = environment['ENDPOINT']
+      const endpoint = environment['KINE_ENDPOINT']
         ?.replace('//harikube:', '//postgres:')
         .replace(/\$\{POSTGRES_PASSWORD[^}]*\}/, password)
         .replace('postgres:5432/harikube', `${host}${pathname}`);
       const health = await freePort();
       const args = command.map((arg) => arg.replace('0.0.0.0:2379', '127.0.0.1:0').replace('0.0.0.0:8080', `127.0.0.1:${health}`));
-      const router = await run('router', { args, env: { ...environment, ENDPOINT: endpoint ?? '' } });
-      await eventually(isReady(health), (state) => state === 'ready', 60);
+      const router = await run('router', { args, env: { ...environment, KINE_ENDPOINT: endpoint ?? '' } });
+      const state = async (): Promise<string> => `${await isReady(health)()}; ${router.output}`;
+      await eventually(state, (text) => text.startsWith('ready;'), 60);
       expect(await router.stop()).toBe(0);
     } finally {
       await server.stop();
