@@ -479,6 +479,8 @@ describe('a trigger', () => {
     await of.hasBegun();
     await of.email('one');
     await of.changeEmail('one', label({ case: null }));
+    // Whether it exists is asked when the event is sent.
+    await of.arrived(2);
     await of.changeEmail('one', label({ case: of.name }));
     await of.deleteEmail('one');
     const requests = await of.arrived(4);
