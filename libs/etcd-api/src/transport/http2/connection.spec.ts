@@ -608,6 +608,15 @@ describe('Http2Connection, abuse', () => {
     expect(ended).toBe(calls.length);
   });
 
+  it('so do messages that are refused for their length', async () => {
+    await start({ resets: few });
+    const connection = await open();
+    const prefix = Buffer.from([0, 0x7f, 0xff, 0xff, 0xff]);
+    for (let i = 0; i < 60; i++) connection.send(headers(2 * i + 1), data(2 * i + 1, prefix, 0));
+    expect(await goAway(connection)).toBe(ENHANCE_YOUR_CALM);
+    expect(endings).toEqual(['resets']);
+  });
+
   it('calls given up in the turn in which they come count more than those given up later', async () => {
     await start({ resets: few, earlyResetCost: 20 });
     const connection = await open();

@@ -260,7 +260,11 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.sendNumber(FrameType.RstStream, streamId, code);
     // CVE-2025-8671: a client that makes us give up its calls gives them up itself.
     const isTheirs = code !== ErrorCode.NoError && code !== ErrorCode.InternalError && code !== ErrorCode.RefusedStream;
-    if (isTheirs && this.isReading && !this.resets.spend(cost, this.now)) this.fail(calm('too many calls are given up', 'resets'));
+    if (isTheirs) this.countReset(cost);
+  }
+
+  countReset(cost: number): void {
+    if (this.isReading && !this.resets.spend(cost, this.now)) this.fail(calm('too many calls are given up', 'resets'));
   }
 
   sendNumber(type: number, streamId: number, number: number): void {

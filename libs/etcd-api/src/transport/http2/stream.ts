@@ -46,6 +46,8 @@ export interface StreamConnection {
   stalled(): void;
   sendHeaders(streamId: number, block: Buffer, endStream: boolean): void;
   sendReset(streamId: number, code: ErrorCode, cost?: number): void;
+  /** A call has ended for what the client did. */
+  countReset(cost: number): void;
   /** RST_STREAM or WINDOW_UPDATE. */
   sendNumber(type: number, streamId: number, number: number): void;
   /** Gives the stream a turn when the connection has room. */
@@ -180,9 +182,10 @@ export class Http2Stream implements Expiring {
     return true;
   }
 
-  /** Ends the stream, if its answer is out, in the other direction too: what the client is still sending is of no use. */
+  /** A message is refused. Ends the stream, if that answer is out, in the other direction too: what the client is still sending is of no use. */
   stopReceiving(): void {
     if (this.isLocalClosed) this.reset(ErrorCode.NoError);
+    this.connection.countReset(this.connection.limits.earlyResetCost);
   }
 
   /** The receiver has given a part of what came in to somebody who may keep it. */
