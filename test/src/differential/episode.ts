@@ -6,6 +6,8 @@ import { RequestGrammar, type Step, type View, type WatchStreamName } from './re
 
 /** How long a watch may take to tell what it has to. */
 const PATIENCE_MS = 10_000;
+/** How long a call may take: a lock may have to wait for the end of a lease, an answer may be of hundreds of megabytes. */
+const CALL_PATIENCE_MS = 120_000;
 /** etcd answers a progress request only when it happens to be true: clients ask again. */
 const PROGRESS_RETRY_MS = 20;
 const UNIMPLEMENTED = 12;
@@ -99,7 +101,7 @@ class Episode {
   async #call(method: string, request: PlainMessage): Promise<void> {
     // A watch that has not caught up may be overtaken by a compaction in one of the two.
     if (method === 'KV/Compact') await this.compareWatches();
-    const [one, other] = await Promise.all([this.etcd.call(method, request), this.router.call(method, request)]);
+    const [one, other] = await Promise.all([inTime(this.etcd, method, request), inTime(this.router, method, request)]);
     if (!isSameAnswer(method, request, one, other)) throw new DifferenceError(`etcd:   ${show(one)}\nrouter: ${show(other)}`);
     this.#learn(method, request, one);
   }
@@ -210,6 +212,17 @@ class Episode {
     }
     one.events.clear();
     other.events.clear();
+  }
+}
+
+async function inTime(contender: Contender, method: string, request: PlainMessage): Promise<Answer> {
+  const late = Promise.withResolvers<never>();
+  const refuse = (): void => late.reject(new DifferenceError(`${contender.name} has not answered within ${CALL_PATIENCE_MS / 1000} s`));
+  const timer = setTimeout(refuse, CALL_PATIENCE_MS);
+  try {
+    return await Promise.race([contender.call(method, request), late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
