@@ -9,8 +9,14 @@ import { DATA_LAYER, type Helm } from './data-layer-cluster.js';
 import type { RunningPod } from './network-policy.js';
 import type { ChartCluster } from './node-stand-in/chart-cluster.js';
 
+interface ContainerRestarts {
+  readonly restartCount: number;
+  readonly lastState: { readonly terminated?: { readonly exitCode: number; readonly finishedAt: string } };
+}
+
 export interface InstalledPod extends RunningPod {
   readonly metadata: RunningPod['metadata'] & { readonly uid: string; readonly deletionTimestamp?: string };
+  readonly status: RunningPod['status'] & { readonly containerStatuses: readonly ContainerRestarts[] };
 }
 
 const RELEASE = 'harikube';
@@ -54,14 +60,16 @@ export class InstalledDataLayer {
     return this.stage.cluster.kubectl.read([...args, '-n', this.namespace], input);
   }
 
-  /** What runs at the moment: equal means that no Pod was replaced. A leader may have been restarted: on a machine that stands still for seconds it loses its lease. */
+  /** What runs at the moment: equal means that no Pod was replaced and no container restarted; one that was says how it ended. */
   async running(): Promise<string[]> {
     // Helm waits for the new Pods only.
     await this.kubectl(['rollout', 'status', 'deployment', '-l', `app.kubernetes.io/instance=${RELEASE}`, '--timeout=2m']);
     const pods = (await this.pods('router', 'topology-operator', 'watch-trigger')).filter(
       ({ metadata }) => metadata.deletionTimestamp === undefined,
     );
-    return pods.map(({ metadata }) => `${metadata.name} ${metadata.uid}`).toSorted();
+    return pods
+      .map(({ metadata, status }) => `${metadata.name} ${metadata.uid} ${status.containerStatuses.map(restartsOf).join()}`)
+      .toSorted();
   }
 
   async pods(...components: readonly string[]): Promise<InstalledPod[]> {
@@ -118,4 +126,8 @@ export class EtcdAccess {
   close(): void {
     this.forward.close();
   }
+}
+
+function restartsOf({ restartCount, lastState: { terminated } }: ContainerRestarts): string {
+  return terminated === undefined ? String(restartCount) : `${restartCount}, exit ${terminated.exitCode} at ${terminated.finishedAt}`;
 }
