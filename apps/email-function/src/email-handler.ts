@@ -40,8 +40,9 @@ const LONGEST_CLAIM_MS = 60_000;
 const MAX_CAUSES = 8;
 
 /**
- * Sends the mail of an Email once, as far as a server can be asked to: what repeats a mail has the same Message-ID. The status says who sends before
- * he does: another instance leaves the Email alone for as long as sending may take.
+ * Sends the mail of an Email once, as far as a server can be asked to: what repeats a mail has the same Message-ID. The status says that it is being
+ * sent before it is: another instance leaves the Email alone for as long as sending may take, but not for longer than a minute, since the one that
+ * said so may have been killed. Where `--smtp-timeout` allows more, a mail that takes longer may come twice.
  */
 export class EmailHandler {
   readonly #options: EmailHandlerOptions;
