@@ -9,9 +9,9 @@
  * connection on which nothing was sent meanwhile. It reads nothing further while 50 answers to control frames wait, and has no bound on
  * resets, on half-sent requests or on answers that nobody reads.
  *
- * Servers that face anybody: nghttp2 (v1.57 and later, `nghttp2_option_set_stream_reset_rate_limit` and, from v1.62 on,
- * `nghttp2_option_set_glitch_rate_limit`) allows 1000 resets at once and 33 a second, and as many frames that make no sense. Go's
- * golang.org/x/net/http2 (server.go, v0.17 and later, `scheduleHandler`) runs no more handlers than streams may be open, 250, and ends a connection for
+ * Servers that face anybody: nghttp2 (nghttp2.h, `nghttp2_option_set_stream_reset_rate_limit` and `nghttp2_option_set_glitch_rate_limit`) allows
+ * 1000 resets at once and 33 a second, and 10 000 frames that make no sense (1000 before) and 330 a second. Go's golang.org/x/net/http2
+ * (server.go, `scheduleHandler`) runs no more handlers than streams may be open, 250, and ends a connection for
  * which four times as many wait. Here a call that is reset as soon as it comes counts twenty, so that such a client has 1000 of
  * them; one that gives up what it has waited for has 20 000, since kube-apiserver may.
  */
