@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,10 +47,11 @@ describe('a router that cannot start ends, with one sentence, when', () => {
     expect([status, said]).toEqual([1, expect.stringMatching(/^harikube: cannot serve metrics and health on .*: the port is in use.*$/)]);
   });
 
-  it('a certificate is missing, after the databases were opened', () => {
+  it('a certificate is missing, before a database is opened', () => {
     const missing = join(folder, 'missing.pem');
     const { status, said } = start('main.db', `--server-cert-file=${missing}`, `--server-key-file=${missing}`);
     expect([status, said]).toEqual([2, expect.stringMatching(/^harikube: --server-cert-file=.* cannot be read: there is no such file$/)]);
+    expect(existsSync(join(folder, 'main.db'))).toBe(false);
   });
 
   it('its default database is one of the others of a store, which it leaves as it is', async () => {
