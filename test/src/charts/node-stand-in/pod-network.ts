@@ -49,7 +49,8 @@ export class PodNetwork {
       const bridge = `hk-pods-${number}`;
       try {
         // Two stand-ins that want the same: one of them is told that it exists.
-        await runProgram('ip', ['link', 'add', bridge, 'type', 'bridge']);
+        // Else a bridge takes over the lowest hardware address of its Pods, and those that know another one wait for seconds.
+        await runProgram('ip', ['link', 'add', bridge, 'address', hardwareAddress(number, 1), 'type', 'bridge']);
       } catch (error) {
         if (/File exists/.test(String(error))) continue;
         throw error;
@@ -83,7 +84,8 @@ export class PodNetwork {
       const outer = this.#linkOf(number);
       const inside = ['netns', 'exec', namespace, 'ip'];
       await runProgram('ip', ['netns', 'add', namespace]);
-      await runProgram('ip', ['link', 'add', outer, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace]);
+      const hardware = ['address', hardwareAddress(this.number, number)];
+      await runProgram('ip', ['link', 'add', outer, 'type', 'veth', 'peer', 'name', 'eth0', ...hardware, 'netns', namespace]);
       await runProgram('ip', ['link', 'set', outer, 'master', this.bridge, 'up']);
       const address = this.#addressOf(number);
       await runProgram('ip', [...inside, 'addr', 'add', `${address}/24`, 'dev', 'eth0']);
@@ -139,4 +141,9 @@ export class PodNetwork {
     this.#last = next.catch(() => undefined);
     return next;
   }
+}
+
+/** The same for each Pod that gets the same address: nobody has to forget the one before. */
+function hardwareAddress(network: number, host: number): string {
+  return ['02', '68', '6b', '00', ...[network, host].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
 }
