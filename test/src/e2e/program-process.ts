@@ -20,6 +20,8 @@ export class ProgramProcess {
     private readonly child: ChildProcess,
     /** Its exit code, or the signal that ended it. */
     readonly ended: Promise<number | NodeJS.Signals | null>,
+    /** Resolves when the program says that it has started; rejects when it ends before. */
+    private readonly started: Promise<void>,
   ) {}
 
   /** The process is there; the program may not have begun. */
@@ -31,18 +33,19 @@ export class ProgramProcess {
       child.once('error', reject);
       child.once('exit', (code, signal) => resolve(code ?? signal));
     });
-    return new ProgramProcess(child, ended);
+    const started = new Promise<void>((resolve, reject) => {
+      child.once('message', () => resolve());
+      ended.then((end) => reject(new Error(`the ${name} program ended with ${end}; see ${logFile}`)), reject);
+    });
+    started.catch(() => undefined); // told by `ended`, too
+    return new ProgramProcess(child, ended, started);
   }
 
   /** Resolves when the program says that it has started; rejects when it ends before. */
   static async start(options: ProgramProcessOptions): Promise<ProgramProcess> {
-    const started = ProgramProcess.launch(options);
-    const failed = started.ended.then((end) => {
-      throw new Error(`the ${options.name} program ended with ${end}; see ${options.logFile}`);
-    });
-    failed.catch(() => undefined); // it always ends some day
-    await Promise.race([once(started.child, 'message'), failed]);
-    return started;
+    const process = ProgramProcess.launch(options);
+    await process.started;
+    return process;
   }
 
   /** The answer of the program to a message; it has to know the question. */
@@ -68,8 +71,9 @@ export class ProgramProcess {
     await this.ended;
   }
 
-  /** SIGTERM; how it ended, also when that was before. */
+  /** SIGTERM, as soon as it has started and so listens to it; how it ended, also when that was before. */
   async stop(): Promise<number | NodeJS.Signals | null> {
+    await this.started.catch(() => undefined);
     this.child.kill('SIGTERM');
     return this.ended;
   }

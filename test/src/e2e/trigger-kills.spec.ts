@@ -1,6 +1,5 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { API_VERSION, type Email, EMAILS, HTTP_TRIGGERS, type HTTPTrigger } from '@harikube/crds';
 import { KubeClient } from '@harikube/kube';
@@ -18,8 +17,10 @@ const PLATFORM = 'harikube-system';
 /** TRIGGER_OBJECTS=2500 for the 10 000 events whose figures stand in docs/measurements.md. */
 const OBJECTS = Number(readEnv()['TRIGGER_OBJECTS'] ?? '600');
 const WRITERS = 16;
-const KILL_AFTER_MS = 3000;
-const KILLS = 4;
+/** How long a slow machine may take for what a quick one does in seconds. */
+const PATIENCE_SECONDS = 300;
+/** A life ends as soon as so many requests are accepted in it, however long that takes: with others on their way. */
+const ACCEPTED_IN_A_LIFE = 480;
 
 let cluster: RunningCluster;
 let client: KubeClient;
@@ -112,15 +113,15 @@ describe('a trigger whose program is killed again and again', () => {
       ),
     );
     const happened = await Follower.start(client, EMAILS, { mayEnd: true });
-    let isOver = false;
     const left = Array.from({ length: OBJECTS }, (_, index) => index);
     const writer = async (): Promise<void> => {
       for (let index = left.pop(); index !== undefined; index = left.pop()) await liveAndDie(index);
     };
-    const written = Promise.all(Array.from({ length: WRITERS }, writer)).finally(() => (isOver = true));
+    const written = Promise.all(Array.from({ length: WRITERS }, writer));
+    written.catch(() => undefined); // awaited below
     let kills = 0;
-    while (!isOver || kills < KILLS) {
-      await Promise.race([delay(KILL_AFTER_MS), isOver ? delay(KILL_AFTER_MS) : written]);
+    for (let enough = ACCEPTED_IN_A_LIFE; enough < 4 * OBJECTS; enough = accepted.length + ACCEPTED_IN_A_LIFE) {
+      await receiver.until(() => accepted.length >= enough, PATIENCE_SECONDS);
       await program.kill();
       kills++;
       program = launch();
@@ -143,7 +144,7 @@ describe('a trigger whose program is killed again and again', () => {
       }
       return told;
     };
-    await receiver.until(() => readAccepted().size >= wanted.size, 120);
+    await receiver.until(() => readAccepted().size >= wanted.size, PATIENCE_SECONDS);
     await happened.close();
     expect(await program.stop()).toBe(0);
 
@@ -168,8 +169,8 @@ describe('a trigger whose program is killed again and again', () => {
       expect(revision > (last.get(subject) ?? 0n)).toBe(true);
       last.set(subject, revision);
     }
-    expect(kills).toBeGreaterThanOrEqual(KILLS);
+    expect(kills).toBeGreaterThan(2);
     // Events were repeated: the program was killed with some on their way.
     expect(accepted.length).toBeGreaterThan(wanted.size);
-  }, 600_000);
+  }, 1_200_000);
 });
