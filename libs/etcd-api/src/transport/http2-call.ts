@@ -196,7 +196,6 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
   async runRead(read: LinedRead): Promise<void> {
     const { stream } = this;
     const { reads } = stream;
-    stream.hold(0);
     this.isRunning = true;
     let bytes = 0;
     let tooLong = 0;
@@ -213,10 +212,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     this.isRunning = false;
     stream.settle();
     if (tooLong === 0 || this.isOver) reads.leave(read, bytes);
-    else {
-      reads.putBack(read, tooLong);
-      read.wait();
-    }
+    else reads.putBack(read, tooLong);
   }
 
   private async run(route: UnaryRoute, message: Buffer): Promise<void> {
@@ -275,9 +271,8 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     stream.reply(reply.tail);
   }
 
-  /** Keeps a read's request while it waits. */
-  holdRead({ message }: LinedRead): void {
-    this.stream.hold(message.length);
+  giveUp(): void {
+    this.stream.giveUp();
   }
 
   /** Nothing can be sent: the outcome stands. */
@@ -330,6 +325,10 @@ class LinedRead implements Read {
     readonly message: Buffer,
   ) {}
 
+  get requestBytes(): number {
+    return this.message.length;
+  }
+
   get isOver(): boolean {
     return this.call.isOver;
   }
@@ -338,8 +337,8 @@ class LinedRead implements Read {
     void this.call.runRead(this);
   }
 
-  wait(): void {
-    this.call.holdRead(this);
+  giveUp(): void {
+    this.call.giveUp();
   }
 }
 

@@ -71,8 +71,9 @@ async function start(limits: Partial<Http2Limits> = {}, streamBufferBytes?: numb
         handle: async (message) => {
           const asked = message.toString();
           reads.push(asked);
-          if (asked === 'wait') await new Promise<void>((resolve) => release.push(resolve));
-          return frameOf(Buffer.alloc(asked === 'wait' ? 1 : Number(asked), 'x'));
+          const isWait = asked.startsWith('wait');
+          if (isWait) await new Promise<void>((resolve) => release.push(resolve));
+          return frameOf(Buffer.alloc(isWait ? 1 : Number(asked), 'x'));
         },
       },
       '/t.T/Fails': {
@@ -531,6 +532,62 @@ describe('Http2Connection, flow control', () => {
     other.send(call(3));
     await other.until(isEnd(3));
     expect([connection, other].map(({ frames }) => frames.filter(({ type }) => type === RST_STREAM).length)).toEqual([1, 0]);
+  });
+
+  it('resets no read that waits when half-sent requests are too many, and bounds those all the same', async () => {
+    await start({ maxPartialBytes: 60_000, maxRunningReads: 1, restMs: 0 });
+    const honest = await open();
+    honest.send(call(1, 'wait', '/t.T/Read'), call(3, '10', '/t.T/Read'));
+    await honest.settled();
+    const flooding = await open();
+    const ids = Array.from({ length: 10 }, (_, i) => 2 * i + 1);
+    for (const id of ids) flooding.send(headers(id, STREAM), data(id, frameOf(Buffer.alloc(100_000)).subarray(0, 16_000), 0));
+    for (const id of ids.slice(0, -3)) expect(await resetCode(flooding, id)).toBe(ENHANCE_YOUR_CALM);
+    release[0]?.();
+    await honest.until(isEnd(3));
+    expect(honest.frames.some(({ type }) => type === RST_STREAM)).toBe(false);
+  });
+
+  it('resets reads of the connection of which most wait, the oldest first, when those that wait are too many', async () => {
+    await start({ maxWaitingBytes: 1000, maxRunningReads: 1, restMs: 0 });
+    const honest = await open();
+    honest.send(call(1, 'wait', '/t.T/Read'), call(3, '10', '/t.T/Read'));
+    await honest.settled();
+    const flooding = await open();
+    const long = '10'.padStart(300, '0');
+    flooding.send(call(1, 'wait', '/t.T/Read'), ...[3, 5, 7, 9, 11].map((streamId) => call(streamId, long, '/t.T/Read')));
+    for (const streamId of [3, 5]) expect(await resetCode(flooding, streamId)).toBe(ENHANCE_YOUR_CALM);
+    for (const resolve of release) resolve();
+    for (const streamId of [7, 9, 11]) await flooding.until(isEnd(streamId));
+    await honest.until(isEnd(3));
+    expect(reads).toEqual(['wait', 'wait', '10', long, long, long]);
+  });
+
+  it('starts no more reads than their requests leave room for', async () => {
+    await start({ maxQueuedBytes: 1000 });
+    const connection = await open();
+    connection.send(...[1, 3].map((streamId) => call(streamId, 'wait'.padEnd(600), '/t.T/Read')));
+    await connection.settled();
+    expect(release).toHaveLength(1);
+    release[0]?.();
+    await connection.until(isEnd(1));
+    await connection.settled();
+    expect(release).toHaveLength(2);
+  });
+
+  it('reads nothing for a while from a connection that has lost a request for want of room', async () => {
+    await start({ maxPartialBytes: 20_000, restMs: 100_000 });
+    const flooding = await open();
+    const other = await open();
+    const half = (streamId: number): Buffer => data(streamId, frameOf(Buffer.alloc(100_000)).subarray(0, 16_000), 0);
+    flooding.send(headers(1, STREAM), half(1), headers(3, STREAM), half(3));
+    expect(await resetCode(flooding, 1)).toBe(ENHANCE_YOUR_CALM);
+    flooding.send(call(5));
+    for (let i = 0; i < 20; i++) {
+      other.send(call(2 * i + 1));
+      await other.until(isEnd(2 * i + 1));
+    }
+    expect(flooding.frames.some(isEnd(5))).toBe(false);
   });
 });
 

@@ -107,6 +107,9 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     due: 0,
     expire: () => this.fail(calm('a header block takes too long', 'header_block')),
   };
+  /** Nothing is read until then. */
+  private readonly restEnd: Expiring = { due: 0, expire: () => this.readOn() };
+  private owesRest = false;
   /** What the turn under way did not get to. */
   private unread: Buffer | null = null;
   /** The memory that is being read, where it is the connection's to give back, and what was lent before it came. */
@@ -267,6 +270,10 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     if (this.isReading && !this.resets.spend(cost, this.now)) this.fail(calm('too many calls are given up', 'resets'));
   }
 
+  rest(): void {
+    this.owesRest = true;
+  }
+
   sendNumber(type: number, streamId: number, number: number): void {
     this.output.bytes(numberFrame(type, streamId, number));
     this.checkReader();
@@ -335,10 +342,15 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     }
     this.reads.startEntered();
     this.spentMs += performance.now() - this.now;
-    if (this.unread === null && this.spentMs < this.shareMs) return;
-    useUpTurn();
-    this.socket.pause();
-    setImmediate(() => this.readOn());
+    if (this.owesRest) {
+      this.owesRest = false;
+      this.socket.pause();
+      this.deadlines.add(this.restEnd, this.limits.restMs, this.now);
+    } else if (this.unread !== null || this.spentMs >= this.shareMs) {
+      useUpTurn();
+      this.socket.pause();
+      setImmediate(() => this.readOn());
+    }
   }
 
   private readOn(): void {
@@ -678,6 +690,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.phase = Phase.Ended;
     this.output.end();
     this.deadlines.remove(this.blockDeadline);
+    this.deadlines.remove(this.restEnd);
     this.deadlines.add(this, this.limits.lingerMs, performance.now());
     this.unread = null;
     this.memory = null;
@@ -689,6 +702,7 @@ export class Http2Connection implements StreamConnection, FrameSink, Expiring {
     this.phase = Phase.Ended;
     this.deadlines.remove(this);
     this.deadlines.remove(this.blockDeadline);
+    this.deadlines.remove(this.restEnd);
     this.unread = null;
     this.memory = null;
     this.closeStreams();

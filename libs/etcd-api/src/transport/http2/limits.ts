@@ -28,6 +28,10 @@ export interface Http2Limits {
   readonly connectionWindowBytes: number;
   /** Requests that have begun and not ended, of all connections of a server together: beyond it the stream that has waited longest for the rest is reset. */
   readonly maxPartialBytes: number;
+  /** Reads that wait for their turn, of all connections of a server together: beyond it the connection that has most loses its oldest. */
+  readonly maxWaitingBytes: number;
+  /** For so long nothing is read from a connection that has lost a request to one of these two. */
+  readonly restMs: number;
   /** Answers are framed until this much waits for the socket; the rest waits unframed. */
   readonly outputBytes: number;
   /** Control frames may go beyond that by so much; then the peer does not read, and the connection is cut. */
@@ -94,6 +98,8 @@ export const DEFAULT_LIMITS: Http2Limits = {
   streamWindowBytes: 2 * 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
   maxPartialBytes: 32 * 1024 * 1024,
+  maxWaitingBytes: 16 * 1024 * 1024,
+  restMs: 50,
   outputBytes: 256 * 1024,
   maxControlBytes: 1024 * 1024,
   maxQueuedBytes: 8 * 1024 * 1024,

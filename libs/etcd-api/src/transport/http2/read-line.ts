@@ -1,17 +1,18 @@
 import type { Http2Limits } from './limits.js';
-import type { ServerLoad } from './server-load.js';
+import type { ServerLoad, WaitingReads } from './server-load.js';
 
 /** A call that only reads: it may be put off, and its answer may be thrown away and made again. */
 export interface Read {
   /** Bytes of its answer, once one was made for which there was no room; else 0. */
   answerBytes: number;
-  /** What its answer was thought to become when it was started. */
+  /** What it was thought to hold when it was started: its request, and what its answer was to become. */
   expectedBytes: number;
+  readonly requestBytes: number;
   /** Nobody waits for its answer any more. */
   readonly isOver: boolean;
   start(): void;
-  /** It does not start in the turn in which it came. */
-  wait(): void;
+  /** It was not started, and will not be: there is no room for it. */
+  giveUp(): void;
 }
 
 /** What decides whether another read may start. */
@@ -32,13 +33,14 @@ const STARTS_PER_LOOK = 8;
  * is before it is there. So no more are started than answers of the usual length there is room for, an answer for which there is no
  * room is thrown away, and its read waits until there is.
  */
-export class ReadLine {
+export class ReadLine implements WaitingReads {
+  waitingBytes = 0;
   private running = 0;
   /** So many may run, as long as nothing else speaks against it. */
   private allowed: number;
   /** Bytes that an answer has of late. */
   private usualBytes = 0;
-  /** Expected of those that run. */
+  /** What those that run are thought to hold. */
   private expectedBytes = 0;
   private isLooking = false;
   /** Those that came in this turn. */
@@ -70,8 +72,7 @@ export class ReadLine {
       if (read.isOver) continue;
       const isLate = started > 0 && started % STARTS_PER_LOOK === 0 && performance.now() >= until;
       if (isLate || this.again.size > 0 || this.waiting.size > 0 || !this.mayStart(read)) {
-        this.waiting.add(read);
-        read.wait();
+        this.keep(read, this.waiting);
       } else {
         started++;
         this.start(read);
@@ -100,14 +101,25 @@ export class ReadLine {
   /** The answer of a read that was started is thrown away. */
   putBack(read: Read, answerBytes: number): void {
     read.answerBytes = answerBytes;
-    this.again.add(read);
+    this.keep(read, this.again);
     this.leave(read, answerBytes);
   }
 
   /** The client does not wait any more. */
   forget(read: Read): void {
-    this.again.delete(read);
-    this.waiting.delete(read);
+    if (!this.again.delete(read) && !this.waiting.delete(read)) return;
+    this.waitingBytes -= read.requestBytes;
+    this.load.server.wait(this, -read.requestBytes);
+  }
+
+  giveUpOldest(): void {
+    for (const reads of [this.waiting, this.again]) {
+      for (const read of reads) {
+        this.forget(read);
+        read.giveUp();
+        return;
+      }
+    }
   }
 
   /** There may be room: those that wait are looked at in the next turn. */
@@ -125,15 +137,21 @@ export class ReadLine {
       for (const read of reads) {
         if (!this.mayStart(read)) return;
         if (++started % STARTS_PER_LOOK === 0 && performance.now() >= until) return this.look();
-        reads.delete(read);
+        this.forget(read);
         this.start(read);
       }
     }
   }
 
+  private keep(read: Read, reads: Set<Read>): void {
+    reads.add(read);
+    this.waitingBytes += read.requestBytes;
+    this.load.server.wait(this, read.requestBytes);
+  }
+
   private start(read: Read): void {
     this.running++;
-    read.expectedBytes = read.answerBytes > 0 ? read.answerBytes : this.usualBytes;
+    read.expectedBytes = read.requestBytes + (read.answerBytes > 0 ? read.answerBytes : this.usualBytes);
     this.expect(read.expectedBytes);
     read.start();
   }
@@ -143,13 +161,14 @@ export class ReadLine {
     this.load.server.expectedBytes += bytes;
   }
 
-  private mayStart({ answerBytes }: Read): boolean {
+  private mayStart({ answerBytes, requestBytes }: Read): boolean {
     const { limits, server, abandoned, queuedBytes } = this.load;
     if (this.running === 0 && queuedBytes === 0) return true;
     if (answerBytes > 0) return this.running === 0 && this.hasRoomFor(answerBytes) && server.hasRoomFor(answerBytes);
     if (this.running >= this.allowed || abandoned >= limits.maxAbandoned || queuedBytes >= limits.maxQueuedBytes) return false;
-    const expected = queuedBytes + this.expectedBytes + this.usualBytes;
+    const more = requestBytes + this.usualBytes;
+    const expected = queuedBytes + this.expectedBytes + more;
     if (expected > limits.maxQueuedBytes) return false;
-    return expected <= limits.ownQueuedBytes || server.hasRoomFor(this.usualBytes);
+    return expected <= limits.ownQueuedBytes || server.hasRoomFor(more);
   }
 }

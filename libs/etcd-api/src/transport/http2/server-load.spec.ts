@@ -1,16 +1,36 @@
 import { describe, expect, it } from '@jest/globals';
 import { DEFAULT_LIMITS } from './limits.js';
-import { type Holder, ServerLoad } from './server-load.js';
+import { type Holder, ServerLoad, type WaitingReads } from './server-load.js';
 
 /** Tells its name when it is reset, and gives up what it holds, as a stream does. */
 function holder(load: ServerLoad, name: string, resets: string[]): Holder {
   const self = {
-    reset: () => {
+    giveUp: () => {
       resets.push(name);
       load.hold(self, 0);
     },
   };
   return self;
+}
+
+/** Requests of one connection that wait, by their lengths. */
+class Line implements WaitingReads {
+  readonly waiting: number[] = [];
+
+  constructor(private readonly load: ServerLoad) {}
+
+  get waitingBytes(): number {
+    return this.waiting.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  wait(bytes: number): void {
+    this.waiting.push(bytes);
+    this.load.wait(this, bytes);
+  }
+
+  giveUpOldest(): void {
+    this.load.wait(this, -(this.waiting.shift() ?? 0));
+  }
 }
 
 describe('ServerLoad', () => {
@@ -28,6 +48,19 @@ describe('ServerLoad', () => {
     expect(resets).toHaveLength(2);
     load.hold(first, 101);
     expect(resets).toEqual(['second', 'first', 'first']);
+  });
+
+  it('gives up reads of the connection that has most of those that wait', () => {
+    const load = new ServerLoad({ ...DEFAULT_LIMITS, maxWaitingBytes: 100 });
+    const [few, most] = [new Line(load), new Line(load)];
+    few.wait(30);
+    most.wait(40);
+    most.wait(25);
+    few.wait(5);
+    most.wait(70);
+    expect([few.waiting, most.waiting]).toEqual([[30, 5], []]);
+    few.wait(65);
+    expect(few.waiting).toEqual([30, 5, 65]);
   });
 
   it('suspects an address for a while, and only so many', () => {

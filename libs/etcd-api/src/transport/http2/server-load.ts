@@ -1,9 +1,17 @@
-import { ErrorCode } from './http2-error.js';
 import type { Http2Limits } from './limits.js';
 
 /** A stream whose request is not whole. */
 export interface Holder {
-  reset(code: ErrorCode): void;
+  /** There is no room for its request. */
+  giveUp(): void;
+}
+
+/** The reads of one connection that wait. */
+export interface WaitingReads {
+  /** Of their requests. */
+  readonly waitingBytes: number;
+  /** There is no room for all of them. */
+  giveUpOldest(): void;
 }
 
 /** Addresses that are remembered; the oldest is forgotten for one more. */
@@ -18,6 +26,9 @@ export class ServerLoad {
   private partialBytes = 0;
   /** Bytes of each request that is not whole, those first that have waited longest for more. */
   private readonly holders = new Map<Holder, number>();
+  private waitingBytes = 0;
+  /** The connections of which reads wait. */
+  private readonly waiting = new Set<WaitingReads>();
   /** Until when an address is suspect. */
   private readonly suspects = new Map<string, number>();
 
@@ -38,7 +49,19 @@ export class ServerLoad {
       const [stalest] = this.holders.keys();
       if (stalest === undefined) return;
       this.release(stalest);
-      stalest.reset(ErrorCode.EnhanceYourCalm);
+      stalest.giveUp();
+    }
+  }
+
+  /** More bytes of a connection's requests wait, or fewer. Where all of them are too many, the connection that has most loses some: whoever has few is spared. */
+  wait(reads: WaitingReads, bytes: number): void {
+    this.waitingBytes += bytes;
+    if (reads.waitingBytes > 0) this.waiting.add(reads);
+    else this.waiting.delete(reads);
+    while (this.waitingBytes > this.limits.maxWaitingBytes) {
+      let most = reads;
+      for (const each of this.waiting) if (each.waitingBytes > most.waitingBytes) most = each;
+      most.giveUpOldest();
     }
   }
 

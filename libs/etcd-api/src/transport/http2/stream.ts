@@ -48,6 +48,8 @@ export interface StreamConnection {
   sendReset(streamId: number, code: ErrorCode, cost?: number): void;
   /** A call has ended for what the client did. */
   countReset(cost: number): void;
+  /** There was no room for a request: for a while nothing more is read. */
+  rest(): void;
   /** RST_STREAM or WINDOW_UPDATE. */
   sendNumber(type: number, streamId: number, number: number): void;
   /** Gives the stream a turn when the connection has room. */
@@ -171,6 +173,12 @@ export class Http2Stream implements Expiring {
   /** Ends it for a frame that is against the rules. */
   refuse(code: ErrorCode): void {
     this.reset(code, this.connection.limits.earlyResetCost);
+  }
+
+  /** The server has no room for the request. */
+  giveUp(): void {
+    this.connection.rest();
+    this.reset(ErrorCode.EnhanceYourCalm);
   }
 
   /** WINDOW_UPDATE (RFC 9113 section 6.9). False when the window would be larger than one may be. */
