@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { type Certificates, type KeyPair, loadCertificate, loadCertificates } from './certificates.js';
+import { type Certificates, type KeyPair, loadAuthority, loadCertificate, loadCertificates } from './certificates.js';
 
 const DAY = 24 * 60 * 60 * 1000;
 const LEAVES = ['apiServer', 'admin', 'controllerManager'] as const;
@@ -93,11 +93,38 @@ describe('loadCertificates', () => {
     }
   });
 
-  it('makes everything anew when the authority ends', async () => {
+  it('renews an authority with its key, before a certificate of it could outlive it: old and new trust each other', async () => {
+    await loadCertificates(folder, new Date(Date.now() - 3260 * DAY));
+    const first = await loadCertificates(folder, new Date(Date.now() - 100 * DAY));
+    const later = await loadCertificates(folder);
+    for (const name of ['authority', 'frontProxyAuthority'] as const) {
+      expect(later[name].certificate).not.toBe(first[name].certificate);
+      expect(later[name].key).toBe(first[name].key);
+      expect(new X509Certificate(later[name].certificate).subject).toBe(new X509Certificate(first[name].certificate).subject);
+    }
+    expect(later.apiServer).toEqual(first.apiServer);
+    const signedBefore = await handshake({ ...first, authority: later.authority }, { ...first.admin, trusted: first.authority });
+    const renewed = await loadCertificate(join(folder, 'renewed'), later, { file: 'tls', commonName: 'renewed', use: 'server' });
+    const signedAfter = await handshake({ apiServer: renewed, authority: later.authority }, { ...first.admin, trusted: first.authority });
+    expect([signedBefore, signedAfter]).toEqual(['admin', 'admin']);
+  });
+
+  it('keeps an authority that outlives what it signs', async () => {
     const first = await loadCertificates(folder);
-    const later = await loadCertificates(folder, new Date(Date.now() + 3640 * DAY));
-    expect(later.authority.certificate).not.toBe(first.authority.certificate);
-    expect(isSignedBy(later.apiServer, later.authority)).toBe(true);
+    const later = await loadCertificates(folder, new Date(Date.now() + 3250 * DAY));
+    expect(later.authority).toEqual(first.authority);
+    expect(new X509Certificate(later.apiServer.certificate).validToDate.getTime()).toBeLessThan(
+      new X509Certificate(later.authority.certificate).validToDate.getTime(),
+    );
+  });
+
+  it('gives an authority whose certificate is lost another one, and one whose key is lost another key', async () => {
+    const first = await loadAuthority(folder, 'own', 'company');
+    rmSync(first.certificateFile);
+    const second = await loadAuthority(folder, 'own', 'company');
+    expect([second.key, second.certificate === first.certificate]).toEqual([first.key, false]);
+    rmSync(first.keyFile);
+    expect((await loadAuthority(folder, 'own', 'company')).key).not.toBe(first.key);
   });
 
   it('replaces a certificate whose key is another one', async () => {
@@ -140,8 +167,11 @@ function isSignedBy(leaf: KeyPair, authority: KeyPair): boolean {
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
-/** The common name that a server with the API server's certificate sees in a client of 127.0.0.1. */
-async function handshake(made: Certificates, client: KeyPair): Promise<string> {
+/** The common name that a server with the API server's certificate sees in a client of 127.0.0.1, who trusts the same authority unless another is told. */
+async function handshake(
+  made: Pick<Certificates, 'apiServer' | 'authority'>,
+  client: KeyPair & { readonly trusted?: KeyPair },
+): Promise<string> {
   const server = createServer(
     {
       cert: made.apiServer.certificate,
@@ -161,7 +191,14 @@ async function handshake(made: Certificates, client: KeyPair): Promise<string> {
   try {
     return await new Promise<string>((resolve, reject) => {
       get(
-        { host: '127.0.0.1', port, ca: made.authority.certificate, cert: client.certificate, key: client.key, agent: false },
+        {
+          host: '127.0.0.1',
+          port,
+          ca: (client.trusted ?? made.authority).certificate,
+          cert: client.certificate,
+          key: client.key,
+          agent: false,
+        },
         (response) => {
           response.setEncoding('utf8').on('data', resolve).on('error', reject);
         },

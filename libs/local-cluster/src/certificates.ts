@@ -28,6 +28,8 @@ const AUTHORITY_DAYS = 3650;
 const LEAF_DAYS = 365;
 /** A certificate that ends sooner than this is made anew at a start. */
 const RENEW_DAYS = 30;
+/** An authority is renewed before one of its certificates could outlive it: whoever trusts the former has a year to learn the new one. */
+const AUTHORITY_RENEW_DAYS = LEAF_DAYS + RENEW_DAYS;
 
 /** A certificate and its private key, as PEM and as the files that hold them. */
 export interface KeyPair {
@@ -59,8 +61,9 @@ const API_SERVER_NAMES = ['kubernetes', 'kubernetes.default', 'kubernetes.defaul
 const API_SERVER_ADDRESSES = ['10.0.0.1'];
 
 /**
- * The certificates kept in `folder`: made at the first call and used again while they are valid for another 30 days, so that
- * a kubeconfig once exported stays good. A new authority takes new leaves with it. The API server's names `apiServerAddresses` beside its usual ones.
+ * The certificates kept in `folder`: made at the first call and used again while they are valid for another 30 days. An authority is renewed with the
+ * same key more than a year before it ends: what it has signed stays good, and until then the former and the renewed one are trusted alike, in a
+ * kubeconfig once exported, too. The API server's names `apiServerAddresses` beside its usual ones.
  */
 export async function loadCertificates(
   folder: string,
@@ -99,12 +102,15 @@ export async function loadCertificates(
   };
 }
 
-/** An authority kept in `folder` as `file`, without `.crt` and `.key`; kept and renewed as those of `loadCertificates`. */
+/**
+ * An authority kept in `folder` as `file`, without `.crt` and `.key`; kept and renewed as those of `loadCertificates`. A key whose certificate is lost
+ * gets another one. Remove the key for an authority that nobody trusts yet.
+ */
 export async function loadAuthority(folder: string, file: string, commonName: string, now: Date = new Date()): Promise<KeyPair> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const kept = readPair(folder, file);
-  if (kept !== null && isUsable(kept, now) && new NodeCertificate(kept.certificate).ca) return kept;
-  const keys = await generateKeys();
+  if (kept !== null && isUsable(kept, now, AUTHORITY_RENEW_DAYS) && new NodeCertificate(kept.certificate).ca) return kept;
+  const keys = (await readKeys(join(folder, `${file}.key`))) ?? (await generateKeys());
   const certificate = await X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: serialNumber(),
@@ -152,7 +158,7 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
   const kept = readPair(folder, options.file);
   if (
     kept !== null &&
-    isUsable(kept, now) &&
+    isUsable(kept, now, RENEW_DAYS) &&
     new NodeCertificate(kept.certificate).verify(new NodeCertificate(authority.certificate).publicKey) &&
     isFor(new NodeCertificate(kept.certificate), options)
   ) {
@@ -204,10 +210,10 @@ async function makeServiceAccountKeys(keyFile: string, publicKeyFile: string): P
   if (readIfThere(publicKeyFile) !== publicKey) writeWhole(publicKeyFile, publicKey, 0o644);
 }
 
-/** Still good for a while, and certificate and key belong together (a crash between writing the two leaves a pair that does not). */
-function isUsable(pair: KeyPair, now: Date): boolean {
+/** Still good for so many days, and certificate and key belong together (a crash between writing the two leaves a pair that does not). */
+function isUsable(pair: KeyPair, now: Date, days: number): boolean {
   const certificate = new NodeCertificate(pair.certificate);
-  return certificate.validToDate.getTime() > now.getTime() + RENEW_DAYS * DAY && certificate.checkPrivateKey(createPrivateKey(pair.key));
+  return certificate.validToDate.getTime() > now.getTime() + days * DAY && certificate.checkPrivateKey(createPrivateKey(pair.key));
 }
 
 /** Whether a certificate says what is asked for: a later version of its program may be called otherwise. */
@@ -224,6 +230,18 @@ function isFor(
 
 async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+}
+
+/** Null: there is none of the kind that is made here. */
+async function readKeys(keyFile: string): Promise<webcrypto.CryptoKeyPair | null> {
+  const pem = readIfThere(keyFile);
+  const key = pem === null ? null : createPrivateKey(pem);
+  if (key?.asymmetricKeyDetails?.namedCurve !== 'prime256v1') return null;
+  const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' });
+  return {
+    privateKey: await webcrypto.subtle.importKey('pkcs8', key.export({ type: 'pkcs8', format: 'der' }), ALGORITHM, true, ['sign']),
+    publicKey: await webcrypto.subtle.importKey('spki', publicKey, ALGORITHM, true, ['verify']),
+  };
 }
 
 function serialNumber(): string {

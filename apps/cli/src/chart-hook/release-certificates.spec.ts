@@ -1,8 +1,14 @@
 import { X509Certificate } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
-import { SECRETS } from '@harikube/kube';
+import { type KubeObject, SECRETS } from '@harikube/kube';
+import { loadAuthority } from '@harikube/local-cluster';
 import { makeCertificates } from './release-certificates.js';
 import { keyOf, ObjectsDouble } from './spec/objects-double.js';
+
+const DAY = 24 * 60 * 60 * 1000;
 
 const SPEC = {
   namespace: 'harikube',
@@ -52,6 +58,26 @@ describe('makeCertificates', () => {
     await makeCertificates(double.context(), { ...SPEC, authorities: [{ secret: 'store-ca', commonName: 'store-ca', certificates }] });
     expect(certificateOf(double, 'store-server').checkHost('other.example.com')).toBe('other.example.com');
     expect(dataOf(double, 'store-client')).toEqual(before.client);
+  });
+
+  it('renews an authority with its key, so that what it has signed stays as it is', async () => {
+    const double = new ObjectsDouble();
+    const folder = await mkdtemp(join(tmpdir(), 'former-'));
+    const { certificate, key } = await loadAuthority(folder, 'store-ca', 'store-ca', new Date(Date.now() - 3300 * DAY));
+    await rm(folder, { recursive: true });
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    const data = { 'ca.crt': base64(certificate), 'tls.crt': base64(certificate), 'tls.key': base64(key) };
+    const { namespace, labels } = SPEC;
+    double.objects.set(keyOf(SECRETS, 'store-ca', namespace), { metadata: { name: 'store-ca', namespace, labels }, data } as KubeObject);
+    await makeCertificates(double.context(), SPEC);
+    expect([dataOf(double, 'store-ca')['tls.crt'] === data['tls.crt'], dataOf(double, 'store-ca')['tls.key']]).toEqual([
+      false,
+      data['tls.key'],
+    ]);
+    const server = certificateOf(double, 'store-server');
+    for (const authority of [new X509Certificate(certificate), certificateOf(double, 'store-ca')])
+      expect(server.checkIssued(authority) && server.verify(authority.publicKey)).toBe(true);
+    expect(dataOf(double, 'store-server')['ca.crt']).toBe(dataOf(double, 'store-ca')['tls.crt']);
   });
 
   it('makes anew what is no certificate', async () => {
