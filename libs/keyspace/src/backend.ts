@@ -197,10 +197,10 @@ export interface Backend {
    */
   commit(batch: CommitBatch): Promise<void>;
   /**
-   * After CommitUnknownError: whether the batch that ends in `lastRevision` took place. It takes the lock that every commit
-   * takes, so that the commit in question cannot take place behind it. Rejects while that cannot be told.
+   * After CommitUnknownError: the last revision that the database holds, which tells whether the batch took place. It takes the lock
+   * that every commit takes, so that the commit in question cannot take place behind it. Rejects while that cannot be told.
    */
-  resolve(lastRevision: Revision): Promise<boolean>;
+  resolve(): Promise<Revision>;
   /**
    * The heads of these keys. Sees every commit that resolved before the call. `commit`: they are wanted for judging the
    * next batch, so the answer may wait for the commit under way, and comes best from where that batch will be written.

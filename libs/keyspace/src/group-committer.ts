@@ -599,7 +599,7 @@ export class GroupCommitter {
     try {
       for (let pause = RESOLVE_PAUSE_MS.first; ; pause = Math.min(pause * 2, RESOLVE_PAUSE_MS.most)) {
         try {
-          return await this.options.backend.resolve(lastRevision);
+          return await this.options.backend.tookPlace(lastRevision);
         } catch (error) {
           // The database is still away: it is asked again.
           if (this.#closed !== null) return false;

@@ -29,7 +29,7 @@ export interface GuardedBackendOptions {
  * hold it is of an older copy, and is never told. What takes too long is given up; commits end by themselves, since only their
  * backend can tell what became of them.
  */
-export class GuardedBackend implements Omit<Backend, 'name' | 'close'> {
+export class GuardedBackend implements Omit<Backend, 'name' | 'close' | 'resolve'> {
   #held: Revision = 0n;
   /** How often the database was taken over: an answer from before says nothing of what it is after. */
   #claims = 0;
@@ -65,8 +65,13 @@ export class GuardedBackend implements Omit<Backend, 'name' | 'close'> {
     this.#held = batch.lastRevision;
   }
 
-  resolve(lastRevision: Revision): Promise<boolean> {
-    return this.#inTime(this.#noting(this.backend.resolve(lastRevision)));
+  /**
+   * Whether the batch that ends in `lastRevision` took place. An older copy of the database, which may have been claimed and refused
+   * meanwhile, cannot tell what became of a commit in the right one.
+   */
+  async tookPlace(lastRevision: Revision): Promise<boolean> {
+    const asked = this.backend.resolve().then((found) => ({ lastRevision: found }));
+    return (await this.#checked(this.#noting(asked))).lastRevision >= lastRevision;
   }
 
   load(keys: readonly Buffer[], purpose?: 'read' | 'commit'): Promise<LoadAnswer> {

@@ -49,7 +49,7 @@ async function put(backend: EtcdBackend, writer: BatchWriter, value: string): Pr
 async function resolved(backend: EtcdBackend, lastRevision: bigint): Promise<boolean> {
   for (;;) {
     try {
-      return await backend.resolve(lastRevision);
+      return (await backend.resolve()) >= lastRevision;
     } catch {
       // As the keyspace does: it is asked again until it tells.
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import type { BackendStatus } from '@harikube/keyspace';
+import { type BackendStatus, CommitUnknownError } from '@harikube/keyspace';
 import { type HarnessOptions, KeyspaceHarness } from './keyspace-harness.js';
 import { MemoryBackend, MemoryDatabase, type MemoryHooks } from './memory-backend.js';
+import type { WatchRecorder } from './watch-recorder.js';
 
 /** Databases that outlive every router, as a disk does. */
 class Disk {
@@ -93,6 +94,59 @@ describe('a database that is replaced by an older copy of itself while it is use
     disk.database('user').restore(right);
     await recorder.until(() => recorder.reached() >= 4n);
     expect(recorder.events().map(({ value, revision }) => `${value}@${revision}`)).toEqual(['one@2', 'two@4']);
+  });
+
+  /** Users at revision 4, of which nobody was told, are back at revision 2; the watch of them began at 3. */
+  async function rollBackUnknown(options: HarnessOptions = {}): Promise<{
+    harness: KeyspaceHarness;
+    disk: Disk;
+    recorder: WatchRecorder;
+    right: MemoryDatabase;
+  }> {
+    const disk = new Disk();
+    let isLost = false;
+    const hooks: MemoryHooks = {
+      afterCommit: ({ rows }) => {
+        if (!rows.some(({ value }) => value.toString() === 'unknown')) return;
+        isLost = true;
+        throw new CommitUnknownError('connection lost');
+      },
+      beforeResolve: () => {
+        if (isLost) throw new Error('connection refused');
+      },
+    };
+    const harness = await disk.start({ cacheBytes: 0, eventBytes: 0, ...options }, hooks);
+    await harness.put('/user/a', 'one'); // 2
+    const older = disk.database('user').copy();
+    await harness.put('/user/a', 'two'); // 3
+    const recorder = harness.watch('/user/');
+    await expect(harness.put('/user/a', 'unknown')).rejects.toThrow(/outcome/); // 4
+    const right = disk.database('user').copy();
+    disk.database('user').restore(older);
+    isLost = false;
+    return { harness, disk, recorder, right };
+  }
+
+  it('tells nothing of a commit that nobody knows the outcome of: the right copy does', async () => {
+    const { harness, disk, recorder, right } = await rollBackUnknown();
+    await until(() => /holds revision 2, but it had revision 3/.test(users(harness).problem));
+    await expect(harness.get('/user/a')).rejects.toThrow(/restore the right copy/);
+    disk.database('user').restore(right);
+    await until(() => users(harness).isReady);
+    const next = await harness.put('/user/b', 'next');
+    await recorder.until(() => recorder.reached() >= next);
+    expect(recorder.texts()).toEqual(['created 0 at 3', 'events 0: /user/a=unknown@4', `events 0: /user/b=next@${next}`]);
+    expect(harness.keyspace.status().compactRevision).toBe(0n);
+  });
+
+  it('ends the doubt about a commit when it is accepted', async () => {
+    const { harness, recorder } = await rollBackUnknown({ acceptRestored: new Set(['user']) });
+    await recorder.until(({ messages }) => messages.length > 1);
+    await until(() => users(harness).isReady && users(harness).problem === '');
+    const { compactRevision } = harness.keyspace.status();
+    expect(recorder.texts()).toEqual(['created 0 at 3', `canceled 0 compacted ${compactRevision}`]);
+    expect((await harness.list('/user/')).kvs).toEqual(['/user/a=one@2']);
+    expect(await harness.put('/user/a', 'anew')).toBeGreaterThan(compactRevision);
   });
 
   it('is refused when another database has come in its place, too', async () => {

@@ -142,10 +142,10 @@ export class MemoryBackend implements Backend, ControlStore {
     }
   }
 
-  async resolve(lastRevision: Revision): Promise<boolean> {
+  async resolve(): Promise<Revision> {
     await this.hooks.beforeResolve?.();
     this.#checkWriter();
-    return this.database.lastRevision >= lastRevision;
+    return this.database.lastRevision;
   }
 
   async load(keys: readonly Buffer[]): Promise<LoadAnswer> {

@@ -277,11 +277,11 @@ export class EtcdBackend implements Database {
     }
   }
 
-  async resolve(lastRevision: Revision): Promise<boolean> {
+  async resolve(): Promise<Revision> {
     const { guard } = this.#opened;
     await guard.settle();
     await this.#undo();
-    return guard.meta.lastRevision >= lastRevision;
+    return guard.meta.lastRevision;
   }
 
   #undo(): Promise<void> {

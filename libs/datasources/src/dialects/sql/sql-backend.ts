@@ -272,7 +272,7 @@ export abstract class SqlBackend implements Database {
     }
   }
 
-  async resolve(lastRevision: Revision): Promise<boolean> {
+  async resolve(): Promise<Revision> {
     const { lockMeta } = this.#statements();
     const meta = await this.#writing(async (connection) => {
       // What is still on its way to the lost session must not arrive behind the answer.
@@ -281,10 +281,7 @@ export abstract class SqlBackend implements Database {
     });
     this.#lostSession = null;
     if (meta.epoch !== this.#epoch) throw new FencedError(this.name, this.#epoch, meta.epoch);
-    // An older copy of the database cannot tell what became of a commit in the right one.
-    if (meta.lastRevision < this.#lastRevision) throw new RolledBackError(this.name, this.#lastRevision, meta.lastRevision);
-    this.#saw(meta.lastRevision);
-    return meta.lastRevision >= lastRevision;
+    return this.#saw(meta.lastRevision);
   }
 
   /** For a commit in the session that commits: it is free then, which those that read may not be. */

@@ -231,10 +231,10 @@ export class SqliteBackend implements Database {
     this.#hasNewRows = true;
   }
 
-  async resolve(lastRevision: Revision): Promise<boolean> {
+  async resolve(): Promise<Revision> {
     const found = await this.#call(this.threads.writer, 'standing', undefined);
     this.#checkEpoch(found.epoch);
-    return found.lastRevision >= lastRevision;
+    return found.lastRevision;
   }
 
   /**
