@@ -475,7 +475,7 @@ describe('MysqlBackend and its server', () => {
       const { batch } = writer.prepare([{ put: '/b' }]);
       const [commit, read] = await Promise.allSettled([backend.commit(batch), keysIn(backend)]);
       expect([commit.status, read.status]).toEqual(['rejected', 'rejected']);
-      expect(performance.now() - started).toBeLessThan(4000);
+      expect(performance.now() - started).toBeLessThan(15_000); // the server stands still for as long as nobody resumes it
       server.resume();
       // It went with its COMMIT, so that only the server knows; once it has told, that stays so.
       const tookPlace = (await until(() => backend.resolve())) >= batch.lastRevision;
