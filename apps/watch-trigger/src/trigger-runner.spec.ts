@@ -484,6 +484,47 @@ describe('TriggerRunner', () => {
       expect(told.map(({ id }) => id)).toEqual(expect.arrayContaining(sender.delivered.map(({ id }) => id)));
     });
 
+    describe('after a restart of the server, which tells no changes of before', () => {
+      const restarted = async (spec: Partial<HTTPTrigger['spec']>, away: () => void): Promise<void> => {
+        for (const name of ['a', 'b', 'c']) api.write(name, { labels: { tier: 'web' } });
+        const cursor = { resourceVersion: String(api.revision), time: new Date(clock.now()).toISOString() };
+        away();
+        api.pass(40);
+        api.forget();
+        await engine.serve({ ...sampleTrigger(spec), status: { cursor, observedGeneration: 1 } });
+        await pass(1000);
+      };
+
+      it.each<[string, Partial<HTTPTrigger['spec']>]>([
+        ['everything', {}],
+        ['what it selects', { labelSelectors: ['tier=web'] }],
+        ['other objects', { labelSelectors: ['tier=db'] }],
+      ])('is none when nothing happened to %s', async (_, spec) => {
+        await restarted(spec, () => api.pass(3));
+        expect([condition('GapDetected'), engine.events, names()]).toEqual(['undefined undefined', [], []]);
+        expect([condition('Ready'), status().cursor?.resourceVersion]).toEqual(['True Ready', '146']);
+        api.write('next', { labels: { tier: 'web' } });
+        await pass(1000);
+        expect(names()).toEqual(spec.labelSelectors?.[0] === 'tier=db' ? [] : ['ADDED next']);
+      });
+
+      it.each<[string, Partial<HTTPTrigger['spec']>, () => void]>([
+        ['was deleted', {}, () => api.delete('b')],
+        ['was created and deleted', {}, () => (api.write('short'), api.pass(2), api.delete('short'))],
+        ['left the selection', { labelSelectors: ['tier=web'] }, () => void api.write('b', { labels: { tier: 'db' } })],
+        [
+          'was deleted, and another one is there',
+          { labelSelectors: ['tier=web'] },
+          () => (api.delete('b'), api.write('d', { labels: {} })),
+        ],
+        ['happened that is not known any more', {}, () => api.compact(api.revision + 1n)],
+        ['happened, among too much else to look for it', {}, () => api.pass(1000)],
+      ])('is told when something %s', async (_, spec, away) => {
+        await restarted(spec, away);
+        expect(condition('GapDetected')).toBe('True ChangesMissed');
+      });
+    });
+
     it('is taken back by the next change of the spec', async () => {
       api.write('a');
       api.compact();

@@ -3,6 +3,7 @@ import { type Clock, type KubeClient, type KubeList, type KubeObject, type Resou
 import { type Cursor, CursorTracker } from './cursor-tracker.js';
 import { foundChange, type FoundChange, inOrder } from './gap.js';
 import { positionOf } from './position.js';
+import { wasQuiet } from './quiet-history.js';
 import { reasonOf, untilDone } from './retrying.js';
 import type { SharedWatches, Subscription } from './shared-watch.js';
 import { type Problem, watchProblem } from './trigger-conditions.js';
@@ -171,7 +172,7 @@ export class TriggerSource {
     });
   }
 
-  /** Lists what changed since, and tells it in the order of the changes. */
+  /** Lists what changed since, and tells it in the order of the changes; when nothing at all happened there is no gap. */
   async #bridge(resource: Resource<KubeObject>, reason: Error, signal: AbortSignal): Promise<void> {
     const { clock, onListed, onGap, onReset, onMoved } = this.options;
     const since = this.tracker.seen;
@@ -187,7 +188,10 @@ export class TriggerSource {
         }
       }),
     );
-    onGap({ since, revision, reason, objects: changes.length });
+    const from = since.position;
+    const { client, namespace } = this.options;
+    const isQuiet = changes.length === 0 && (await wasQuiet({ client, resource, namespace, from, to: revision, signal }));
+    if (!isQuiet) onGap({ since, revision, reason, objects: changes.length });
     for (const change of inOrder(changes)) await onListed(change, 'after a gap', signal);
     if (revision < since.position) {
       this.tracker.reset({ position: revision, time });

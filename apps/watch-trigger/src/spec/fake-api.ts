@@ -53,6 +53,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
   readonly #triggers = new Map<string, HTTPTrigger>();
   #revision = 100n;
   #compacted = 0n;
+  #cachedSince = 0n;
   #uids = 0;
   /** Where each watch began. */
   readonly watched: { readonly from: string; readonly select: Select }[] = [];
@@ -127,6 +128,12 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     this.#compacted = revision;
   }
 
+  /** A restart: watches are served from what it remembers, which begins now; lists still of any time. */
+  forget(): void {
+    this.#cachedSince = this.#revision;
+    this.#endAll('ended');
+  }
+
   endWatches(): void {
     this.#endAll('ended');
   }
@@ -154,7 +161,8 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     this.listed.push(options);
     await this.#admit('list', resource, options);
     const { limit = 500 } = options;
-    const [at, after] = options.continue === undefined ? [this.#revision, ''] : tokenIn(options.continue);
+    const asked = options.resourceVersionMatch === 'Exact' ? BigInt(options.resourceVersion ?? '') : this.#revision;
+    const [at, after] = options.continue === undefined ? [asked, ''] : tokenIn(options.continue);
     if (at < this.#compacted) {
       throw failure(410, 'Expired', { metadata: { continue: JSON.stringify([String(this.#revision), after]) } });
     }
@@ -163,9 +171,11 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
       .sort(([a], [b]) => (a < b ? -1 : 1));
     const page = all.slice(0, limit);
     const last = page.at(-1)?.[0] ?? '';
+    // As kube-apiserver has it: not where a selector leaves out some.
+    const remainingItemCount = all.length > limit && options.labelSelector === undefined ? all.length - limit : undefined;
     const token = all.length > limit ? JSON.stringify([String(at), last]) : undefined;
     return {
-      metadata: { resourceVersion: this.listVersion ?? String(at), continue: token },
+      metadata: { resourceVersion: this.listVersion ?? String(at), continue: token, remainingItemCount },
       items: page.map(([, object]) => structuredClone(object) as T),
     };
   }
@@ -176,7 +186,7 @@ export class FakeApi implements Pick<KubeClient, 'list' | 'watch' | 'get' | 'pat
     await this.#admit('watch', resource, options);
     signal?.throwIfAborted();
     const position = BigInt(resourceVersion);
-    if (position < this.#compacted) throw failure(410, 'Expired');
+    if (position < this.#compacted || position < this.#cachedSince) throw failure(410, 'Expired');
     const stream: Stream = { end: undefined, bookmark: null, wake: () => undefined, select: options };
     this.#streams.add(stream);
     const abort = (): void => stream.wake();
