@@ -149,6 +149,18 @@ describe('response encoders', () => {
     }
   });
 
+  it('refuse an answer of more than 2 GiB as gRPC-Go does, and write the next one', () => {
+    const txn = (kvs: readonly Buffer[]): Buffer => {
+      const range: TxnOpResult = { type: 'range', count: kvs.length, more: false, kvs };
+      return encodeTxnResponse(header, { type: 'txn', revision: 7n, succeeded: true, responses: [range] });
+    };
+    const before = txn([]);
+    // Memory that nobody touches.
+    const huge = Buffer.from(new ArrayBuffer(2 ** 31));
+    expect(() => txn([Buffer.from('k'), huge])).toThrow(/^grpc: trying to send message larger than max \(21474\d+ vs. 2147483647\)$/);
+    expect(txn([])).toEqual(before);
+  });
+
   it('write every kind of WatchResponse that the generic implementation reads', () => {
     const random = new Random(15);
     for (let round = 0; round < ROUNDS; round++) {

@@ -17,13 +17,11 @@ import type { RouteTable, StreamCall, StreamHandler } from '../transport/grpc-se
 import type { Reply } from '../wire/reply.js';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { WireReader } from '../wire/wire-reader.js';
+import { MAX_MESSAGE_BYTES, messageTooLarge } from '../wire/wire-writer.js';
 import { RangeChunks } from './range-chunks.js';
 
 /** What etcd lets a request to its log be (`--max-request-bytes`). */
 const MAX_REQUEST_BYTES = 1.5 * 1024 * 1024;
-
-/** What etcd lets an answer be (server/etcdserver/api/v3rpc/grpc.go, `maxSendBytes`, v3.6), without the few bytes beside the records. */
-const MAX_ANSWER_BYTES = 0x7fffffff;
 
 /** `etcdserverpb.KV`. */
 export class KvService {
@@ -113,12 +111,10 @@ export class KvService {
 export async function answerRange(message: Buffer, header: () => ResponseHeaderWriter, store: Pick<Store, 'range'>): Promise<Reply> {
   const request = toRangeRequest(decodeRangeRequest(new WireReader(message)));
   const result = await store.range(request);
-  if (result.bytes > MAX_ANSWER_BYTES) {
+  // Without the few bytes beside the records.
+  if (result.bytes > MAX_MESSAGE_BYTES) {
     await result.rest?.return();
-    throw new GrpcError(
-      GrpcCode.ResourceExhausted,
-      `grpc: trying to send message larger than max (${result.bytes} vs. ${MAX_ANSWER_BYTES})`,
-    );
+    throw messageTooLarge(result.bytes);
   }
   return encodeRangeResponse(header(), result);
 }

@@ -1,11 +1,17 @@
+import { GrpcCode, GrpcError } from './grpc-status.js';
+
 /** Bytes before a message in gRPC's framing: the compressed flag (always 0 here) and the length, four bytes big-endian. */
 export const FRAME_PREFIX = 5;
+
+/** What etcd lets an answer be (server/etcdserver/api/v3rpc/grpc.go, `maxSendBytes`, v3.6). */
+export const MAX_MESSAGE_BYTES = 0x7fffffff;
 
 const INITIAL_CAPACITY = 64 * 1024;
 const MAX_SAFE = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
- * Writes protobuf messages into one scratch buffer that is used again for the next message; a result is a copy of it.
+ * Writes protobuf messages into one scratch buffer that is used again for the next message; a result is a copy of it. A message that
+ * becomes longer than `MAX_MESSAGE_BYTES` ends in a GrpcError.
  * Fields of value 0 are left out, as proto3 does, except by the methods that say otherwise.
  */
 export class WireWriter {
@@ -142,10 +148,19 @@ export class WireWriter {
   private reserve(bytes: number): void {
     const needed = this.position + bytes;
     if (needed <= this.buffer.length) return;
+    if (needed > MAX_MESSAGE_BYTES) {
+      this.shrink();
+      throw messageTooLarge(needed);
+    }
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.buffer.length));
     this.buffer.copy(larger, 0, 0, this.position);
     this.buffer = larger;
   }
+}
+
+/** In gRPC-Go's words. */
+export function messageTooLarge(bytes: number): GrpcError {
+  return new GrpcError(GrpcCode.ResourceExhausted, `grpc: trying to send message larger than max (${bytes} vs. ${MAX_MESSAGE_BYTES})`);
 }
 
 /** Writes a frame's first bytes for a message of `length` bytes. */
