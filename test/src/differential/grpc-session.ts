@@ -7,12 +7,18 @@ export interface GrpcOutcome {
   readonly messages: readonly Buffer[];
 }
 
+/**
+ * Of a request that is answered before all of it has left, Node counts the rest against this until the connection ends, and at the
+ * default of 10 it refuses every further answer.
+ */
+const SESSION_MEGABYTES = 4096;
+
 /** A bare gRPC client. */
 export class GrpcSession {
   readonly #session: ClientHttp2Session;
 
   constructor(address: string) {
-    this.#session = connect(address);
+    this.#session = connect(address, { maxSessionMemory: SESSION_MEGABYTES });
     this.#session.on('error', () => undefined); // told by the calls
   }
 
