@@ -36,9 +36,13 @@ interface Setup {
   readonly clock?: Clock;
   readonly silenceMs?: number;
   readonly isDebug?: boolean;
+  readonly sendMs?: number;
 }
 
-function handlerFor(port: number, { smtp = {}, clock = systemClock, silenceMs = 2000, isDebug = false }: Setup = {}): EmailHandler {
+function handlerFor(
+  port: number,
+  { smtp = {}, clock = systemClock, silenceMs = 2000, isDebug = false, sendMs = 8000 }: Setup = {},
+): EmailHandler {
   const texts = { 'smtp-host': '127.0.0.1', 'smtp-port': String(port), 'smtp-use-tls': 'false', ...smtp };
   const metrics = new FunctionMetrics(registry);
   const limits = { connectMs: 2000, greetingMs: silenceMs, silenceMs };
@@ -48,7 +52,7 @@ function handlerFor(port: number, { smtp = {}, clock = systemClock, silenceMs = 
     clock,
     metrics,
     logger: createLogger({ format: 'json', debug: isDebug, destination: { write: (text) => (log += text) } }),
-    limits: { sendMs: 8000, answerMs: 9500 },
+    limits: { sendMs, answerMs: sendMs + 1500 },
   });
 }
 
@@ -398,6 +402,35 @@ describe('EmailHandler beside another one', () => {
     expect(smtp.commands).toEqual([]);
     expect((await handlerFor(smtp.port, { clock: later }).handle(posted())).code).toBe(200);
     expect(smtp.mails.length).toBe(1);
+  });
+
+  it('leaves the Email alone for as long as the other one goes on saying that it sends, however long that is', async () => {
+    const { promise: isEnough, resolve: endSending } = Promise.withResolvers<void>();
+    const onData: SMTPServerOptions['onData'] = (stream, _session, callback) => {
+      stream.resume();
+      stream.on('end', () => void isEnough.then(() => callback()));
+    };
+    const { port } = await smtpServer({ authOptional: true, onData });
+    let aheadMs = 0;
+    const clock: Clock = {
+      ...systemClock,
+      now: () => systemClock.now() + aheadMs,
+      sleep: (ms, signal) => {
+        aheadMs += ms;
+        return systemClock.sleep(1, signal);
+      },
+    };
+    const { promise: isLong, resolve: tooLong } = Promise.withResolvers<void>();
+    api.onClaim = () => {
+      if (aheadMs > 600_000) tooLong();
+    };
+    const setup = { clock, silenceMs: 30_000, sendMs: 3_600_000 };
+    const sending = handlerFor(port, setup).handle(posted());
+    await isLong;
+    expect((await handlerFor(port, setup).handle(posted())).body.message).toContain('is being sent');
+    endSending();
+    expect((await sending).code).toBe(200);
+    expect(api.status).toEqual({ lastGeneration: 3, sentTimestamp: expect.any(String) });
   });
 
   it('does not wait for a clock that is wrong', async () => {

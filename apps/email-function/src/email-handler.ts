@@ -35,14 +35,18 @@ const RETRY_AFTER_SECONDS = 2;
 const MAX_READS = 5;
 /** Added to the time that sending may take: times are written in whole seconds, and clocks differ. */
 const CLAIM_SLACK_MS = 2000;
+/** For so long who began to send has the Email, unless he says it anew: he may have been killed. */
 const LONGEST_CLAIM_MS = 60_000;
+/** How often he does: one of them may fail. */
+const RENEW_MS = 20_000;
 /** What a refusal repeats of invalid fields. */
 const MAX_CAUSES = 8;
 
 /**
  * Sends the mail of an Email once, as far as a server can be asked to: what repeats a mail has the same Message-ID. The status says that it is being
- * sent before it is: another instance leaves the Email alone for as long as sending may take, but not for longer than a minute, since the one that
- * said so may have been killed. Where `--smtp-timeout` allows more, a mail that takes longer may come twice.
+ * sent before it is, and says it again while that takes: another instance leaves the Email alone for as long as sending may take, but for no longer than
+ * a minute after it was said last, since the one that said so may have been killed. A mail comes twice only when its sender is killed, or cannot reach
+ * kube-apiserver for a minute while the mail is on its way.
  */
 export class EmailHandler {
   readonly #options: EmailHandlerOptions;
@@ -133,9 +137,31 @@ export class EmailHandler {
     if (claimed === 'changed') return claimed;
     if (claimed === 'gone') return this.#gone(request);
     if (claimed === 'unwritten') return this.#answer(request, 'temporary', later('the status of the Email cannot be written'));
-    const sent = await mailer.send(mail, sending);
+    const sent = await this.#whileClaimed(claimed, sending, () => mailer.send(mail, sending));
     if (sent.outcome === 'accepted') return this.#recordSent(request, claimed, mail.messageId, undefined, answering);
     return this.#recordFailure(request, claimed, sent, answering);
+  }
+
+  /** Says again and again that the mail is being sent until it is. */
+  async #whileClaimed<T>(email: Email, sending: AbortSignal, send: () => Promise<T>): Promise<T> {
+    const over = new AbortController();
+    const renewing = this.#renew(email, sending, AbortSignal.any([sending, over.signal]));
+    try {
+      return await send();
+    } finally {
+      over.abort();
+      await renewing;
+    }
+  }
+
+  /** Ends with the write that is under way: whatever is written of the Email afterwards comes after it. */
+  async #renew(email: Email, sending: AbortSignal, over: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    for (;;) {
+      await clock.sleep(RENEW_MS, over).catch(() => undefined);
+      if (over.aborted) return;
+      await this.#status.stillSending(email, new Date(clock.now()), sending);
+    }
   }
 
   /** For how long the Email still belongs to whoever said that he sends it; 0: nobody does. A time to come is that of a clock that is wrong. */

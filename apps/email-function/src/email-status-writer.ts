@@ -39,6 +39,17 @@ export class EmailStatusWriter {
     }
   }
 
+  /** Says so of the Email as it is by now. A failure is no harm: it is said again. */
+  async stillSending({ metadata }: Email, time: Date, signal: AbortSignal): Promise<void> {
+    const { name = '', namespace, uid } = metadata;
+    const patch = { metadata: { uid }, status: { sendingTimestamp: timestamp(time) } };
+    try {
+      await this.#options.client.patch(EMAILS, name, namespace, patch, patchOptions(signal));
+    } catch (error) {
+      if (!isOfApi(error) && !signal.aborted) throw error;
+    }
+  }
+
   async sent(email: Email, time: Date, signal: AbortSignal): Promise<Written> {
     const sentTimestamp = timestamp(time);
     return this.#write(email, { sentTimestamp, sendingTimestamp: null, errorMessage: null, errorTimestamp: null }, signal);
@@ -77,8 +88,7 @@ export class EmailStatusWriter {
   #patch({ metadata }: Email, status: StatusPatch, signal: AbortSignal): Promise<Email> {
     const { name = '', namespace, generation, resourceVersion } = metadata;
     const patch = { metadata: { resourceVersion }, status: { lastGeneration: generation, ...status } };
-    const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER, signal } as const;
-    return this.#options.client.patch(EMAILS, name, namespace, patch, options);
+    return this.#options.client.patch(EMAILS, name, namespace, patch, patchOptions(signal));
   }
 
   #unwritten({ metadata }: Email, error: unknown, signal: AbortSignal): 'unwritten' {
@@ -87,6 +97,10 @@ export class EmailStatusWriter {
     this.#options.logger.error('the status of an Email cannot be written', { email: `${metadata.namespace}/${metadata.name}`, reason });
     return 'unwritten';
   }
+}
+
+function patchOptions(signal: AbortSignal) {
+  return { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER, signal } as const;
 }
 
 /** What the status says of a failure. */
