@@ -1,5 +1,6 @@
 import type { Env } from '@harikube/platform';
 import { type Command, Option } from 'commander';
+import type { AbandonOptions } from './abandon-backend.js';
 import { OUTPUT_FORMATS, type Output, type OutputFormat } from './output.js';
 import { ROUTER_FLAGS, type RouterFlags } from './router-access.js';
 
@@ -12,7 +13,9 @@ Exit codes: 0 it can be used, 1 it cannot, 2 the command line cannot be understo
 
 /** Adds `topology` and what is below it. */
 export function addTopologyCommands(program: Command, env: Env, done: (exitCode: number) => void): void {
-  const topology = program.command('topology').description('ask which kinds live in which database, and what a change would do');
+  const topology = program
+    .command('topology')
+    .description('ask which kinds live in which database and what a change would do, and give up what one holds');
   withRouterFlags(
     topology
       .command('explain')
@@ -50,6 +53,17 @@ export function addTopologyCommands(program: Command, env: Env, done: (exitCode:
   ).action(async ({ output, ...flags }: OutputFlags & RouterFlags) => {
     const { topologyStatus } = await import('./topology-status.js');
     done(await topologyStatus(flags, standardOutput(output)));
+  });
+  withRouterFlags(
+    topology
+      .command('abandon')
+      .description('give up what a database holds, so that its rule may go; says how many keys that are, unless they are confirmed')
+      .argument('<backend>', 'the name of its rule')
+      .option('--confirm <keys>', 'give up so many keys; "unknown" for a database that is lost')
+      .addHelpText('after', EXIT_CODES),
+  ).action(async (name: string, { output, ...options }: OutputFlags & AbandonOptions) => {
+    const { abandonBackend } = await import('./abandon-backend.js');
+    done(await abandonBackend(name, options, standardOutput(output)));
   });
 }
 
