@@ -14,6 +14,7 @@ import {
   type WriterRecord,
   messageOf,
 } from '@harikube/keyspace';
+import type { RouterBackendReport, RouterTopologyMove, RouterTopologyPlan } from '@harikube/platform';
 import type { Database } from './database.js';
 import { RefusedDatabaseError } from './database-errors.js';
 import { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.js';
@@ -22,44 +23,14 @@ import { PlacementError } from './placement-check.js';
 import { affectedRanges } from './topology/affected-ranges.js';
 import { type Endpoint, endpointIdentity, endpointLocation, redactEndpoint } from './topology/endpoint.js';
 import { MAIN, Topology, type TopologyOptions, type TopologyRule } from './topology/topology.js';
-import { topologyChanges, type TopologyChange } from './topology/topology-changes.js';
+import { topologyChanges } from './topology/topology-changes.js';
 import { topologyVersion } from './topology/topology-version.js';
 import { type FormerTopology, recordedTopology, settingsOf, type TopologyRecord } from './topology-record.js';
 
-/** Keys that a topology would hide. */
-export interface TopologyMove {
-  /** The backend that holds them. */
-  readonly from: string;
-  /** The backend to which the rules would lead. */
-  readonly to: string;
-  readonly keys: number;
-  /** Of the records; of more than a thousand keys an estimate by the first thousand. */
-  readonly bytes: number;
-  readonly example: string;
-}
-
-export interface TopologyPlan {
-  readonly changes: readonly TopologyChange[];
-  /** Not empty: it cannot be applied as long as these keys are where they are. */
-  readonly moves: readonly TopologyMove[];
-  /** Not empty: it cannot be applied; sentences. */
-  readonly problems: readonly string[];
-}
-
-export interface BackendReport {
-  readonly name: string;
-  /** Without credentials. */
-  readonly endpoint: string;
-  readonly isReady: boolean;
-  /** Why it is not ready; empty when it is. */
-  readonly problem: string;
-  /** Live keys; null: not known, since it cannot be asked. */
-  readonly keys: number | null;
-  /** Of the database, as far as they are in use; null: not known. */
-  readonly bytes: number | null;
-  /** The revision from which on it holds nothing of the present; it still answers for what was before. */
-  readonly retiredAt?: string;
-}
+// What the admin API tells of a store is what there is to tell of it.
+export type TopologyMove = RouterTopologyMove;
+export type TopologyPlan = Pick<RouterTopologyPlan, 'changes' | 'moves' | 'problems'>;
+export type BackendReport = RouterBackendReport;
 
 /** A topology that is told, or the one that was in force last: an empty one in a fresh store. */
 export type StartFrom = { readonly topology: Topology; readonly version?: string } | 'recorded';

@@ -14,6 +14,7 @@ export interface RouterTopologyMove {
   /** The backend to which the rules would lead. */
   readonly to: string;
   readonly keys: number;
+  /** Of the records; of more than a thousand keys an estimate by the first thousand. */
   readonly bytes: number;
   /** One of the keys. */
   readonly example: string;
@@ -21,6 +22,7 @@ export interface RouterTopologyMove {
 
 export interface RouterTopologyChange {
   readonly kind: 'add' | 'remove' | 'rename' | 'reorder' | 'match' | 'reconfigure';
+  /** Its name in the new topology; of one that is removed, in the old one. */
   readonly backend: string;
   /** In words, without credentials. */
   readonly detail: string;

@@ -1,16 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { RouterTopologyChange } from '@harikube/platform';
 import { endpointIdentity, endpointLocation, redactEndpoint } from './endpoint.js';
 import { matcherText } from './key-rule.js';
 import type { Topology, TopologyRule } from './topology.js';
 
 /** One difference between two topologies. */
-export interface TopologyChange {
-  readonly kind: 'add' | 'remove' | 'rename' | 'reorder' | 'match' | 'reconfigure';
-  /** Its name in the new topology; of one that is removed, in the old one. */
-  readonly backend: string;
-  /** In words, without credentials. */
-  readonly detail: string;
-}
+export type TopologyChange = RouterTopologyChange;
 
 /** What the new topology has that the old one has not, in its order; then what is gone. */
 export function topologyChanges(before: Topology, after: Topology): TopologyChange[] {
