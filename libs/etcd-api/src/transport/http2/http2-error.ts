@@ -44,3 +44,16 @@ export class ConnectionError extends Error {
     super(message);
   }
 }
+
+export function protocolError(message: string): ConnectionError {
+  return new ConnectionError(ErrorCode.ProtocolError, message);
+}
+
+export function frameSizeError(frame: string): ConnectionError {
+  return new ConnectionError(ErrorCode.FrameSizeError, `the length of ${frame}`);
+}
+
+/** The client asks too much of us. */
+export function calm(message: string, reason: EndReason): ConnectionError {
+  return new ConnectionError(ErrorCode.EnhanceYourCalm, message, reason);
+}

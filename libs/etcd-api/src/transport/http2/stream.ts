@@ -1,12 +1,13 @@
 import { freeBlock } from '@harikube/keyspace';
 import type { Deadlines, Expiring } from '../deadlines.js';
-import { ReceiveWindow, type SendWindow } from './flow-control.js';
+import { ReceiveWindow } from './flow-control.js';
 import { Flag, FrameType, MAX_31_BITS, MAX_FRAME } from './frames.js';
 import type { ResponseEncoder } from './hpack/encoder.js';
 import { ErrorCode } from './http2-error.js';
 import type { Budget, Http2Limits } from './limits.js';
 import type { Output } from './output.js';
 import type { ReadLine } from './read-line.js';
+import type { Sender, SendTurns } from './send-turns.js';
 import type { ServerLoad } from './server-load.js';
 
 /** Who is told what comes in on a stream. */
@@ -27,8 +28,7 @@ export interface StreamConnection {
   readonly deadlines: Deadlines;
   readonly output: Output;
   readonly encoder: ResponseEncoder;
-  readonly sendWindow: SendWindow;
-  readonly initialSendWindow: number;
+  readonly turns: SendTurns;
   readonly control: Budget;
   readonly reads: ReadLine;
   readonly server: ServerLoad;
@@ -39,7 +39,6 @@ export interface StreamConnection {
   abandoned: number;
   /** See `Lender`. */
   lent: number;
-  readonly isOutputFull: boolean;
   /** So many more bytes of answers wait, or fewer. */
   queue(bytes: number): void;
   /** An answer is not read: the connection ends. */
@@ -52,12 +51,6 @@ export interface StreamConnection {
   rest(): void;
   /** RST_STREAM or WINDOW_UPDATE. */
   sendNumber(type: number, streamId: number, number: number): void;
-  /** Gives the stream a turn when the connection has room. */
-  wait(stream: Http2Stream): void;
-  /** Gives the stream a turn when the client makes its first window larger. */
-  starve(stream: Http2Stream): void;
-  /** The stream's window is larger than the client's first one. */
-  grow(stream: Http2Stream): void;
   /** The stream is over. */
   forget(stream: Http2Stream): void;
 }
@@ -70,7 +63,7 @@ const FRAMES_PER_TURN = 4;
  * until both flow-control windows and the connection's output have room: so that an answer nobody reads holds no more than its own bytes, and
  * answers of one connection take turns.
  */
-export class Http2Stream implements Expiring {
+export class Http2Stream implements Expiring, Sender {
   due = 0;
   receiver: StreamReceiver | null = null;
   /** Bytes written that wait to be framed. */
@@ -183,10 +176,10 @@ export class Http2Stream implements Expiring {
 
   /** WINDOW_UPDATE (RFC 9113 section 6.9). False when the window would be larger than one may be. */
   addCredit(bytes: number): boolean {
-    const { connection } = this;
-    if (connection.initialSendWindow + this.credit + bytes > MAX_31_BITS) return false;
+    const { turns } = this.connection;
+    if (turns.initialWindow + this.credit + bytes > MAX_31_BITS) return false;
     this.credit += bytes;
-    if (this.credit > 0) connection.grow(this);
+    if (this.credit > 0) turns.grow(this);
     return true;
   }
 
@@ -324,17 +317,18 @@ export class Http2Stream implements Expiring {
 
   private sendFrames(frames: number): void {
     const { connection } = this;
+    const { turns } = connection;
     for (;;) {
-      if (connection.isOutputFull) return connection.wait(this);
+      if (turns.isOutputFull) return turns.wait(this);
       if (this.headers === 'written') {
         this.headers = 'sent';
         connection.sendHeaders(this.id, this.page === null ? connection.encoder.response() : connection.encoder.plain(this.page), false);
       }
       if (this.queuedBytes === 0) break;
-      const own = connection.initialSendWindow + this.credit;
-      const window = Math.min(connection.sendWindow.available, own);
-      if (window <= 0) return own > 0 ? connection.wait(this) : connection.starve(this);
-      if (frames-- === 0) return connection.wait(this);
+      const own = turns.initialWindow + this.credit;
+      const window = Math.min(turns.window.available, own);
+      if (window <= 0) return own > 0 ? turns.wait(this) : turns.starve(this);
+      if (frames-- === 0) return turns.wait(this);
       this.sendData(Math.min(this.queuedBytes, window, MAX_FRAME));
     }
     this.queue.length = 0;
@@ -346,7 +340,7 @@ export class Http2Stream implements Expiring {
     const { connection, queue } = this;
     const { output } = connection;
     output.header(length, FrameType.Data, Flag.None, this.id);
-    connection.sendWindow.available -= length;
+    connection.turns.window.available -= length;
     this.credit -= length;
     connection.queue(-length);
     connection.control.earn(length / connection.limits.bytesPerControl);
