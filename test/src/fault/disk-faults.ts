@@ -46,20 +46,14 @@ export interface DiskFaultsPlan {
   readonly seed: number;
   /** How often each fault happens to each of the two databases. */
   readonly rounds: number;
-  readonly onHappened?: (what: string) => void;
-}
-
-export interface DiskFaults {
-  readonly verdict: Verdict;
-  readonly happened: number;
+  readonly onHappened: (what: string) => void;
 }
 
 /** Faults of the disks of the default database and of another one, each healed before the next, without a restart of the router. */
-export async function runDiskFaults({ seed, rounds, onHappened = () => undefined }: DiskFaultsPlan): Promise<DiskFaults> {
+export async function runDiskFaults({ seed, rounds, onHappened }: DiskFaultsPlan): Promise<{ readonly verdict: Verdict }> {
   const files = await ThreeFiles.create({ isApart: true });
   const targets = files.areas.slice(0, 2);
   const disks = new Map<Area, SmallDisk | null>();
-  let happened = 0;
   try {
     for (const area of targets) disks.set(area, await SmallDisk.mount(files.folder(area)));
     const verdict = await runCheckedEpisode({ seed, files, hasFaults: true }, async (episode) => {
@@ -67,14 +61,12 @@ export async function runDiskFaults({ seed, rounds, onHappened = () => undefined
         for (const fault of DISK_FAULTS) {
           for (const area of targets) {
             const disk = { area, file: files.file(area), small: disks.get(area) ?? null, pid: episode.router.pid };
-            if (!(await suffer(episode, fault, disk, files.areas))) continue;
-            happened++;
-            onHappened(`${fault.name}: ${area.name}`);
+            if (await suffer(episode, fault, disk, files.areas)) onHappened(`${fault.name}: ${area.name}`);
           }
         }
       }
     });
-    return { verdict, happened };
+    return { verdict };
   } finally {
     for (const disk of disks.values()) await disk?.unmount();
     await files.remove();
