@@ -29,6 +29,19 @@ describe('ofOwnKind', () => {
     });
   });
 
+  it.each([
+    ['short', 'is too short and lacks a capital letter, a digit and a special character'],
+    ['letter', 'is too short and lacks a capital letter, a digit and a special character'],
+    ['capital letter', 'lacks a capital letter and a digit'],
+  ])('says what admission says of the password %s, and shows it nowhere else', (password, problem) => {
+    const rule = `must have 8 to 64 characters, among them a small letter, a capital letter, a digit and a special character; it ${problem}`;
+    const message = `spec.password: Invalid value: ${rule}, spec.user.email: Invalid value: "${password}", ${password}`;
+    const status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', code: 422, reason: 'Invalid', message } as const;
+    expect(ofOwnKind(new StatusError(status), password).message).toBe(
+      `spec.password: Invalid value: ${rule}, spec.user.email: Invalid value: "***", ***`,
+    );
+  });
+
   it('passes on what admission says', () => {
     const error = said(403, 'Forbidden', 'admission webhook "a.b" denied the request: not on Sundays');
     expect([error.code, error.message]).toEqual([403, 'not on Sundays']);

@@ -9,6 +9,10 @@ const WORDS: readonly (readonly [stored: string, asked: string])[] = [
 ];
 /** A text that is shorter may be a part of any sentence. */
 const LEAST_SECRET = 4;
+const WORDS_OF_RULE =
+  '(?:is too short|is too long|has a line break|lacks |a small letter|a capital letter|a digit|a special character|, | and )+';
+/** What admission says of a password that is not good, and repeats nothing of it: who sent `short` is told that it is too short. */
+const PASSWORD_RULE = new RegExp(`(must have \\d+ to \\d+ characters, among them ${WORDS_OF_RULE}; it ${WORDS_OF_RULE})`);
 
 /**
  * The answer for an error of the create of a RegistrationRequest. What the caller did wrong keeps its code, its reason and its causes; what is wrong
@@ -44,7 +48,12 @@ function translated(status: Status, secret: unknown): Status {
   const said = (text: string): string => {
     let words = text.replace(/^admission webhook "[^"]*" denied the request: /, '');
     for (const [stored, asked] of WORDS) words = words.replaceAll(stored, asked);
-    return typeof secret === 'string' && secret.length >= LEAST_SECRET ? words.replaceAll(secret, '***') : words;
+    if (typeof secret !== 'string' || secret.length < LEAST_SECRET) return words;
+    // Every second part is a rule.
+    return words
+      .split(PASSWORD_RULE)
+      .map((part, index) => (index % 2 === 1 ? part : part.replaceAll(secret, '***')))
+      .join('');
   };
   const { message, details } = status;
   return {

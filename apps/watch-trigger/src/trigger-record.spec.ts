@@ -66,7 +66,7 @@ describe('TriggerRecord', () => {
     record.failed(sampleEvent(), { reason: 'HTTP503', message: 'busy', code: 503 }, NOW);
     expect(record.status).toMatchObject({
       errorTime: '2026-01-02T03:04:05Z',
-      errorReason: 'HTTP503: busy',
+      errorReason: 'HTTP503',
       errorResourceVersion: '41',
       counters: { failed: 1 },
     });

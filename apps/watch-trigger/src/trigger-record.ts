@@ -142,7 +142,8 @@ export class TriggerRecord {
     this.#counters.failed++;
     const time = timestamp(now);
     const shown = message.slice(0, MAX_MESSAGE);
-    this.#error = { time, reason: `${reason}: ${shown}`, resourceVersion };
+    // A column of `kubectl get`: the words are in `lastError`, and in the condition as long as it lasts.
+    this.#error = { time, reason, resourceVersion };
     this.#lastError = { time, reason, message: shown, code };
     this.onChange('moved');
   }

@@ -329,7 +329,7 @@ describe('TriggerRunner', () => {
       await serve();
       api.write('bad');
       await pass(1000);
-      expect(status()).toMatchObject({ errorReason: 'HTTP400: it is HTTP400', errorResourceVersion: '101' });
+      expect(status()).toMatchObject({ errorReason: 'HTTP400', errorResourceVersion: '101' });
       expect(status().errorTime).toBe('2026-01-02T03:04:05Z');
       api.write('good');
       await pass(1000);

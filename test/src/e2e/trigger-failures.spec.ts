@@ -66,7 +66,7 @@ beforeAll(async () => {
   stage.launch(`--allowed-targets=127.0.0.1:${letters.port}`, `--trigger-namespace=${STRICT}`, '--same-namespace-only');
 }, 900_000);
 
-afterAll(() => stage?.stop(), 60_000);
+afterAll(() => stage?.stop());
 
 /** Begins all rows at once, since each waits more than it works. Each is a test. */
 function itAtOnce<Row extends { readonly title: string }>(rows: readonly Row[], run: (row: Row) => Promise<void>): void {
@@ -191,7 +191,7 @@ describe('an event', () => {
     if (error === undefined) expect(status.lastError).toBeUndefined();
     else expect(status.lastError).toMatchObject(error);
     // A success takes the columns of the error back.
-    if (counters.dropped === 1) expect(status.errorReason).toMatch(new RegExp(`^${error?.reason}: `));
+    if (counters.dropped === 1) expect(status.errorReason).toBe(error?.reason);
     else expect([status.errorTime, status.errorReason, status.errorResourceVersion]).toEqual([undefined, undefined, undefined]);
     if (counters.dropped === 1) expect(await of.event('Dropped')).toContain(error?.reason);
   });
