@@ -217,7 +217,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cluster?.stop();
-}, MINUTES);
+});
 
 describe('the admission webhook on a real kube-apiserver', () => {
   it('stores the hash of a password, however the object is sent', async () => {

@@ -14,7 +14,7 @@ export interface AskOptions {
   readonly input?: string | object;
 }
 
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 240_000;
 
 /** Runs a program to its end, whether it succeeds or not. Rejects when it cannot be started and when it takes too long. */
 export function answerOf(program: string, args: readonly string[], { env, input = '' }: AskOptions): Promise<Answer> {

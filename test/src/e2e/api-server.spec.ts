@@ -171,7 +171,7 @@ beforeAll(async () => {
   cluster.beforeStop(() => webhook.stop());
   server = started;
   cluster.beforeStop(() => server.stop());
-  await eventually(isAvailable, (said) => said.startsWith('True'), 40);
+  await eventually(isAvailable, (said) => said.startsWith('True'));
   await kubectl.succeed(['create', 'clusterrolebinding', 'registrars', '--clusterrole=webshop-registrar', '--user=registrar']);
   await client.raw('POST', `${REGISTRATIONS}/traced`, undefined, registration('traced'), { headers: { traceparent: CALLER } });
 }, 3 * MINUTES);
@@ -180,7 +180,7 @@ afterAll(async () => {
   await cluster?.stop();
   await collector?.close();
   rmSync(own, { recursive: true });
-}, MINUTES);
+});
 
 describe('the aggregated API server behind a real kube-apiserver', () => {
   it('is available, discovered, explained, and part of a valid OpenAPI document', async () => {
@@ -292,8 +292,9 @@ spec:
     expect(said).toContain('kubectl delete registrationrequest taken-1');
     // As long as the failed one is there, it is the answer.
     expect(await refuse(raw(`${REGISTRATIONS}/taken-1`), registration('taken-1'))).toContain('the e-mail address belongs to another');
-    const weak = await refuse(create, { ...registration('weak'), spec: { ...registration('weak').spec, password: 'weak' } });
+    const weak = await refuse(create, { ...registration('weak'), spec: { ...registration('weak').spec, password: 'short' } });
     expect(weak).toContain('The Registration "weak" is invalid: spec.password: Invalid value');
+    expect(weak).toContain('it is too short and lacks a capital letter, a digit and a special character');
     const wrong = await refuse(create, registration('wrong', 'no-address'));
     expect(wrong).toContain('The Registration "wrong" is invalid');
     expect(wrong).toContain('spec.user.email: Invalid value: "no-address"');
@@ -301,9 +302,12 @@ spec:
 
   it('says what is pending when it takes too long, lets a repeat join, and tells a stranger that the name is taken', async () => {
     const path = `${REGISTRATIONS}/slow-1`;
-    const first = await refuse(raw(`${path}?timeout=2s`), registration('slow-1'));
+    // On a slow machine the controller has not begun by then, and it joins what it asked for before.
+    const first = await eventually(
+      () => refuse(raw(`${path}?timeout=2s`), registration('slow-1')),
+      (said) => said.includes('pending: TenantReady (the namespace is not there yet), UserReady, EmailCreated'),
+    );
     expect(first).toContain('Error from server (Timeout)');
-    expect(first).toContain('pending: TenantReady (the namespace is not there yet), UserReady, EmailCreated');
     expect(first).toContain('kubectl get registrationrequest slow-1');
     expect(await refuse(raw(path), registration('slow-1', 'other@example.com'))).toContain(
       'another registration of this name is under way',
@@ -457,7 +461,7 @@ spec:
       });
       page.on('requestfailed', (failed) => wrong.push(failed.url()));
       await page.goto(`${origin}${GROUP_PATH}/docs`);
-      await page.waitForSelector('.opblock-post', { timeout: 20_000 });
+      await page.waitForSelector('.opblock-post', { timeout: 120_000 });
       // The page breaks long paths with characters that nobody sees.
       const paths: unknown = await page.evaluate(
         `[...document.querySelectorAll('.opblock-summary-path')].map(({ textContent }) => textContent.replaceAll('\u200b', ''))`,
@@ -479,7 +483,7 @@ spec:
         (status) => status === 200,
         20,
       );
-      await own.waitForSelector('.opblock-post', { timeout: 20_000 });
+      await own.waitForSelector('.opblock-post', { timeout: 120_000 });
       expect(wrong).toEqual([]);
     } finally {
       await browser.close();
@@ -514,12 +518,17 @@ spec:
       expect(await waiting).toMatchObject({ metadata: { name: 'slow-3' } });
       expect(await stopped).toBe(0);
       server = await startServer(ports[0]);
+      await eventually(
+        () => Promise.resolve(isOver.signal.aborted || times.length > 20),
+        (isEnough) => isEnough,
+      );
     } finally {
       isOver.abort();
     }
     await answers;
     expect(times.length).toBeGreaterThan(20);
-    expect(Math.max(...times)).toBeLessThan(5000);
+    // A connection that nobody answers would end with the request's time.
+    expect(Math.max(...times)).toBeLessThan(20_000);
     expect(await isAvailable()).toBe('True Passed');
     expect(await second.stop()).toBe(0);
   });
@@ -530,16 +539,15 @@ spec:
     await kubectl.succeed(['delete', 'namespace', 'doomed', '--wait=false']);
     // kube-apiserver looks every 30 s, and at once when the APIService changes.
     await kubectl.succeed(['annotate', 'apiservice', API_SERVICE, 'look=again']);
-    await eventually(isAvailable, (said) => said.startsWith('False'), 40);
+    await eventually(isAvailable, (said) => said.startsWith('False'));
     const refusal = await client.raw('GET', GROUP_PATH).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(StatusError);
     expect(refusal).toMatchObject({ code: 503 });
     server = await startServer(ports[0]);
-    await eventually(isAvailable, (said) => said === 'True Passed', 31);
+    await eventually(isAvailable, (said) => said === 'True Passed');
     await eventually(
       () => kubectl.run(['get', 'namespace', 'doomed']),
       ({ err }) => err.includes('NotFound'),
-      60,
     );
   });
 
@@ -562,7 +570,7 @@ spec:
     });
     copyFileSync(next.certificateFile, join(folder, 'tls-api-server', 'tls.crt'));
     copyFileSync(next.keyFile, join(folder, 'tls-api-server', 'tls.key'));
-    await eventually(serial, (served) => served !== before, 20);
+    await eventually(serial, (served) => served !== before);
     expect(await kubectl.read(create, registration('renewed'))).toContain('created');
   });
 
@@ -573,7 +581,7 @@ spec:
     const spans = await collector.until((all) => {
       const names = all.filter(isOurs).map(({ name }) => name);
       return ['admission mutate', 'admission validate', root].every((name) => names.includes(name));
-    }, 20);
+    });
     const byId = new Map(spans.map((span) => [span.spanId, span]));
     const parentOf = ({ parentSpanId = '' }: CollectedSpan): CollectedSpan | undefined => byId.get(parentSpanId);
     const only = (service: string, name: string): CollectedSpan => {

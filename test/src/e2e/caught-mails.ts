@@ -28,7 +28,7 @@ async function caughtMails(data: string): Promise<CaughtMail[]> {
  * Each of these addresses has an Email, which says that it was sent, and a mail; a second mail of an address, which a killed program may leave, has the
  * Message-ID of the first. Resolves to how many mails were repeats.
  */
-export async function expectMailed(client: KubeClient, data: string, addresses: readonly string[], seconds = 60): Promise<number> {
+export async function expectMailed(client: KubeClient, data: string, addresses: readonly string[], seconds = 180): Promise<number> {
   const wanted = new Set(addresses);
   const isSent = ({ spec, status }: Email): boolean => wanted.has(spec.toAddress) && status?.sentTimestamp !== undefined;
   const emails = await until(client, EMAILS, (all) => [...all.values()].filter(isSent).length === addresses.length, { seconds });

@@ -64,7 +64,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cluster?.stop();
-}, MINUTES);
+});
 
 describe('the CustomResourceDefinitions on a real kube-apiserver', () => {
   it('are structural, and known by their names, short names and category', async () => {

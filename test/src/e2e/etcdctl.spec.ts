@@ -63,7 +63,7 @@ describe('etcdctl', () => {
     etcd = new PlainEtcd({ dataDir: folder, program: binaries.etcd.path, env, extraArgs: ['--unsafe-no-fsync', '--log-level=error'] });
     await etcd.start();
     router = await RouterProcess.start({ database: join(folder, 'main.db') });
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await router.stop();

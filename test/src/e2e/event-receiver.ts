@@ -58,7 +58,7 @@ export class EventReceiver {
   }
 
   /** Resolves when it holds, which is looked at after each request; rejects with what is there when it takes too long. */
-  async until(holds: () => boolean, seconds = 30): Promise<void> {
+  async until(holds: () => boolean, seconds = 120): Promise<void> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => late.reject(new Error(`${this.requests.length} requests came and not what was waited for`)),

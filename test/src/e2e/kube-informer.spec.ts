@@ -18,7 +18,7 @@ import { ProgramProcess } from './program-process.js';
 import { RunningCluster } from './running-cluster.js';
 import { TcpProxy } from './tcp-proxy.js';
 
-const SECONDS = 1000;
+const PATIENCE_MS = 120_000;
 const WRITERS = 8;
 const OBJECTS_PER_WRITER = 8;
 const WRITES = 2000;
@@ -46,14 +46,14 @@ beforeAll(async () => {
   await writeFile(proxiedKubeconfig, kubeconfig.replaceAll(`127.0.0.1:${port}`, `127.0.0.1:${proxy.port}`), { mode: 0o600 });
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'informer-spec' });
   proxied = KubeClient.fromConfig({ kubeconfig: proxiedKubeconfig, userAgent: 'informer-spec-proxied' });
-}, 120 * SECONDS);
+});
 
 afterAll(async () => {
   await proxied?.close();
   await client?.close();
   await proxy?.close();
   await cluster?.stop();
-}, 60 * SECONDS);
+});
 
 function recordingLogger(): { readonly logger: Logger; readonly messages: string[] } {
   const messages: string[] = [];
@@ -157,48 +157,44 @@ describe('an informer on a real kube-apiserver whose history is compacted each s
   it.each([
     ['the store', CONFIG_MAPS],
     ["kube-apiserver's cache", SECRETS],
-  ])(
-    'has exactly the state of the server after 2000 writes and many cuts, with watches served by %s',
-    async (_, resource) => {
-      const { logger, messages } = recordingLogger();
-      const factory = new InformerFactory(proxied, { logger });
-      const informer = factory.informer(resource, { namespace: 'default' });
-      const check = new OrderCheck(informer);
-      const stop = new AbortController();
-      const running = factory.run(stop.signal);
-      try {
-        await factory.awaitSynced(stop.signal, 20 * SECONDS);
-        // The first load is the kind that needs no list.
-        expect(messages).toEqual([]);
-        const isForgetful = resource === CONFIG_MAPS;
-        await writeMany(resource, async (writes) => {
-          if (writes % 300 === 299) proxy.cut();
-          if (writes !== 1000) return;
-          proxy.refuse();
-          const known = informer
-            .list()
-            .map(versionOf)
-            .sort((one, other) => Number(one - other))
-            .at(-1);
-          if (isForgetful) await untilCompacted(resource, String(known));
-          proxy.admit();
-        });
-        const marker = await client.create(resource, { metadata: { name: 'marker', namespace: 'default' } });
-        await whenTrue(informer, () => informer.get('marker', 'default')?.metadata.uid === marker.metadata.uid);
+  ])('has exactly the state of the server after 2000 writes and many cuts, with watches served by %s', async (_, resource) => {
+    const { logger, messages } = recordingLogger();
+    const factory = new InformerFactory(proxied, { logger });
+    const informer = factory.informer(resource, { namespace: 'default' });
+    const check = new OrderCheck(informer);
+    const stop = new AbortController();
+    const running = factory.run(stop.signal);
+    try {
+      await factory.awaitSynced(stop.signal, PATIENCE_MS);
+      // The first load is the kind that needs no list.
+      expect(messages).toEqual([]);
+      const isForgetful = resource === CONFIG_MAPS;
+      await writeMany(resource, async (writes) => {
+        if (writes % 300 === 299) proxy.cut();
+        if (writes !== 1000) return;
+        proxy.refuse();
+        const known = informer
+          .list()
+          .map(versionOf)
+          .sort((one, other) => Number(one - other))
+          .at(-1);
+        if (isForgetful) await untilCompacted(resource, String(known));
+        proxy.admit();
+      });
+      const marker = await client.create(resource, { metadata: { name: 'marker', namespace: 'default' } });
+      await whenTrue(informer, () => informer.get('marker', 'default')?.metadata.uid === marker.metadata.uid);
 
-        const cached = informer.list('default').map(({ metadata }) => `${metadata.name} ${metadata.uid} ${metadata.resourceVersion}`);
-        expect(cached.sort()).toEqual(await stateOf(resource));
-        expect(check.violations).toEqual([]);
-        expect(check.seen.updated).toBeGreaterThan(200);
-        expect(check.seen.deleted).toBeGreaterThan(50);
-        expect(messages.includes('the version is too old; loading everything again')).toBe(isForgetful);
-      } finally {
-        stop.abort();
-        await running;
-      }
-    },
-    60_000,
-  );
+      const cached = informer.list('default').map(({ metadata }) => `${metadata.name} ${metadata.uid} ${metadata.resourceVersion}`);
+      expect(cached.sort()).toEqual(await stateOf(resource));
+      expect(check.violations).toEqual([]);
+      expect(check.seen.updated).toBeGreaterThan(200);
+      expect(check.seen.deleted).toBeGreaterThan(50);
+      expect(messages.includes('the version is too old; loading everything again')).toBe(isForgetful);
+    } finally {
+      stop.abort();
+      await running;
+    }
+  });
 });
 
 describe('KubeClient on a real kube-apiserver', () => {
@@ -235,9 +231,10 @@ describe('two LeaderElectors on a real kube-apiserver', () => {
   const elect = (
     name: string,
     identity: string,
+    times = LEASE_TIMES,
   ): { elector: LeaderElector; stop: AbortController; leading: Promise<void>; ended: Promise<string> } => {
     const { logger } = recordingLogger();
-    const elector = new LeaderElector({ client, namespace: 'default', name, identity, logger, ...LEASE_TIMES });
+    const elector = new LeaderElector({ client, namespace: 'default', name, identity, logger, ...times });
     const stop = new AbortController();
     const { promise: leading, resolve } = Promise.withResolvers<void>();
     const ended = elector.run(stop.signal, async (signal) => {
@@ -248,21 +245,20 @@ describe('two LeaderElectors on a real kube-apiserver', () => {
   };
 
   it('hand over when the one that leads stops', async () => {
-    const one = elect('handover', 'one');
+    // No test waits for the end of such a lease.
+    const times = { leaseDurationMs: 3_600_000, renewDeadlineMs: 1_800_000, retryPeriodMs: 500 };
+    const one = elect('handover', 'one', times);
     await one.leading;
-    const two = elect('handover', 'two');
-    const began = performance.now();
+    const two = elect('handover', 'two', times);
     one.stop.abort();
     expect(await one.ended).toBe('stopped');
     await two.leading;
-    // The lease itself lasts longer.
-    expect(performance.now() - began).toBeLessThan(LEASE_TIMES.leaseDurationMs);
     expect([one.elector.isLeading(), two.elector.isLeading()]).toEqual([false, true]);
     expect(await client.get(LEASES, 'handover', 'default')).toMatchObject({ spec: { holderIdentity: 'two', leaseTransitions: 1 } });
     two.stop.abort();
     expect(await two.ended).toBe('stopped');
     expect(await client.get(LEASES, 'handover', 'default')).toMatchObject({ spec: { holderIdentity: '', leaseTransitions: 1 } });
-  }, 30_000);
+  });
 
   it('never both write: one that was stopped for longer than its lease wakes, and writes nothing', async () => {
     const load = (): Promise<KubeObject> => client.get(CONFIG_MAPS, 'written', 'default');
@@ -293,5 +289,5 @@ describe('two LeaderElectors on a real kube-apiserver', () => {
     } finally {
       await process.kill();
     }
-  }, 30_000);
+  });
 });

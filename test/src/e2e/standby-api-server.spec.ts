@@ -50,7 +50,7 @@ beforeAll(async () => {
   });
   await controlPlane.start();
   client = KubeClient.fromConfig({ kubeconfig: controlPlane.kubeconfigFile, userAgent: 'standby-spec', deadlineMs: PATIENCE_MS });
-}, 120_000);
+});
 
 afterAll(async () => {
   await client?.close();
@@ -61,7 +61,7 @@ afterAll(async () => {
   }
   await server?.stop();
   if (folder !== undefined) await rm(folder, { recursive: true });
-}, 60_000);
+});
 
 async function takePlace(): Promise<Place> {
   const proxy = await TcpProxy.start(server.port);
@@ -187,5 +187,5 @@ describe('a kube-apiserver with the addresses of two routers', () => {
     // The system of one that is stopped goes on to accept what it is sent: kube-apiserver notices by its keepalive, after 30 s and more.
     const { stopped: _, ...noticed } = gaps;
     expect(Object.entries(noticed).filter(([, ms]) => ms > PATIENCE_MS)).toEqual([]);
-  }, 120_000);
+  });
 });

@@ -11,7 +11,7 @@ export interface StandbyRouterOptions {
 }
 
 /** How long a process may take for what it is waited for. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 180_000;
 const SERVING = 'serving the etcd API';
 
 /** One of several routers on one default database, each a process of its own. */

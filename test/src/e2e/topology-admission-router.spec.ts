@@ -51,7 +51,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await cluster?.stop();
   await rm(own, { recursive: true, force: true });
-}, MINUTES);
+});
 
 describe('the webhook of TopologyConfigs with a real router', () => {
   it('refuses rules that would hide keys, with their number, and stores nothing', async () => {
@@ -87,7 +87,7 @@ describe('the webhook of TopologyConfigs with a real router', () => {
       `Warning: would add "other": namespace other kinds=secrets in ${file('other')}`,
     );
     await kubectl.succeed(CREATE, config(other()));
-    await kubectl.succeed(['wait', 'topologyconfig', 'config', '--for=condition=Active', '--timeout=60s']);
+    await kubectl.succeed(['wait', 'topologyconfig', 'config', '--for=condition=Active', '--timeout=120s']);
     await kubectl.succeed(['create', 'namespace', 'other']);
     for (const name of ['one', 'two']) await kubectl.succeed(['create', 'secret', 'generic', name, '-n', 'other']);
   });

@@ -85,7 +85,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cluster?.stop();
-}, MINUTES);
+});
 
 describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
   describe('while another instance leads', () => {
@@ -219,7 +219,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
     beforeAll(async () => {
       await kubectl.succeed(['delete', 'lease', leaseNameOf('topology-operator'), '-n', PLATFORM_NAMESPACE]);
       await kubectl.succeed(CREATE, both);
-      await kubectl.succeed(['wait', 'topologyconfig', 'held', '--for=condition=Active', '--timeout=60s']);
+      await kubectl.succeed(['wait', 'topologyconfig', 'held', '--for=condition=Active', '--timeout=120s']);
       router.keys.set('shirts', 3);
     }, 2 * MINUTES);
 
@@ -231,7 +231,7 @@ describe('the webhook of TopologyConfigs on a real kube-apiserver', () => {
 
     it('lets other rules change', async () => {
       await kubectl.succeed(APPLY, topologyConfig('held', [SHIRTS, { ...PODS, compactInterval: '10m' }]));
-      await kubectl.succeed(['wait', 'topologyconfig', 'held', '--for=condition=Active', '--timeout=60s']);
+      await kubectl.succeed(['wait', 'topologyconfig', 'held', '--for=condition=Active', '--timeout=120s']);
     });
 
     it('warns of a deletion that is held, and gives data up by its number alone', async () => {

@@ -13,7 +13,6 @@ import { eventually } from './eventually.js';
 import { ProgramProcess } from './program-process.js';
 import { RunningCluster } from './running-cluster.js';
 
-const SECONDS = 1000;
 const NAMESPACE = 'harikube';
 const GROUP = 'product.webshop.harikube.info';
 
@@ -91,11 +90,11 @@ beforeAll(async () => {
     logFile: join(cluster.folder, 'operator.log'),
   });
   cluster.beforeStop(() => operator.kill());
-}, 180 * SECONDS);
+});
 
 afterAll(async () => {
   await cluster?.stop();
-}, 60 * SECONDS);
+});
 
 describe('the topology-operator and a router', () => {
   it('agree on what is in force', async () => {

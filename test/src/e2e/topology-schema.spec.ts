@@ -180,7 +180,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cluster?.stop();
-}, MINUTES);
+});
 
 describe('the schema of TopologyConfig on a real kube-apiserver', () => {
   it("takes the reference's demo as it is written, and shows it as Pending", async () => {

@@ -39,7 +39,7 @@ beforeAll(async () => {
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'test' });
   const { port } = await line(({ msg }) => msg === 'serving the admin API');
   admin = new RouterAdminClient({ url: `http://127.0.0.1:${String(port)}`, tokenFile });
-}, 120_000);
+});
 
 afterAll(async () => {
   await client.close();
@@ -110,5 +110,5 @@ describe('a router whose topology is in a Secret of the very API server that it 
     const state = await admin.topology();
     expect(state.backends.map(({ name }) => name)).toEqual(expect.arrayContaining(['later', 'shop', 'main']));
     expect((await client.get<ConfigMap>(CONFIG_MAPS, 'in-shop', 'shop')).data).toEqual({ is: 'there' });
-  }, 120_000);
+  });
 });

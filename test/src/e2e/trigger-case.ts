@@ -120,7 +120,7 @@ export class TriggerCase {
   }
 
   /** The status, as soon as it holds. */
-  async status(holds: (status: Status) => boolean, seconds = 40): Promise<Status> {
+  async status(holds: (status: Status) => boolean, seconds = 120): Promise<Status> {
     const key = `${this.namespace}/${this.name}`;
     const isSo = (trigger: HTTPTrigger | undefined): boolean => trigger?.status !== undefined && holds(trigger.status);
     const found = await until(this.#client, HTTP_TRIGGERS, (all) => isSo(all.get(key)), {
@@ -143,7 +143,6 @@ export class TriggerCase {
     const isIt = (event: TriggerEventObject): boolean => event.reason === reason && event.regarding?.name === this.name;
     const found = await until<TriggerEventObject>(this.#client, EVENTS, (all) => [...all.values()].some(isIt), {
       namespace: this.namespace,
-      seconds: 20,
     });
     return [...found.values()].find(isIt)?.note ?? '';
   }

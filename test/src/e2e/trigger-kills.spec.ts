@@ -88,7 +88,7 @@ beforeAll(async () => {
   ];
 }, 900_000);
 
-afterAll(() => cluster.stop(), 60_000);
+afterAll(() => cluster.stop());
 
 describe('a trigger whose program is killed again and again', () => {
   it('delivers every event, those of an object in order, and a repeat under the id of the first', async () => {

@@ -55,7 +55,7 @@ beforeAll(async () => {
 }, 900_000);
 
 afterEach(() => stage.clear());
-afterAll(() => stage?.stop(), 60_000);
+afterAll(() => stage?.stop());
 
 const hmac = (hash: string, key: string, ...parts: readonly string[]): string =>
   createHmac(hash, key).update(parts.join('.')).digest('hex');

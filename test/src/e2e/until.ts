@@ -11,7 +11,7 @@ export async function until<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
   holds: (objects: ReadonlyMap<string, T>) => boolean,
-  { seconds = 60, ...where }: Where = {},
+  { seconds = 180, ...where }: Where = {},
 ): Promise<Map<string, T>> {
   const signal = AbortSignal.timeout(seconds * 1000);
   const objects = new Map<string, T>();

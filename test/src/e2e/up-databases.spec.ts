@@ -87,20 +87,16 @@ afterAll(async () => {
 });
 
 describe('the platform on four kinds of databases', () => {
-  it(
-    'registers a user and sends the mail: company in PostgreSQL, person in MariaDB, mail in SQLite, the rest in etcd',
-    async () => {
-      expect(await register('jane')).toMatchObject({ code: 0 });
-      const client = KubeClient.fromConfig({ kubeconfig: join(data, 'kubeconfig'), userAgent: 'test' });
-      expect(await expectMailed(client, data, ['jane@example.com'])).toBe(0);
-      await client.close();
-      const { etcd: rest, ...others } = await places();
-      expect(others).toEqual({ postgres: ['tenants'], mariadb: ['users'], sqlite: ['emails'] });
-      expect(rest).not.toEqual(expect.arrayContaining([expect.stringMatching(/^(?:tenants|users|emails)$/)]));
-      expect(rest).toContain('emailtemplates');
-    },
-    3 * MINUTES,
-  );
+  it('registers a user and sends the mail: company in PostgreSQL, person in MariaDB, mail in SQLite, the rest in etcd', async () => {
+    expect(await register('jane')).toMatchObject({ code: 0 });
+    const client = KubeClient.fromConfig({ kubeconfig: join(data, 'kubeconfig'), userAgent: 'test' });
+    expect(await expectMailed(client, data, ['jane@example.com'])).toBe(0);
+    await client.close();
+    const { etcd: rest, ...others } = await places();
+    expect(others).toEqual({ postgres: ['tenants'], mariadb: ['users'], sqlite: ['emails'] });
+    expect(rest).not.toEqual(expect.arrayContaining([expect.stringMatching(/^(?:tenants|users|emails)$/)]));
+    expect(rest).toContain('emailtemplates');
+  });
 
   it('shows them all, and no password', async () => {
     const { code, out } = await askAbout(data, env, 'topology', 'status');
@@ -111,32 +107,27 @@ describe('the platform on four kinds of databases', () => {
     expect(logs).not.toContain(mariadb.password);
   });
 
-  it(
-    'goes on with every other kind while a database is away, says so, and has its keys again when it is back',
-    async () => {
-      await postgres.kill();
-      const started = performance.now();
-      // kube-apiserver lists it from its cache; a single object at its newest is read from the store.
-      const write = await kubectl.run(['create', '-f', '-'], tenantText('late'));
-      expect(write.code).toBe(1);
-      expect(performance.now() - started).toBeLessThan(3 * BACKEND_TIMEOUT_MS);
-      expect(await kubectl.run(['create', 'namespace', 'beside'])).toMatchObject({ code: 0 });
-      expect(await kubectl.run(['get', 'users', '-A', '-o', 'name'])).toMatchObject({ code: 0, out: expect.stringContaining('user.') });
-      const told = await askAbout(data, env, 'topology', 'status');
-      expect(told.out).toMatch(/^ +(?!ok)\S.* tenant +postgres:/m);
-      expect(told.out).toMatch(/^ +ok +user +mysql:/m);
-      await postgres.start();
-      await eventually(
-        () => kubectl.run(['create', '-f', '-'], tenantText('late')),
-        ({ code }) => code === 0,
-        30,
-      );
-      expect(await register('joan')).toMatchObject({ code: 0 });
-      const { rows } = await postgres.query('SELECT count(*) AS keys FROM records', tenants);
-      expect(Number((rows as { keys: string }[])[0]?.keys)).toBe(3);
-    },
-    3 * MINUTES,
-  );
+  it('goes on with every other kind while a database is away, says so, and has its keys again when it is back', async () => {
+    await postgres.kill();
+    const started = performance.now();
+    // kube-apiserver lists it from its cache; a single object at its newest is read from the store.
+    const write = await kubectl.run(['create', '-f', '-'], tenantText('late'));
+    expect(write.code).toBe(1);
+    expect(performance.now() - started).toBeLessThan(6 * BACKEND_TIMEOUT_MS);
+    expect(await kubectl.run(['create', 'namespace', 'beside'])).toMatchObject({ code: 0 });
+    expect(await kubectl.run(['get', 'users', '-A', '-o', 'name'])).toMatchObject({ code: 0, out: expect.stringContaining('user.') });
+    const told = await askAbout(data, env, 'topology', 'status');
+    expect(told.out).toMatch(/^ +(?!ok)\S.* tenant +postgres:/m);
+    expect(told.out).toMatch(/^ +ok +user +mysql:/m);
+    await postgres.start();
+    await eventually(
+      () => kubectl.run(['create', '-f', '-'], tenantText('late')),
+      ({ code }) => code === 0,
+    );
+    expect(await register('joan')).toMatchObject({ code: 0 });
+    const { rows } = await postgres.query('SELECT count(*) AS keys FROM records', tenants);
+    expect(Number((rows as { keys: string }[])[0]?.keys)).toBe(3);
+  });
 });
 
 function tenantText(name: string): string {

@@ -41,11 +41,9 @@ export async function everythingReady(data: string, env: Env): Promise<void> {
   await eventually(
     () => Promise.all(pages.map(isReady)),
     (ready) => ready.every((is) => is),
-    90,
   );
   await eventually(
     () => askAbout(data, env, 'status'),
     ({ code }) => code === 0,
-    90,
   );
 }

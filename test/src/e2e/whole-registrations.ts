@@ -67,7 +67,7 @@ export async function expectWhole(client: KubeClient, names: readonly string[]):
 }
 
 /** Deletes all Tenants and waits until nothing of them is left. */
-export async function removeTenants(client: KubeClient, seconds = 100): Promise<void> {
+export async function removeTenants(client: KubeClient, seconds = 180): Promise<void> {
   const { items } = await client.list(TENANTS, {});
   for (const { metadata } of items) await client.delete(TENANTS, String(metadata.name));
   const isEmpty = (objects: ReadonlyMap<string, unknown>): boolean => objects.size === 0;
