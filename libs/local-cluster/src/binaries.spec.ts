@@ -76,6 +76,13 @@ describe('Binaries', () => {
     expect(notes).toEqual([`${broken} (KUBEBUILDER_ASSETS) is passed over: it is of an unknown version, not ${ETCD_VERSION}`]);
   });
 
+  it('takes what it made before at its folder, however slow, and what is elsewhere at its word alone', async () => {
+    const made = binaries({ patienceMs: 1 });
+    const [asset, cached] = [assets, made.cacheFolder].map((place) => put(place, 'kubectl', "'; exec sleep 600; '"));
+    expect(await made.find(['kubectl'])).toEqual({ kubectl: { path: cached, source: 'cache' } });
+    expect(notes).toEqual([`${asset} (KUBEBUILDER_ASSETS) is passed over: it is of an unknown version, not ${KUBERNETES_VERSION}`]);
+  });
+
   it('passes over files that nobody may execute', async () => {
     writeFileSync(join(assets, 'etcd'), 'data', { mode: 0o644 });
     const right = put(path, 'etcd', `etcd Version: ${ETCD_VERSION}`);

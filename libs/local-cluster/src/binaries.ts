@@ -53,7 +53,11 @@ export interface BinariesOptions {
   readonly download?: Provider;
   /** In place of the build from Go modules. */
   readonly build?: Provider;
+  /** How long a program may take to say its version; 20 s. */
+  readonly patienceMs?: number;
 }
+
+const PATIENCE_MS = 20_000;
 
 export class Binaries {
   readonly #options: BinariesOptions;
@@ -136,16 +140,18 @@ export class Binaries {
   }
 
   async #lookFor(program: Program, places: readonly Source[]): Promise<Found | null> {
-    const { env, progress } = this.#options;
+    const { env, progress, patienceMs = PATIENCE_MS } = this.#options;
     const { version } = FACTS[program];
     for (const source of places) {
       for (const folder of this.#foldersOf(source, env)) {
         const path = join(folder, program);
         if (!isExecutable(path)) continue;
-        const actual = await readVersion(program, path);
-        if (actual === version) return { path, source };
+        const actual = await readVersion(program, path, patienceMs);
+        // The name of the cache folder holds the version: what is slow there is on a busy machine, which a build would make busier.
+        const isKnown = actual === 'slow' && folder === this.cacheFolder;
+        if (actual === version || isKnown) return { path, source };
         progress.note(
-          `${path} (${source}) is passed over: it is ${actual === null ? 'of an unknown version' : `version ${actual}`}, not ${version}`,
+          `${path} (${source}) is passed over: it is ${actual === null || actual === 'slow' ? 'of an unknown version' : `version ${actual}`}, not ${version}`,
         );
       }
     }
@@ -196,11 +202,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The first version that the program prints; `null`: it does not run or prints none. */
-function readVersion(program: Program, path: string): Promise<string | null> {
+/** The first version that the program prints; `null`: it does not run or prints none; `slow`: it was ended before it had. */
+function readVersion(program: Program, path: string, timeout: number): Promise<string | null> {
   return new Promise((resolve) => {
-    execFile(path, [...FACTS[program].versionArgs], { timeout: 20_000, env: {} }, (error, stdout) => {
-      resolve(error === null ? (/\bv?(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] ?? null) : null);
+    execFile(path, [...FACTS[program].versionArgs], { timeout, env: {} }, (error, stdout) => {
+      if (error?.killed === true) resolve('slow');
+      else resolve(error === null ? (/\bv?(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] ?? null) : null);
     });
   });
 }
