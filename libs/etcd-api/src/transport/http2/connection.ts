@@ -22,7 +22,7 @@ import type { RequestHeaders } from './request-headers.js';
 import { SendTurns } from './send-turns.js';
 import type { ServerLoad } from './server-load.js';
 import type { Http2Stream } from './stream.js';
-import { TurnReader } from './turn-reader.js';
+import { type ReadConnection, TurnReader } from './turn-reader.js';
 
 export interface ConnectionEnvironment {
   readonly limits: Http2Limits;
@@ -54,7 +54,7 @@ const Phase = {
 type Phase = (typeof Phase)[keyof typeof Phase];
 
 /** One client's connection: the server's side of RFC 9113, bounded as `Http2Limits` say. */
-export class Http2Connection implements ReceivingConnection, Expiring {
+export class Http2Connection implements ReceivingConnection, ReadConnection, Expiring {
   due = 0;
   readonly limits: Http2Limits;
   readonly deadlines: Deadlines;
@@ -88,7 +88,7 @@ export class Http2Connection implements ReceivingConnection, Expiring {
     this.deadlines = deadlines;
     this.server = server;
     this.frames = new FrameReceiver(this);
-    this.reader = new TurnReader(socket, this.frames, limits, deadlines);
+    this.reader = new TurnReader(socket, this.frames, this);
     const share = server.isSuspect(address, this.now) ? limits.suspectShare : 1;
     this.control = new Budget(limits.control, this.now, share);
     this.resets = new Budget(limits.resets, this.now, share);
@@ -228,6 +228,28 @@ export class Http2Connection implements ReceivingConnection, Expiring {
     this.reads.startEntered();
   }
 
+  /** A peer that makes us answer and does not read the answers is cut: nothing that we could say would reach it. */
+  checkReader(): void {
+    if (this.output.waitingBytes <= this.limits.outputBytes + this.limits.maxControlBytes || this.socket.destroyed) return;
+    this.environment.onEnded?.('unread');
+    this.destroy();
+  }
+
+  fail(error: unknown): void {
+    const isOurs = !(error instanceof ConnectionError);
+    if (isOurs) this.environment.onInternalError(error);
+    if (!this.isReading) return;
+    const [code, text] = isOurs ? [ErrorCode.InternalError, ''] : [error.code, error.message];
+    const reason = isOurs ? 'internal' : error.reason;
+    if (FLOODS.has(reason) && this.address !== '') this.server.suspect(this.address, this.now);
+    this.environment.onEnded?.(reason);
+    // What is no HTTP/2 at all would not understand.
+    if (this.reader.hasPreface) this.output.bytes(goAwayFrame(this.frames.lastStreamId, code, text));
+    this.end();
+    // A client that floods would be read from for nothing until it knows.
+    this.socket.pause();
+  }
+
   private receive(chunk: Buffer): void {
     if (this.isReading) {
       if (this.isGreeted || this.greet(chunk)) this.reader.receive(chunk);
@@ -275,34 +297,12 @@ export class Http2Connection implements ReceivingConnection, Expiring {
     return true;
   }
 
-  /** A peer that makes us answer and does not read the answers is cut: nothing that we could say would reach it. */
-  checkReader(): void {
-    if (this.output.waitingBytes <= this.limits.outputBytes + this.limits.maxControlBytes || this.socket.destroyed) return;
-    this.environment.onEnded?.('unread');
-    this.destroy();
-  }
-
   /** No further stream is taken. */
   private finish(): void {
     this.deadlines.remove(this);
     this.phase = Phase.Finishing;
     this.output.bytes(goAwayFrame(this.frames.lastStreamId, ErrorCode.NoError, ''));
     if (this.frames.streams.size === 0) this.end();
-  }
-
-  fail(error: unknown): void {
-    const isOurs = !(error instanceof ConnectionError);
-    if (isOurs) this.environment.onInternalError(error);
-    if (!this.isReading) return;
-    const [code, text] = isOurs ? [ErrorCode.InternalError, ''] : [error.code, error.message];
-    const reason = isOurs ? 'internal' : error.reason;
-    if (FLOODS.has(reason) && this.address !== '') this.server.suspect(this.address, this.now);
-    this.environment.onEnded?.(reason);
-    // What is no HTTP/2 at all would not understand.
-    if (this.reader.hasPreface) this.output.bytes(goAwayFrame(this.frames.lastStreamId, code, text));
-    this.end();
-    // A client that floods would be read from for nothing until it knows.
-    this.socket.pause();
   }
 
   /** Closes the socket behind what is written. The other side gets a moment to read it: bytes that come in and are not read would make the system drop it. */

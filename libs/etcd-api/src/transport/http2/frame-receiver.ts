@@ -1,5 +1,6 @@
 import type { Expiring } from '../deadlines.js';
 import { ReceiveWindow } from './flow-control.js';
+import type { FrameSink } from './frame-reader.js';
 import { Flag, FrameType, MAX_31_BITS, MAX_FRAME, readUInt31, Setting } from './frames.js';
 import { HeaderBlock } from './header-block.js';
 import { HpackDecoder } from './hpack/decoder.js';
@@ -7,7 +8,6 @@ import { calm, ConnectionError, ErrorCode, frameSizeError, protocolError } from 
 import type { Budget } from './limits.js';
 import { RequestHeaders } from './request-headers.js';
 import { Http2Stream, type StreamConnection } from './stream.js';
-import type { TurnSink } from './turn-reader.js';
 
 /** The connection whose frames are received. */
 export interface ReceivingConnection extends StreamConnection {
@@ -28,8 +28,6 @@ export interface ReceivingConnection extends StreamConnection {
   checkReader(): void;
   /** A request has begun; `headers` hold what they say only until this returns. */
   receiveRequest(stream: Http2Stream, headers: RequestHeaders): void;
-  /** What came in is worked off, for this turn. */
-  turnEnded(): void;
   /** The connection cannot go on. */
   fail(error: unknown): void;
 }
@@ -38,7 +36,7 @@ export interface ReceivingConnection extends StreamConnection {
 const MAX_MAX_FRAME = 16_777_215;
 
 /** What a client's frames do, and which of them are against the rules (RFC 9113 sections 5 and 6). */
-export class FrameReceiver implements TurnSink {
+export class FrameReceiver implements FrameSink {
   readonly streams = new Map<number, Http2Stream>();
   lastStreamId = 0;
   private readonly window: ReceiveWindow;
@@ -47,7 +45,7 @@ export class FrameReceiver implements TurnSink {
   private block: HeaderBlock | null = null;
   private readonly blockDeadline: Expiring = {
     due: 0,
-    expire: () => this.fail(calm('a header block takes too long', 'header_block')),
+    expire: () => this.connection.fail(calm('a header block takes too long', 'header_block')),
   };
 
   constructor(private readonly connection: ReceivingConnection) {
@@ -62,14 +60,6 @@ export class FrameReceiver implements TurnSink {
 
   get isReading(): boolean {
     return this.connection.isReading;
-  }
-
-  turnEnded(): void {
-    this.connection.turnEnded();
-  }
-
-  fail(error: unknown): void {
-    this.connection.fail(error);
   }
 
   /** Nothing further is received. */

@@ -32,10 +32,11 @@ export interface StreamConnection {
   readonly control: Budget;
   readonly reads: ReadLine;
   readonly server: ServerLoad;
-  /** Bytes of answers not yet framed, and calls reset whose handlers run on. */
+  /** Bytes of answers not yet framed. */
   readonly queuedBytes: number;
   /** The stream whose answer alone is more than `maxUnreadBytes`: one such answer may wait for its reader beside everything else. */
   largeAnswer: Http2Stream | null;
+  /** Calls given up whose handlers run on. */
   abandoned: number;
   /** See `Lender`. */
   lent: number;

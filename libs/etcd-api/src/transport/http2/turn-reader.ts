@@ -6,8 +6,10 @@ import { giveBack } from './lent-memory.js';
 import type { Http2Limits } from './limits.js';
 import { currentTurn, shareOfTurn, useUpTurn } from './turn.js';
 
-/** Who is told what comes in on a connection. */
-export interface TurnSink extends FrameSink {
+/** The connection that is read from. */
+export interface ReadConnection {
+  readonly limits: Http2Limits;
+  readonly deadlines: Deadlines;
   /** What has come in is worked off, or as much of it as this turn allows. */
   turnEnded(): void;
   /** What has come in cannot be worked off. */
@@ -37,9 +39,8 @@ export class TurnReader {
 
   constructor(
     private readonly socket: Duplex,
-    private readonly sink: TurnSink,
-    private readonly limits: Http2Limits,
-    private readonly deadlines: Deadlines,
+    private readonly sink: FrameSink,
+    private readonly connection: ReadConnection,
   ) {
     this.frames = new FrameReader(sink);
   }
@@ -76,11 +77,12 @@ export class TurnReader {
   stop(): void {
     this.unread = null;
     this.memory = null;
-    this.deadlines.remove(this.restEnd);
+    this.connection.deadlines.remove(this.restEnd);
   }
 
   private read(chunk: Buffer): void {
-    const { limits, sink, socket } = this;
+    const { sink, socket, connection } = this;
+    const { limits } = connection;
     const turn = currentTurn();
     if (turn !== this.turn) {
       this.turn = turn;
@@ -90,7 +92,7 @@ export class TurnReader {
     try {
       this.unread = this.frames.push(chunk, this.now + this.shareMs - this.spentMs);
     } catch (error) {
-      sink.fail(error);
+      connection.fail(error);
       return;
     }
     if (!sink.isReading) return;
@@ -98,14 +100,14 @@ export class TurnReader {
       giveBack(this.memory, sink, this.lentBefore);
       this.memory = null;
     }
-    sink.turnEnded();
+    connection.turnEnded();
     this.spentMs += performance.now() - this.now;
     if (!this.owesRest && this.unread === null && this.spentMs < this.shareMs) return;
     this.isWaiting = true;
     socket.pause();
     if (this.owesRest) {
       this.owesRest = false;
-      this.deadlines.add(this.restEnd, limits.restMs, this.now);
+      connection.deadlines.add(this.restEnd, limits.restMs, this.now);
     } else {
       useUpTurn();
       setImmediate(() => this.readOn());
