@@ -20,6 +20,11 @@ export class BlockWriter {
     this.#length = writeFramedRecord(this.#buffer, this.#length, record);
   }
 
+  addBytes(bytes: Buffer): void {
+    this.#grow(bytes.length);
+    this.#length += bytes.copy(this.#buffer, this.#length);
+  }
+
   addByte(value: number): void {
     this.#grow(1);
     this.#buffer[this.#length++] = value;

@@ -6,7 +6,6 @@ import {
   decodeKeyValue,
   encodeKeyValue,
   framedSize,
-  keyOf,
   prefixOf,
   recordSize,
   revisionOf,
@@ -37,8 +36,12 @@ import {
 } from './thread-protocol.js';
 import { applyPragmas } from './pragmas.js';
 
-/** Bytes of one block of an answer. */
+/** Bytes of an answer that are measured and read in one go, if not of a single record. */
 const BLOCK_BYTES = 1024 * 1024;
+/** Records of such a go: those of an object of 1 kB each fill it. */
+const BLOCK_RECORDS = 1000;
+/** Bytes that SQLite puts together at once: memory of this size is there again and again, where the system would have to give and take larger ones. */
+const PIECE_BYTES = 32 * 1024;
 /** Bytes of an answer that are read at once; more than that is read while it is sent. */
 const ANSWER_BYTES = 4 * 1024 * 1024;
 const WARM_UP_LISTS = 8;
@@ -50,7 +53,16 @@ const MAX_CURSORS = 64;
 
 type KeyRow = readonly [key: Buffer, id: bigint, createRevision: bigint, version: bigint, lease: bigint];
 type SizeRow = readonly [records: bigint, recordBytes: bigint | null, bareBytes: bigint | null, last: Buffer | null];
+type PieceRow = readonly [framed: Buffer<ArrayBuffer>, last: Buffer] | typeof NO_PIECE;
 type ChangeRow = readonly [id: bigint, tombstone: bigint, record: Buffer, prevRecord: Buffer | null];
+
+/** Records that follow, and their bytes in an answer. */
+interface Size {
+  readonly records: number;
+  readonly bytes: number;
+  /** The key of the last one. */
+  readonly last: Buffer | null;
+}
 
 interface Cursor {
   readonly connection: Connection;
@@ -129,7 +141,6 @@ export class FileConnection implements ThreadMethods {
   readonly #cursors = new Map<number, Cursor>();
   readonly #spare: Connection[] = [];
   #nextCursor = 1;
-  #blockBytes = 4096;
 
   open(options: OpenOptions): MetaReply {
     this.#options = options;
@@ -309,7 +320,7 @@ export class FileConnection implements ThreadMethods {
     const limit = Math.min(unmeasured.limit, MEASURED_KEYS);
     const { records, bytes, last } = measure(connection, call, before, unmeasured.start, limit);
     cursor.left += records;
-    if (last !== null) unmeasured.start = Buffer.concat([last, ZERO]);
+    if (last !== null) unmeasured.start = behind(last);
     unmeasured.limit -= records;
     if (records === MEASURED_KEYS && unmeasured.limit > 0) return { records, bytes, end: null };
     const more = unmeasured.limit === 0 && measure(connection, call, before, unmeasured.start, 1).records > 0;
@@ -323,11 +334,10 @@ export class FileConnection implements ThreadMethods {
       this.endCursor(id);
       return { block: null };
     }
-    const writer = new BlockWriter(BLOCK_BYTES + BLOCK_BYTES / 8);
-    const read = readBlock(cursor.connection, cursor.call, cursor.before, cursor.start, cursor.left, writer);
-    cursor.left = read.isEnd ? 0 : cursor.left - read.records;
-    cursor.start = read.next;
-    return { block: writer.take() };
+    const { blocks, records, next, isEnd } = readBlocks(cursor.connection, cursor.call, cursor.before, cursor.start, cursor.left);
+    cursor.left = isEnd ? 0 : cursor.left - records;
+    cursor.start = next;
+    return { block: joined(blocks) };
   }
 
   #cursor(id: number): Cursor {
@@ -472,13 +482,10 @@ export class FileConnection implements ThreadMethods {
     let bytes = 0;
     let start = asBuffer(call.start);
     for (;;) {
-      const writer = new BlockWriter(this.#blockBytes);
-      const read = readBlock(connection, call, before, start, limit - records, writer);
+      const read = readBlocks(connection, call, before, start, limit - records);
       records += read.records;
-      bytes += writer.length;
-      // As much memory as the last list took: most lists of a cluster are pages of one size.
-      this.#blockBytes = Math.min(Math.max(4096, writer.length + writer.length / 16), BLOCK_BYTES + BLOCK_BYTES / 8);
-      if (writer.length > 0) blocks.push(writer.take());
+      for (const block of read.blocks) bytes += block.length;
+      blocks.push(...read.blocks);
       start = read.next;
       if (read.isEnd) return { lastRevision, count: records, more: false, records, bytes, blocks, cursor: null };
       if (records >= limit) break;
@@ -527,38 +534,36 @@ function statementsOf(call: RangeCall, before: bigint | null): sql.RangeStatemen
   return before === null ? sql.LATEST_RANGE[bound] : sql.RANGE_AT[bound];
 }
 
-/** One record more than wanted tells whether anything follows; without a limit SQLite takes -1. */
 function parametersOf(call: RangeCall, before: bigint | null, start: Uint8Array, limit: number): Record<string, unknown> {
-  const parameters: Record<string, unknown> = { start, limit: limit === Number.MAX_SAFE_INTEGER ? -1 : limit + 1 };
+  const parameters: Record<string, unknown> = { start, limit };
   if (call.end !== null) parameters['end'] = call.end;
   if (before !== null) parameters['before'] = before;
   return parameters;
 }
 
+const NO_PIECE = [null, null] as const;
 const ZERO = Buffer.from([0]);
 const NO_BYTES = Buffer.alloc(0);
 
-/** Reads records into a block until it is full, `limit` is reached, or the range ends. `isEnd`: nothing is left behind it. */
-function readBlock(
+/** Reads at most `limit` records, together a megabyte. `next`: the key to go on with. `isEnd`: nothing is left behind it. */
+function readBlocks(
   connection: Connection,
   call: RangeCall,
   before: bigint | null,
   start: Buffer,
   limit: number,
-  writer: BlockWriter,
-): { records: number; next: Buffer; isEnd: boolean } {
-  const statements = statementsOf(call, before);
-  const parameters = parametersOf(call, before, start, limit);
-  let records = 0;
-  let last: Buffer | null = null;
-  const next = (): Buffer => Buffer.concat([last === null ? start : keyOf(last), ZERO]);
-  for (const record of call.keysOnly ? bareRecords(connection, statements, parameters) : fullRecords(connection, statements, parameters)) {
-    if (records === limit || writer.length >= BLOCK_BYTES) return { records, next: next(), isEnd: false };
-    writer.addFramed(record);
-    last = record;
-    records++;
+): { blocks: Uint8Array<ArrayBuffer>[]; records: number; next: Buffer; isEnd: boolean } {
+  let wanted = Math.min(limit, BLOCK_RECORDS);
+  let size = measure(connection, call, before, start, wanted);
+  while (size.bytes > BLOCK_BYTES && size.records > 1) {
+    wanted = Math.max(1, Math.floor((size.records * BLOCK_BYTES) / size.bytes));
+    size = measure(connection, call, before, start, wanted);
   }
-  return { records, next: start, isEnd: true };
+  const { records, last } = size;
+  if (last === null) return { blocks: [], records, next: start, isEnd: true };
+  const blocks = call.keysOnly ? [bareRecords(connection, call, before, start, size)] : fullRecords(connection, call, before, start, size);
+  const next = behind(last);
+  return { blocks, records, next, isEnd: records < wanted || measure(connection, call, before, next, 1).records === 0 };
 }
 
 /** An object of 1.5 kB under a key like those of Kubernetes. */
@@ -569,33 +574,59 @@ function warmUpRow(index: number): RowWrite {
   return { ...row, id: rowId(row.createRevision, 0), record, tombstone: false, prevId: 0n };
 }
 
-function* fullRecords(
-  connection: Connection,
-  statements: Pick<sql.RangeStatements, 'records' | 'keys'>,
-  parameters: Record<string, unknown>,
-): Generator<Buffer, void, void> {
-  for (const [record] of connection.iterate<[Buffer]>(statements.records, parameters)) yield record;
-}
-
-function* bareRecords(
-  connection: Connection,
-  statements: Pick<sql.RangeStatements, 'records' | 'keys'>,
-  parameters: Record<string, unknown>,
-): Generator<Buffer, void, void> {
-  for (const [key, id, createRevision, version, lease] of connection.iterate<KeyRow>(statements.keys, parameters)) {
-    yield encodeKeyValue({ key, createRevision, modRevision: revisionOf(id), version, value: NO_BYTES, lease });
-  }
-}
-
-/** How many records follow, at most `limit`, and their bytes in an answer: no record is looked at. */
-function measure(
+function fullRecords(
   connection: Connection,
   call: RangeCall,
   before: bigint | null,
   start: Buffer,
-  limit: number,
-): { records: number; bytes: number; last: Buffer | null } {
-  const parameters = { ...parametersOf(call, before, start, limit), limit };
+  { records, bytes }: Size,
+): Uint8Array<ArrayBuffer>[] {
+  const blocks: Uint8Array<ArrayBuffer>[] = [];
+  const piece = Math.max(1, Math.floor((records * PIECE_BYTES) / bytes));
+  let next = start;
+  for (let left = records; left > 0; left -= piece) {
+    const parameters = parametersOf(call, before, next, Math.min(left, piece));
+    const [framed, last] = connection.row<PieceRow>(statementsOf(call, before).block, parameters) ?? NO_PIECE;
+    if (framed === null) break;
+    blocks.push(framed);
+    next = behind(last);
+  }
+  return blocks;
+}
+
+function bareRecords(
+  connection: Connection,
+  call: RangeCall,
+  before: bigint | null,
+  start: Buffer,
+  { records, bytes }: Size,
+): Uint8Array<ArrayBuffer> {
+  const writer = new BlockWriter(bytes);
+  const parameters = parametersOf(call, before, start, records);
+  for (const [key, id, createRevision, version, lease] of connection.iterate<KeyRow>(statementsOf(call, before).keys, parameters)) {
+    writer.addFramed(encodeKeyValue({ key, createRevision, modRevision: revisionOf(id), version, value: NO_BYTES, lease }));
+  }
+  return writer.take();
+}
+
+/** One block with the bytes of all. */
+function joined(blocks: readonly Uint8Array<ArrayBuffer>[]): Uint8Array<ArrayBuffer> {
+  const writer = new BlockWriter(blocks.reduce((sum, { length }) => sum + length, 0));
+  for (const block of blocks) {
+    writer.addBytes(asBuffer(block));
+    block.buffer.transfer(0);
+  }
+  return writer.take();
+}
+
+/** The first key behind another one. */
+function behind(key: Buffer): Buffer {
+  return Buffer.concat([key, ZERO]);
+}
+
+/** How many records follow, at most `limit`, and their bytes in an answer: no record is looked at. */
+function measure(connection: Connection, call: RangeCall, before: bigint | null, start: Buffer, limit: number): Size {
+  const parameters = parametersOf(call, before, start, limit);
   const [records = 0n, recordBytes, bareBytes, last = null] = connection.row<SizeRow>(statementsOf(call, before).size, parameters) ?? [];
   return { records: Number(records), bytes: Number((call.keysOnly ? bareBytes : recordBytes) ?? 0n), last };
 }

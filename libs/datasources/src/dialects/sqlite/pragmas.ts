@@ -19,6 +19,9 @@ export function applyPragmas(database: Database.Database, { synchronous, cacheKi
   const effective = BigInt(database.pragma('synchronous', { simple: true }) as number | bigint);
   if (effective !== SYNCHRONOUS[synchronous])
     throw new Error(`${database.name}: synchronous is ${effective}, not ${synchronous.toUpperCase()}`);
+  // Lists are put together as text.
+  const encoding = String(database.pragma('encoding', { simple: true }));
+  if (encoding !== 'UTF-8') throw new Error(`${database.name}: its encoding is ${encoding}, not UTF-8; let the router make the file`);
   // Checkpoints have a thread of their own: in the writer's they would stall commits.
   database.pragma('wal_autocheckpoint = 0');
   database.pragma(`cache_size = -${cacheKib}`);
