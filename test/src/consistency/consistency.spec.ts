@@ -6,28 +6,19 @@ import { mutate, readModule } from './mutation.js';
 import { MUTANTS, TIGHT } from './mutants.js';
 import { THREE_FILES } from './engines.js';
 
-const MINUTES = 60_000;
 const PLAN = { engines: THREE_FILES, clients: 8, operations: null, keysOfArea: 12, mutants: [] as string[], kills: 0, awaitsLeases: true };
 
 describe('a router over three databases', () => {
-  it(
-    'tells everybody what one keyspace would',
-    async () => {
-      const verdict = judge(await runEpisode({ ...PLAN, seed: 20_261, operations: 400, seconds: 60 }));
-      expect(verdict.findings).toEqual([]);
-      expect([verdict.writes > 100, verdict.reads > 100, verdict.events > 500, verdict.compactions > 0]).toEqual([true, true, true, true]);
-    },
-    2 * MINUTES,
-  );
+  it('tells everybody what one keyspace would', async () => {
+    const verdict = judge(await runEpisode({ ...PLAN, seed: 20_261, operations: 400, seconds: 60 }));
+    expect(verdict.findings).toEqual([]);
+    expect([verdict.writes > 100, verdict.reads > 100, verdict.events > 500, verdict.compactions > 0]).toEqual([true, true, true, true]);
+  });
 
-  it(
-    'tells the same from caches that hold nearly nothing, and after kill -9',
-    async () => {
-      const verdict = judge(await runEpisode({ ...PLAN, seed: 20_262, seconds: 3, kills: 1, mutants: [TIGHT.name] }));
-      expect(verdict.findings).toEqual([]);
-    },
-    2 * MINUTES,
-  );
+  it('tells the same from caches that hold nearly nothing, and after kill -9', async () => {
+    const verdict = judge(await runEpisode({ ...PLAN, seed: 20_262, seconds: 3, kills: 1, mutants: [TIGHT.name] }));
+    expect(verdict.findings).toEqual([]);
+  });
 });
 
 describe('every mutant', () => {
@@ -41,14 +32,11 @@ describe('every mutant', () => {
     },
   );
 
-  it(
-    'is caught',
-    async () => {
-      const caught = await huntAll(MUTANTS, { seed: 7, seconds: 60, atOnce: 3 });
-      expect(caught.filter(({ finding }) => finding === null).map(({ mutant }) => mutant)).toEqual([]);
-    },
-    15 * MINUTES,
-  );
+  // Within a minute each on a machine of its own, most within seconds: a slow one has longer.
+  it('is caught', async () => {
+    const caught = await huntAll(MUTANTS, { seed: 7, seconds: 240, atOnce: 3 });
+    expect(caught.filter(({ finding }) => finding === null).map(({ mutant }) => mutant)).toEqual([]);
+  }, 900_000);
 });
 
 describe('a mutation', () => {

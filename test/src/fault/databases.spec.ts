@@ -36,5 +36,5 @@ describe('a router over PostgreSQL, MariaDB, etcd and SQLite, each of the first 
     expect(verdict.acknowledged).toBeGreaterThan(1000);
     expect(verdict.unknownThatTookPlace).toBeGreaterThan(0);
     expect(round.happened.length).toBe(stage.targets.reduce((sum, target) => sum + faultsOf(target).length, 0));
-  }, 300_000);
+  });
 });

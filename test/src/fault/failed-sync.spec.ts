@@ -39,7 +39,7 @@ describe('a SQLite file whose fsync fails in a COMMIT', () => {
     expect(await reader.put(KEY, 'next')).toBeGreaterThan(revision);
     reader.close();
     await next.kill();
-  }, 120_000);
+  });
 
   it('is unavailable as long as it does, acknowledges nothing, and goes on when it is healed', async () => {
     const router = await files.start();
@@ -59,5 +59,5 @@ describe('a SQLite file whose fsync fails in a COMMIT', () => {
     expect((await reader.get(KEY)).kvs[0]?.value.toString()).toBe('healed');
     reader.close();
     await next.kill();
-  }, 120_000);
+  });
 });

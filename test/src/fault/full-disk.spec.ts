@@ -24,5 +24,5 @@ describe('databases whose disk is full', () => {
     expect(findings).toEqual([]);
     expect(errors).toBeGreaterThan(0);
     expect(round.happened.length).toBe(3);
-  }, 120_000);
+  });
 });

@@ -23,7 +23,7 @@ describe('a machine that loses its power while a router writes to SQLite', () =>
   it('has everything that was told, in whole, whatever the disk made of the rest', async () => {
     const { sentences, played } = await findingsOf({ seed: 1, writeMs: 1200 }, { count: 20, seed: 1, routerEvery: 10 });
     expect([sentences, played]).toEqual([[], []]);
-  }, 180_000);
+  });
 
   it('has lost some of it with synchronous=NORMAL, as that option says', async () => {
     const { bad, sentences } = await findingsOf(
@@ -34,5 +34,5 @@ describe('a machine that loses its power while a router writes to SQLite', () =>
     // Nothing worse: the last changes, and with them the reservation of their numbers when that was recent, too.
     const due = /^(main has \d+ changes, but \d+ were told|revision \d+ may be given out again: \d+ was told)$/;
     expect(sentences.filter((sentence) => !due.test(sentence))).toEqual([]);
-  }, 180_000);
+  });
 });

@@ -87,7 +87,7 @@ describe('a router whose topology file is edited', () => {
     expect([keysOf(after), after.error]).toEqual([{ tenants: 1, users: 1, emails: 0, invoices: 1, main: 0 }, undefined]);
     client.close();
     expect(await router?.stop()).toBe(0);
-  }, 60_000);
+  });
 
   it('refuses what is wrong in it as a whole, and goes on with what was in force, over a restart, too', async () => {
     const { client, admin } = await fromFile();
@@ -110,14 +110,14 @@ describe('a router whose topology file is edited', () => {
     const state = await again.admin.topology();
     expect([state.version, state.sourceVersion, keysOf(state)]).toEqual([version, null, { users: 1, emails: 1, main: 0 }]);
     again.client.close();
-  }, 60_000);
+  });
 
   it('does not start without a topology when none was ever in force', async () => {
     rmSync(join(files.folder, 'topology.yaml'));
     const refused = fromFile();
     await expect(refused).rejects.toThrow(RouterRefusedError);
     await expect(refused).rejects.toThrow(/cannot read topology .*topology\.yaml: there is no such file/);
-  }, 60_000);
+  });
 });
 
 describe('a router whose topology is in a Secret', () => {
@@ -185,5 +185,5 @@ describe('a router whose topology is in a Secret', () => {
     later.send('ADDED', secret('4', ['users', 'emails', 'invoices'])).initialEnd('4');
     await router?.line(({ msg }) => msg === 'Backends registered: [users emails invoices main]');
     again.client.close();
-  }, 60_000);
+  });
 });
