@@ -58,7 +58,7 @@ export class TraceCollector {
   }
 
   /** Resolves to the spans as soon as they are as wanted; rejects with what there is after so long. */
-  async until(holds: (spans: readonly CollectedSpan[]) => boolean, seconds: number): Promise<readonly CollectedSpan[]> {
+  async until(holds: (spans: readonly CollectedSpan[]) => boolean, seconds = 120): Promise<readonly CollectedSpan[]> {
     const late = AbortSignal.timeout(seconds * 1000);
     while (!holds(this.spans)) {
       if (late.aborted) throw new Error(`these spans are all: ${this.spans.map(({ service, name }) => `${service}: ${name}`).join(', ')}`);
