@@ -83,6 +83,7 @@ export class TriggerUrl {
   @Describe('The URL as it is.')
   @IsOptional()
   @IsString()
+  @FieldRule({ rule: "!self.contains('{{')", message: 'is taken as it is: put a template, with {{ }}, into url.template' })
   @TextLength(8, 2048)
   @Matches(HTTP_URL, { message: 'must be a URL that begins with http:// or https://, in ASCII without blanks: encode other characters' })
   static?: string;

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { TOPOLOGY_CONFIGS, TopologyConfig, validateSpec } from '@harikube/crds';
-import { KubeClient, StatusError } from '@harikube/kube';
+import { KubeClient } from '@harikube/kube';
 import type { Answer } from './answer.js';
 import { eventually } from './eventually.js';
 import type { Kubectl } from './kubectl.js';
+import { refusalCauses } from './refusal-causes.js';
 import { RunningCluster } from './running-cluster.js';
 
 const MINUTES = 60_000;
@@ -157,16 +158,8 @@ const config = (name: string, spec: object): TopologyConfig =>
   ({ apiVersion: 'harikube.info/v1', kind: 'TopologyConfig', metadata: { name, namespace: NAMESPACE }, spec }) as TopologyConfig;
 
 /** What the API server says to an object; empty: it takes it. */
-async function causesOf(object: TopologyConfig): Promise<string[]> {
-  try {
-    await client.create(TOPOLOGY_CONFIGS, object, { dryRun: true, fieldValidation: 'Strict' });
-    return [];
-  } catch (error) {
-    if (!(error instanceof StatusError)) throw error;
-    const causes = error.status.details?.causes ?? [{ message: error.message }];
-    // It says so besides when it did not come to the rules.
-    return causes.filter(({ field }) => field !== '<nil>').map(({ field = '', message = '' }) => `${field}: ${message}`);
-  }
+function causesOf(object: TopologyConfig): Promise<string[]> {
+  return refusalCauses(client.create(TOPOLOGY_CONFIGS, object, { dryRun: true, fieldValidation: 'Strict' }));
 }
 
 beforeAll(async () => {
