@@ -53,7 +53,7 @@ function configOf(name: string, backends: BackendOf[], order?: number): Topology
 }
 
 /** Resolves when the router has taken up what the object says now. */
-async function active(name: string, seconds = 60): Promise<void> {
+async function active(name: string, seconds = 180): Promise<void> {
   await until(
     client,
     TOPOLOGY_CONFIGS,
@@ -70,7 +70,7 @@ async function active(name: string, seconds = 60): Promise<void> {
   );
 }
 
-async function gone(name: string, seconds = 60): Promise<void> {
+async function gone(name: string, seconds = 180): Promise<void> {
   await until(client, TOPOLOGY_CONFIGS, (configs) => !configs.has(`${NAMESPACE}/${name}`), { namespace: NAMESPACE, seconds });
 }
 
@@ -96,7 +96,7 @@ afterAll(async () => {
   await client.close();
   await up.killAll();
   await rm(dirname(data), { recursive: true });
-}, MINUTES);
+});
 
 describe('a topology that changes while it is in use', () => {
   it(
@@ -150,7 +150,7 @@ describe('a topology that changes while it is in use', () => {
       isOver = true;
       await writers;
       const isWhole = (): boolean => follower.told.length >= written.length;
-      for (const end = performance.now() + 30_000; !isWhole() && performance.now() < end;) await delay(100);
+      await eventually(() => Promise.resolve(isWhole()), Boolean);
       await follower.close();
       const order = (one: Pick<Told, 'resourceVersion'>, other: Pick<Told, 'resourceVersion'>): number =>
         BigInt(one.resourceVersion) < BigInt(other.resourceVersion) ? -1 : 1;
@@ -161,139 +161,123 @@ describe('a topology that changes while it is in use', () => {
     15 * MINUTES,
   );
 
-  it(
-    'loses no write that comes while a TopologyConfig becomes active',
-    async () => {
-      const definition = {
-        apiVersion: 'apiextensions.k8s.io/v1',
-        kind: 'CustomResourceDefinition',
-        metadata: { name: 'widgets.switch.example.com' },
-        spec: {
-          group: 'switch.example.com',
-          scope: 'Namespaced',
-          names: { kind: 'Widget', plural: 'widgets', singular: 'widget' },
-          versions: [
-            {
-              name: 'v1',
-              served: true,
-              storage: true,
-              schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-            },
-          ],
-        },
-      };
-      await kubectl.succeed(['create', '-f', '-'], definition);
-      await kubectl.succeed(['wait', 'crd/widgets.switch.example.com', '--for=condition=Established', '--timeout=30s']);
-      const widgets: Resource<KubeObject> = {
+  it('loses no write that comes while a TopologyConfig becomes active', async () => {
+    const definition = {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: 'widgets.switch.example.com' },
+      spec: {
         group: 'switch.example.com',
-        version: 'v1',
-        kind: 'Widget',
-        plural: 'widgets',
-        namespaced: true,
-      };
-      let isOver = false;
-      const live = new Set<string>();
-      // Each lives for a moment only: between two of them the change may take place.
-      const writer = async (number: number): Promise<void> => {
-        for (let count = 0; !isOver; count++) {
-          const name = `widget-${number}-${count}`;
-          await client.create(widgets, { apiVersion: 'switch.example.com/v1', kind: 'Widget', metadata: { name, namespace: 'default' } });
-          live.add(name);
-          const found = await client.get(widgets, name, 'default');
-          expect(found.metadata.name).toBe(name);
-          if (count % 3 !== 2) {
-            await client.delete(widgets, name, 'default');
-            live.delete(name);
-          }
+        scope: 'Namespaced',
+        names: { kind: 'Widget', plural: 'widgets', singular: 'widget' },
+        versions: [
+          {
+            name: 'v1',
+            served: true,
+            storage: true,
+            schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+          },
+        ],
+      },
+    };
+    await kubectl.succeed(['create', '-f', '-'], definition);
+    await kubectl.succeed(['wait', 'crd/widgets.switch.example.com', '--for=condition=Established', '--timeout=120s']);
+    const widgets: Resource<KubeObject> = {
+      group: 'switch.example.com',
+      version: 'v1',
+      kind: 'Widget',
+      plural: 'widgets',
+      namespaced: true,
+    };
+    let isOver = false;
+    const live = new Set<string>();
+    // Each lives for a moment only: between two of them the change may take place.
+    const writer = async (number: number): Promise<void> => {
+      for (let count = 0; !isOver; count++) {
+        const name = `widget-${number}-${count}`;
+        await client.create(widgets, { apiVersion: 'switch.example.com/v1', kind: 'Widget', metadata: { name, namespace: 'default' } });
+        live.add(name);
+        const found = await client.get(widgets, name, 'default');
+        expect(found.metadata.name).toBe(name);
+        if (count % 3 !== 2) {
+          await client.delete(widgets, name, 'default');
+          live.delete(name);
         }
-      };
-      const config = configOf('switch', [{ name: 'switch', group: 'switch.example.com' }]);
-      const created = client.create(TOPOLOGY_CONFIGS, config).then(
-        () => 'created',
-        (error: unknown) => String(error),
-      );
-      const writers = Promise.all([writer(0), writer(1), writer(2), writer(3)]);
-      await created;
-      await delay(1500);
-      isOver = true;
-      await writers;
-      const { items } = await client.list(widgets, { namespace: 'default' });
-      expect(items.map(({ metadata }) => metadata.name).toSorted()).toEqual([...live].toSorted());
-      // What was in the way is taken away: then the change takes place, if it has not yet.
-      for (const name of live) await client.delete(widgets, name, 'default');
-      if ((await created) !== 'created') await client.create(TOPOLOGY_CONFIGS, config);
-      await active('switch', 120);
-      await client.create(widgets, {
-        apiVersion: 'switch.example.com/v1',
-        kind: 'Widget',
-        metadata: { name: 'after', namespace: 'default' },
-      });
-      expect((await client.list(widgets, { namespace: 'default' })).items.map(({ metadata }) => metadata.name)).toEqual(['after']);
-    },
-    5 * MINUTES,
-  );
-
-  it(
-    'comes to the right state when router and operator are killed in the middle of it',
-    async () => {
-      const random = seeded(20261126);
-      const names = Array.from({ length: 4 }, (_, index) => `killed-${index}`);
-      for (const [index, name] of names.entries()) {
-        const victim = index % 2 === 0 ? 'router' : 'topology-operator';
-        const config = configOf(name, [{ name, group: `${name}.example.com` }], 100 - index);
-        const asked = eventually(
-          () => kubectl.run(['apply', '-f', '-'], config),
-          ({ code }) => code === 0,
-          60,
-        );
-        await delay(random() * 400);
-        await kill(victim);
-        await asked;
       }
-      await everythingReady(data, kubectl.env);
-      for (const name of names) await active(name, 120);
-      const status = await topology('status', '-o', 'json');
-      const { backends } = JSON.parse(status.out) as { readonly backends: readonly { readonly name: string; readonly isReady: boolean }[] };
-      // The last one has the lowest place; those of the example come before all of them.
-      const inForce = backends.filter(({ name }) => name.startsWith('killed-')).map(({ name }) => name);
-      expect(inForce).toEqual(names.toReversed());
-      expect(backends.every(({ isReady }) => isReady)).toBe(true);
-      const { items } = await client.list(CONFIG_MAPS, { namespace: 'default' });
-      expect(items.filter(({ metadata }) => metadata.name?.startsWith('written-')).length).toBe(WRITERS);
-      for (const name of names) await client.delete(TOPOLOGY_CONFIGS, name, NAMESPACE);
-      for (const name of names) await gone(name);
-    },
-    5 * MINUTES,
-  );
+    };
+    const config = configOf('switch', [{ name: 'switch', group: 'switch.example.com' }]);
+    const created = client.create(TOPOLOGY_CONFIGS, config).then(
+      () => 'created',
+      (error: unknown) => String(error),
+    );
+    const writers = Promise.all([writer(0), writer(1), writer(2), writer(3)]);
+    await created;
+    await delay(1500);
+    isOver = true;
+    await writers;
+    const { items } = await client.list(widgets, { namespace: 'default' });
+    expect(items.map(({ metadata }) => metadata.name).toSorted()).toEqual([...live].toSorted());
+    // What was in the way is taken away: then the change takes place, if it has not yet.
+    for (const name of live) await client.delete(widgets, name, 'default');
+    if ((await created) !== 'created') await client.create(TOPOLOGY_CONFIGS, config);
+    await active('switch');
+    await client.create(widgets, {
+      apiVersion: 'switch.example.com/v1',
+      kind: 'Widget',
+      metadata: { name: 'after', namespace: 'default' },
+    });
+    expect((await client.list(widgets, { namespace: 'default' })).items.map(({ metadata }) => metadata.name)).toEqual(['after']);
+  });
 
-  it(
-    'is planned, explained and shown by the tools, and holds back what would hide keys',
-    async () => {
-      const folder = dirname(data);
-      const file = join(folder, 'plan.yaml');
-      const rule = (name: string, matcher: object): object => ({ name, endpoint: `sqlite://./${name}.db`, ...matcher });
-      const known = ['tenant', 'user', 'email'].map((name) =>
-        rule(name, { customresource: { group: 'product.webshop.harikube.info/v1', kind: `${name}s` } }),
+  it('comes to the right state when router and operator are killed in the middle of it', async () => {
+    const random = seeded(20261126);
+    const names = Array.from({ length: 4 }, (_, index) => `killed-${index}`);
+    for (const [index, name] of names.entries()) {
+      const victim = index % 2 === 0 ? 'router' : 'topology-operator';
+      const config = configOf(name, [{ name, group: `${name}.example.com` }], 100 - index);
+      const asked = eventually(
+        () => kubectl.run(['apply', '-f', '-'], config),
+        ({ code }) => code === 0,
       );
-      const more = rule('switch', { customresource: { group: 'switch.example.com' } });
-      await writeFile(file, JSON.stringify({ backends: [...known, more, rule('maps', { prefix: { prefix: 'leases' } })] }));
-      const held = await topology('plan', file);
-      expect([held.code, held.out]).toEqual([3, expect.stringMatching(/[0-9]+ keys?/)]);
-      await writeFile(
-        file,
-        JSON.stringify({ backends: [...known, more, rule('next', { customresource: { group: 'next.example.com' } })] }),
-      );
-      expect((await topology('plan', file)).code).toBe(0);
-      const explained = await topology('explain', 'users.product.webshop.harikube.info');
-      expect([explained.code, explained.out]).toEqual([0, expect.stringMatching(/user/)]);
-      const listed = await kubectl.read(['get', 'topologyconfigs', '-n', NAMESPACE]);
-      expect(listed).toMatch(/topologyconfig-user +Active +harikube\/topology-config/);
-      const refused = await kubectl.refuse(['apply', '-f', '-'], {
-        ...configOf('leases', [{ name: 'leases', group: 'unused.example.com' }]),
-        spec: { targetSecret: 'harikube/topology-config', backends: [rule('leases', { prefix: { prefix: 'leases' } })] },
-      });
-      expect(refused).toMatch(/[0-9]+ keys? .*would not be found any more/s);
-    },
-    2 * MINUTES,
-  );
+      await delay(random() * 400);
+      await kill(victim);
+      await asked;
+    }
+    await everythingReady(data, kubectl.env);
+    for (const name of names) await active(name);
+    const status = await topology('status', '-o', 'json');
+    const { backends } = JSON.parse(status.out) as { readonly backends: readonly { readonly name: string; readonly isReady: boolean }[] };
+    // The last one has the lowest place; those of the example come before all of them.
+    const inForce = backends.filter(({ name }) => name.startsWith('killed-')).map(({ name }) => name);
+    expect(inForce).toEqual(names.toReversed());
+    expect(backends.every(({ isReady }) => isReady)).toBe(true);
+    const { items } = await client.list(CONFIG_MAPS, { namespace: 'default' });
+    expect(items.filter(({ metadata }) => metadata.name?.startsWith('written-')).length).toBe(WRITERS);
+    for (const name of names) await client.delete(TOPOLOGY_CONFIGS, name, NAMESPACE);
+    for (const name of names) await gone(name);
+  });
+
+  it('is planned, explained and shown by the tools, and holds back what would hide keys', async () => {
+    const folder = dirname(data);
+    const file = join(folder, 'plan.yaml');
+    const rule = (name: string, matcher: object): object => ({ name, endpoint: `sqlite://./${name}.db`, ...matcher });
+    const known = ['tenant', 'user', 'email'].map((name) =>
+      rule(name, { customresource: { group: 'product.webshop.harikube.info/v1', kind: `${name}s` } }),
+    );
+    const more = rule('switch', { customresource: { group: 'switch.example.com' } });
+    await writeFile(file, JSON.stringify({ backends: [...known, more, rule('maps', { prefix: { prefix: 'leases' } })] }));
+    const held = await topology('plan', file);
+    expect([held.code, held.out]).toEqual([3, expect.stringMatching(/[0-9]+ keys?/)]);
+    await writeFile(file, JSON.stringify({ backends: [...known, more, rule('next', { customresource: { group: 'next.example.com' } })] }));
+    expect((await topology('plan', file)).code).toBe(0);
+    const explained = await topology('explain', 'users.product.webshop.harikube.info');
+    expect([explained.code, explained.out]).toEqual([0, expect.stringMatching(/user/)]);
+    const listed = await kubectl.read(['get', 'topologyconfigs', '-n', NAMESPACE]);
+    expect(listed).toMatch(/topologyconfig-user +Active +harikube\/topology-config/);
+    const refused = await kubectl.refuse(['apply', '-f', '-'], {
+      ...configOf('leases', [{ name: 'leases', group: 'unused.example.com' }]),
+      spec: { targetSecret: 'harikube/topology-config', backends: [rule('leases', { prefix: { prefix: 'leases' } })] },
+    });
+    expect(refused).toMatch(/[0-9]+ keys? .*would not be found any more/s);
+  });
 });
