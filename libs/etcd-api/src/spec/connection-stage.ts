@@ -190,7 +190,7 @@ export function isEnd(streamId: number): (frame: RawFrame) => boolean {
   return (frame) => frame.streamId === streamId && frame.type === HEADERS && (frame.flags & END_STREAM) !== 0;
 }
 
-export function isReset(streamId: number): (frame: RawFrame) => boolean {
+function isReset(streamId: number): (frame: RawFrame) => boolean {
   return (frame) => frame.streamId === streamId && frame.type === RST_STREAM;
 }
 

@@ -30,7 +30,7 @@ const STARTS_PER_LOOK = 8;
 
 /**
  * The reads of one connection. A client that asks for more than it takes would have the answers pile up here, since nobody knows how long one
- * is before it is there. So no more are started than answers of the usual length there is room for, an answer for which there is no
+ * is before it is there. So no more are started than there is room for requests and answers of the usual length, an answer for which there is no
  * room is thrown away, and its read waits until there is.
  */
 export class ReadLine implements WaitingReads {
