@@ -236,12 +236,20 @@ livenessProbe:
 
 {{/* Refuses values that belong into a Secret, and objects that nobody would look after. */}}
 {{- define "harikube.checks" -}}
-{{- $texts := list .Values.middleware.endPoint.url .Values.topology.url -}}
-{{- range .Values.topology.backends }}{{ $texts = append $texts .endpoint }}{{ end -}}
-{{- range .Values.topologyConfigs }}{{ range .backends }}{{ $texts = append $texts (default "" .endpoint) }}{{ end }}{{ end -}}
-{{- range $texts }}
-{{- if regexMatch "://[^/@]*:[^/@]+@" . }}
-{{- fail (printf "%s has a password: put the whole of it into a Secret, and name that one by middleware.endPoint.existingSecret, topology.existingSecret, or secret://NAMESPACE/NAME/KEY in a TopologyConfig" (regexReplaceAll ":[^/@:]+@" . ":…@")) }}
+{{- $endpoints := dict -}}
+{{- if not .Values.middleware.endPoint.existingSecret.name }}{{ $_ := set $endpoints "middleware.endPoint.url" .Values.middleware.endPoint.url }}{{ end -}}
+{{- range $index, $backend := .Values.topology.backends }}{{ $_ := set $endpoints (printf "topology.backends[%d].endpoint" $index) $backend.endpoint }}{{ end -}}
+{{- range $index, $config := .Values.topologyConfigs }}{{ range $place, $backend := $config.backends }}
+{{- $_ := set $endpoints (printf "topologyConfigs[%d].backends[%d].endpoint" $index $place) (default "" $backend.endpoint) }}
+{{- end }}{{ end -}}
+{{- range $key, $text := merge (dict "topology.url" .Values.topology.url) $endpoints }}
+{{- if regexMatch "://[^/@]*:[^/@]+@" $text }}
+{{- fail (printf "%s: %s has a password: put the whole of it into a Secret, and name that one by middleware.endPoint.existingSecret, topology.existingSecret, or secret://NAMESPACE/NAME/KEY in a TopologyConfig" $key (regexReplaceAll ":[^/@:]+@" $text ":…@")) }}
+{{- end }}
+{{- end }}
+{{- range $key, $text := $endpoints }}
+{{- if not (regexMatch "^(multi://)?(sqlite|postgres|postgresql|mysql|mariadb|http|https|secret)://" $text) }}
+{{- fail (printf "%s: \"%s\" is no database: write sqlite://, postgres://, mysql://, or http:// or https:// of an etcd" $key (regexReplaceAll ":[^/@:]+@" $text ":…@")) }}
 {{- end }}
 {{- end }}
 {{- if and .Values.topologyConfigs (not .Values.operator.create) }}

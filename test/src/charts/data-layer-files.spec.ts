@@ -74,17 +74,33 @@ describe('chart harikube', () => {
     ['operator.webhook.failurePolicy=Maybe', 'failurePolicy'],
     ['middleware.replicas=two', 'replicas'],
     ['topology.targetSecret.nam=x', 'nam'],
+    ['tls.certManager.duration=90days', 'duration'],
+    ['tls.certManager.issuerRef.kind=ClusterIssuer', 'issuerRef'],
+    ['tls.helm.validityDays=0', 'validityDays'],
+    ['middleware.endPoint.url=redis://users', 'middleware.endPoint.url: "redis://users" is no database'],
+    [
+      'topologyConfigs[0].name=a,topologyConfigs[0].backends[0].endpoint=users.db',
+      'topologyConfigs[0].backends[0].endpoint: "users.db" is no database',
+    ],
   ])('refuses the value %s', async (value, field) => {
     expect(await helm.refuse(['template', DATA_LAYER, '--kube-version', KUBERNETES_VERSION, '--set', value])).toContain(field);
   });
 
   it.each([
-    ['middleware.endPoint.url=postgres://user:Canary@host/db'],
-    ['topology.source=config,topology.backends[0].name=a,topology.backends[0].endpoint=mysql://user:Canary@tcp(host:3306)/db'],
-    ['topologyConfigs[0].name=a,topologyConfigs[0].backends[0].endpoint=postgres://user:Canary@host/db'],
-  ])('refuses a password in values without repeating it', async (values) => {
+    ['middleware.endPoint.url', 'middleware.endPoint.url=postgres://user:Canary@host/db'],
+    [
+      'topology.backends[0].endpoint',
+      'topology.source=config,topology.backends[0].name=a,topology.backends[0].endpoint=mysql://user:Canary@tcp(host:3306)/db',
+    ],
+    [
+      'topologyConfigs[0].backends[0].endpoint',
+      'topologyConfigs[0].name=a,topologyConfigs[0].backends[0].endpoint=postgres://user:Canary@host/db',
+    ],
+    ['middleware.endPoint.url', 'middleware.endPoint.url=user:Canary@host/db'],
+  ])('refuses a password in %s without repeating it', async (key, values) => {
     const said = await helm.refuse(['template', DATA_LAYER, '--kube-version', KUBERNETES_VERSION, '--set', values]);
-    expect(said).toContain('existingSecret');
+    expect(said).toContain(`${key}: `);
+    expect(said).toMatch(/existingSecret|is no database: write/);
     expect(said).not.toContain('Canary');
   });
 
