@@ -87,7 +87,8 @@ describe('ReadLine', () => {
   });
 
   it('forgets a read that waits when its call is over', async () => {
-    await start({ maxQueuedBytes: 1000 });
+    // Both are worked off in one turn, as above.
+    await start({ maxQueuedBytes: 1000, turnMs: 10_000 });
     const connection = await open([INITIAL_WINDOW_SIZE, 0]);
     connection.send(call(1, '1000', '/t.T/Read'), call(3, '1000', '/t.T/Read'));
     await connection.settled();
