@@ -18,6 +18,8 @@ export interface QuietQuestion {
 
 /** A question for each position: a restart of the server takes some dozens of them, and beyond this it is not worth asking. */
 const MOST_POSITIONS = 500n;
+/** Objects that all counts together go through: a store may have to look at each for every answer. */
+const MOST_COUNTED = 2_000_000;
 const AT_ONCE = 10;
 const PAGE_SIZE = 500;
 
@@ -27,6 +29,7 @@ export async function wasQuiet(question: QuietQuestion): Promise<boolean> {
   if (to < from || to - from > MOST_POSITIONS) return false;
   try {
     const before = await countAt(question, from);
+    if (before * Number(to - from) > MOST_COUNTED) return false;
     for (let next = from + 1n; next <= to; next += BigInt(AT_ONCE)) {
       const length = Math.min(AT_ONCE, Number(to - next) + 1);
       const counts = await Promise.all(Array.from({ length }, (_, index) => countAt(question, next + BigInt(index))));

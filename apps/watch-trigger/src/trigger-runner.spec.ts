@@ -523,6 +523,13 @@ describe('TriggerRunner', () => {
         await restarted(spec, away);
         expect(condition('GapDetected')).toBe('True ChangesMissed');
       });
+
+      it('is told when there are too many objects to count them again and again', async () => {
+        for (let i = 0; i < 4600; i++) api.write(`object-${i}`);
+        await restarted({}, () => api.pass(400));
+        expect(condition('GapDetected')).toBe('True ChangesMissed');
+        expect(api.listed.filter(({ resourceVersionMatch }) => resourceVersionMatch === 'Exact')).toHaveLength(1);
+      });
     });
 
     it('is taken back by the next change of the spec', async () => {
