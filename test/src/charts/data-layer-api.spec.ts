@@ -6,9 +6,19 @@ import { readEnv } from '@harikube/platform';
 import { answerOf } from '../e2e/answer.js';
 import { RunningCluster } from '../e2e/running-cluster.js';
 import { findChartTools } from './chart-tools.js';
-import { DATA_LAYER, DEFINITIONS, foreignDefinitions, Helm, renderedObjects, valuesFiles, writeSchemas } from './data-layer-cluster.js';
+import {
+  DATA_LAYER,
+  DEFINITIONS,
+  foreignDefinitions,
+  Helm,
+  renderedObjects,
+  valuesFiles,
+  WEBSHOP,
+  writeSchemas,
+} from './data-layer-cluster.js';
 
-const NAMESPACES = ['harikube', 'shop', 'databases'];
+/** Of the releases, and those that values name. */
+const NAMESPACES = ['harikube', 'webshop', 'shop', 'databases'];
 
 let cluster: RunningCluster;
 let helm: Helm;
@@ -28,9 +38,15 @@ beforeAll(async () => {
     await cluster.kubectl.succeed(['create', '-f', '-'], { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
     await cluster.kubectl.succeed(['create', 'serviceaccount', 'default', '-n', name]);
   }
-  for (const chart of [DATA_LAYER, DEFINITIONS])
-    for (const file of await valuesFiles(chart)) rendered.set(file, await helm.template(chart, { values: file }));
-}, 180_000);
+  const bundle = ['--set-file', `tls.existing.caBundle=${join(cluster.folder, 'pki', 'ca.crt')}`];
+  for (const chart of [DATA_LAYER, DEFINITIONS, WEBSHOP])
+    for (const values of await valuesFiles(chart)) {
+      const isShop = chart === WEBSHOP;
+      const release = isShop ? 'webshop' : 'harikube';
+      const more = isShop && values.includes('existing') ? bundle : [];
+      rendered.set(values, await helm.template(chart, { values, release, namespace: release, more }));
+    }
+}, 600_000);
 
 afterAll(() => cluster?.stop());
 
@@ -40,12 +56,13 @@ async function kubeconform(text: string, schemas: string): Promise<string> {
   return out + err;
 }
 
-describe('what the charts of the data layer make', () => {
+describe('what the charts make', () => {
   it('is of the schemas that kube-apiserver tells, to the last field', async () => {
     const folder = join(cluster.folder, 'schemas');
     await mkdir(folder);
     const all = [...rendered.values()].join('\n---\n');
     const kinds = new Set(renderedObjects(all).map(({ kind }) => kind));
+    expect([...kinds]).toEqual(expect.arrayContaining(['Certificate', 'ServiceMonitor', 'PodMonitor', 'NetworkPolicy', 'APIService']));
     const schemas = await writeSchemas(await cluster.kubectl.read(['get', '--raw', '/openapi/v2']), kinds, folder);
     expect(await kubeconform(all, schemas)).toMatch(/Invalid: 0, Errors: 0, Skipped: 0/);
     expect(await kubeconform('{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"dta":{}}', schemas)).toContain('Invalid: 1');

@@ -11,6 +11,7 @@ import { findChartTools } from './chart-tools.js';
 
 export const DATA_LAYER = join(CHARTS, 'harikube');
 export const DEFINITIONS = join(CHARTS, 'harikube-crds');
+export const WEBSHOP = join(CHARTS, 'webshop');
 
 /** Versions whose kinds the charts write. */
 const FOREIGN_DEFINITIONS = [

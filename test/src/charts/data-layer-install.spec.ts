@@ -7,8 +7,10 @@ import { readEnv } from '@harikube/platform';
 import { type PostgresServer, startPostgres } from '@harikube/testing';
 import { eventually } from '../e2e/eventually.js';
 import { TcpProxy } from '../e2e/tcp-proxy.js';
+import { CertManagerStandIn } from './cert-manager-stand-in.js';
 import { DATA_LAYER, DEFINITIONS, Helm } from './data-layer-cluster.js';
-import { InstalledDataLayer } from './installed-data-layer.js';
+import { failuresDuring } from './failures-during.js';
+import { type EtcdAccess, InstalledDataLayer, shownSerial } from './installed-data-layer.js';
 import { type Flow, type NetworkPolicy, partyOf, type Party, policiesOf, wrongFlows } from './network-policy.js';
 import { ChartCluster } from './node-stand-in/chart-cluster.js';
 
@@ -55,6 +57,33 @@ async function expectJudged(namespace: string): Promise<void> {
   );
 }
 
+/**
+ * Replaces certificates while requests flow, of which none fails; the routers and the operator show others afterwards, and none of their Pods was
+ * replaced or restarted.
+ */
+async function expectRotated(release: InstalledDataLayer, etcd: EtcdAccess, replace: () => Promise<void>): Promise<void> {
+  const [routers, operators] = [await release.pods('router'), await release.pods('topology-operator')];
+  const places = [
+    ...routers.map(({ status }) => [status.podIP, ETCD] as const),
+    ...operators.map(({ status }) => [status.podIP, WEBHOOK] as const),
+  ];
+  const shown = (): Promise<string[]> => Promise.all(places.map(([host, port]) => shownSerial(host, port)));
+  const before = await shown();
+  const running = await release.running();
+  const failures = await failuresDuring(
+    {
+      'a put': () => etcd.call('put', '/registry/example.com/users/shop/john', '{}'),
+      'a question to the webhook': () => dryRun(release.namespace),
+    },
+    async () => {
+      await replace();
+      await eventually(shown, (all) => all.every((serial) => !before.includes(serial)), 90);
+    },
+  );
+  expect(failures).toEqual([]);
+  expect(await release.running()).toEqual(running);
+}
+
 async function awaitConfig(name: string, namespace: string, condition: string): Promise<void> {
   await stage.cluster.kubectl.succeed(['wait', `topologyconfig/${name}`, '-n', namespace, `--for=${condition}`, '--timeout=85s']);
 }
@@ -73,6 +102,7 @@ async function expectGone(release: InstalledDataLayer, secrets: readonly string[
 describe('the chart of the data layer, installed', () => {
   const VALUES = { ...ONE_EACH, topologyConfigs: [config('users', 1)] };
   let release: InstalledDataLayer;
+  let etcd: EtcdAccess;
 
   beforeAll(async () => {
     release = await InstalledDataLayer.prepare(stage, helm, 'harikube');
@@ -84,7 +114,7 @@ describe('the chart of the data layer, installed', () => {
       await release.deploy('install', VALUES);
       await awaitConfig('users', 'harikube', 'condition=Active');
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -92,7 +122,7 @@ describe('the chart of the data layer, installed', () => {
     async () => {
       expect(await helm.succeed(['test', 'harikube', '-n', 'harikube', '--timeout', '170s'])).toContain('Phase:          Succeeded');
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 
   it('lets no second one into the cluster, and names the first', async () => {
@@ -106,26 +136,33 @@ describe('the chart of the data layer, installed', () => {
   });
 
   it('lets the certificate of its Secret, and nobody without, reach the etcd API', async () => {
-    const etcd = await release.etcd(await release.serviceAddress());
+    etcd = await release.etcd(await release.serviceAddress());
     await etcd.call('put', '/registry/example.com/users/shop/jane', '{}');
     expect(await etcd.call('get', '/registry/example.com/users/shop/jane', '--print-value-only')).toBe('{}');
     await expect(etcd.anonymously('get', '/registry/a', '--command-timeout=2s')).rejects.toThrow();
-    etcd.close();
   }, 30_000);
 
   it(
-    'is the same after an upgrade that changes nothing, and loses a TopologyConfig that left the values',
+    'renews its certificates at an upgrade while requests flow, of which none fails, and is the same after one that changes nothing',
     async () => {
       const manifest = await release.manifest();
-      const running = await release.running();
-      await release.deploy('upgrade', { ...VALUES, topologyConfigs: [...VALUES.topologyConfigs, config('orders', 2)] });
+      await expectRotated(release, etcd, async () => {
+        // Other names: the certificates that are there do not have them.
+        await release.deploy('upgrade', {
+          ...VALUES,
+          clusterDomain: 'example.net',
+          topologyConfigs: [...VALUES.topologyConfigs, config('orders', 2)],
+        });
+      });
       await awaitConfig('orders', 'harikube', 'condition=Active');
+      const running = await release.running();
       await release.deploy('upgrade', VALUES);
       await awaitConfig('orders', 'harikube', 'delete');
       expect(await release.manifest()).toBe(manifest);
       expect(await release.running()).toEqual(running);
+      etcd.close();
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
@@ -135,13 +172,14 @@ describe('the chart of the data layer, installed', () => {
       expect(await release.kubectl(['get', 'pvc', '-o', 'name'])).toBe('persistentvolumeclaim/db-harikube-router-0');
       await expectGone(release, []);
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 });
 
 describe('the chart of the data layer on a PostgreSQL, of which one router stands by', () => {
   let database: PostgresServer;
   let proxy: TcpProxy;
+  let certManager: CertManagerStandIn;
   let release: InstalledDataLayer;
   let values: object;
   let manifest: string;
@@ -166,9 +204,12 @@ describe('the chart of the data layer on a PostgreSQL, of which one router stand
       },
       topologyConfigs: [config('users', 1, 'secret://store/users-database/url')],
     };
+    const { kubeconfigFile: kubeconfig, kubectl, folder } = stage.cluster;
+    certManager = await CertManagerStandIn.start({ kubeconfig, kubectl, folder: join(folder, 'cert-manager') });
   }, 2 * MINUTES);
 
   afterAll(async () => {
+    await certManager?.stop();
     await proxy?.close();
     await database?.stop();
   }, MINUTES);
@@ -216,7 +257,7 @@ describe('the chart of the data layer on a PostgreSQL, of which one router stand
       }
       expect((await database.query('SELECT count(*) FROM pg_database WHERE datname LIKE $$test_%$$')).rows).toEqual([{ count: '2' }]);
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 
   it('lets its Pods reach what they need, and nobody else', async () => {
@@ -293,11 +334,11 @@ describe('the chart of the data layer on a PostgreSQL, of which one router stand
       expect(await active()).not.toContain(name);
       await expectServed({ tls: tlsOf('helm') });
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 
   it(
-    'takes certificates out of Secrets that are there',
+    'takes certificates out of Secrets that are there, and others when those are replaced while requests flow, of which none fails',
     async () => {
       const names = (service: string): string[] =>
         ['', '.store', '.store.svc', '.store.svc.cluster.local'].map((end) => `${service}${end}`);
@@ -317,29 +358,60 @@ describe('the chart of the data layer on a PostgreSQL, of which one router stand
         { file: 'admin', commonName: 'topology-operator', use: 'client' },
         { file: 'webhook', commonName: 'webhook', use: 'server', serverNames: names('harikube-topology-webhook') },
       ] as const;
-      for (const leaf of leaves) {
-        const by = leaf.file === 'admin' ? adminAuthority : authority;
-        const { certificateFile, keyFile } = await loadCertificate(folder, { authority: by }, leaf);
-        const files = [`ca.crt=${by.certificateFile}`, `tls.crt=${certificateFile}`, `tls.key=${keyFile}`];
-        await release.kubectl(['create', 'secret', 'generic', `own-${leaf.file}`, ...files.map((each) => `--from-file=${each}`)]);
-      }
+      const issue = async (year: string): Promise<void> => {
+        for (const leaf of leaves) {
+          const by = leaf.file === 'admin' ? adminAuthority : authority;
+          const { certificate, key } = await loadCertificate(join(folder, year), { authority: by }, leaf);
+          const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name: `own-${leaf.file}` } };
+          const stringData = { 'ca.crt': by.certificate, 'tls.crt': certificate, 'tls.key': key };
+          await release.kubectl(['apply', '-f', '-'], { ...object, stringData });
+        }
+      };
+      await issue('first');
       const existing = Object.fromEntries(leaves.map(({ file }) => [file, `own-${file}`]));
       const mode = { tls: tlsOf('existingSecret', { existing }) };
       await release.deploy('upgrade', { ...values, ...mode });
       expect(await release.kubectl(['get', 'secret', '-o', 'name'])).not.toContain('harikube-server');
       await expectServed(mode, 'own-client');
+      const etcd = await release.etcd(await release.serviceAddress(), 'own-client');
+      await expectRotated(release, etcd, () => issue('second'));
+      etcd.close();
     },
-    6 * MINUTES,
+    10 * MINUTES,
+  );
+
+  it(
+    'takes them from cert-manager, and takes up what that renews, its authorities too, while requests flow, of which none fails',
+    async () => {
+      const mode = { tls: tlsOf('certManager') };
+      await release.deploy('upgrade', { ...values, ...mode });
+      await expectServed(mode);
+      // With the certificate of the former authority, and trust in it alone.
+      const etcd = await release.etcd(await release.serviceAddress());
+      await expectRotated(release, etcd, async () => {
+        for (const name of ['ca', 'admin-ca', 'server', 'client', 'admin', 'webhook']) await certManager.renew('store', `harikube-${name}`);
+      });
+      await etcd.call('get', '/registry/example.com/users/shop/jane');
+      etcd.close();
+      const renewed = await release.etcd(await release.serviceAddress());
+      await renewed.call('del', '--prefix', '/registry/example.com/users/');
+      renewed.close();
+      // The operator asks the router's admin API, by its renewed certificate.
+      await release.deploy('upgrade', { ...values, ...mode, topologyConfigs: [] });
+      await awaitConfig('users', 'store', 'delete');
+    },
+    10 * MINUTES,
   );
 
   it(
     'leaves the Secrets that it did not make, and nothing in the way of namespaces, when it is uninstalled',
     async () => {
       await release.uninstall();
+      const issued = ['admin', 'admin-ca', 'ca', 'client', 'server', 'webhook'].map((name) => `harikube-${name}`);
       const own = ['admin', 'client', 'server', 'webhook'].map((name) => `own-${name}`);
-      await expectGone(release, ['database', ...own, 'users-database']);
+      await expectGone(release, ['database', ...issued, ...own, 'users-database']);
     },
-    6 * MINUTES,
+    10 * MINUTES,
   );
 });
 

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { Binaries, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { runProgram } from '../run-program.js';
@@ -126,6 +127,18 @@ export class EtcdAccess {
   close(): void {
     this.forward.close();
   }
+}
+
+/** Serial number of the certificate that a server shows to whoever comes. */
+export function shownSerial(host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ['h2', 'http/1.1'] }, () => {
+      const { serialNumber } = socket.getPeerCertificate();
+      socket.destroy();
+      resolve(serialNumber);
+    });
+    socket.once('error', reject);
+  });
 }
 
 function restartsOf({ restartCount, lastState: { terminated } }: ContainerRestarts): string {
