@@ -2,25 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type DatabaseServer, startEtcd, startMariadb, startPostgres } from '@harikube/testing';
+import { COMMON, type KindBackend } from '../fault/kind-topology.js';
 import type { CheckedEngine } from './engines.js';
 import type { Area } from './history.js';
-
-/** What the prefixes of all areas begin with. */
-export const COMMON = '/registry/shop.example.com/';
 
 /** No rule takes it. */
 const DEFAULT_KIND = 'orders';
 
-export interface CheckedDatabase {
-  /** Its kind's objects live in it. */
-  readonly kind: string;
-  /** Its data source name. */
-  readonly endpoint: string;
-}
-
 /** Empty databases of any engines, each with a kind of its own: files of one folder, and a server for every other one. */
 export class CheckedDatabases {
-  readonly #databases: CheckedDatabase[] = [];
+  readonly #databases: KindBackend[] = [];
   readonly #servers: DatabaseServer[] = [];
 
   private constructor(readonly folder: string) {}
@@ -37,18 +28,18 @@ export class CheckedDatabases {
     return databases;
   }
 
-  get main(): CheckedDatabase {
+  get main(): KindBackend {
     const [main] = this.#databases;
     if (main === undefined) throw new Error('a router has a database at least');
     return main;
   }
 
-  get further(): readonly CheckedDatabase[] {
+  get further(): readonly KindBackend[] {
     return this.#databases.slice(1);
   }
 
   get areas(): readonly Area[] {
-    const area = ({ kind }: CheckedDatabase): Area => ({ name: kind === DEFAULT_KIND ? 'main' : kind, prefix: `${COMMON}${kind}/` });
+    const area = ({ kind }: KindBackend): Area => ({ name: kind === DEFAULT_KIND ? 'main' : kind, prefix: `${COMMON}${kind}/` });
     return [...this.further, this.main].map(area);
   }
 

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { kindTopology } from '../fault/kind-topology.js';
 import { RouterProcess } from '../fault/router-process.js';
 import { CheckedDatabases } from './checked-databases.js';
 import type { CheckedEngine } from './engines.js';
@@ -20,12 +21,8 @@ export class CheckedRouter {
   static async start(engines: readonly CheckedEngine[], mutations: readonly string[]): Promise<CheckedRouter> {
     const databases = await CheckedDatabases.create(engines);
     const router = new CheckedRouter(databases, mutations);
-    const rules = databases.further.map(
-      ({ kind, endpoint }) =>
-        `  - name: ${kind}\n    endpoint: ${JSON.stringify(endpoint)}\n    customresource: {group: shop.example.com, kind: ${kind}}\n`,
-    );
     try {
-      await writeFile(router.#topology, `backends:${rules.length === 0 ? ' []' : ''}\n${rules.join('')}`);
+      await writeFile(router.#topology, kindTopology(databases.further));
       await router.#start();
     } catch (error) {
       await router.remove();

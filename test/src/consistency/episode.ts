@@ -1,6 +1,6 @@
 import { Random } from '@harikube/testing';
 import { setTimeout as pause } from 'node:timers/promises';
-import { COMMON } from './checked-databases.js';
+import { COMMON } from '../fault/kind-topology.js';
 import { CheckedRouter } from './checked-router.js';
 import type { CheckedEngine } from './engines.js';
 import type { History } from './history.js';

@@ -1,6 +1,6 @@
 import { judge, type Verdict } from '../consistency/judge.js';
 import { type RunningWorkload, startWorkload } from '../consistency/workload.js';
-import { COMMON } from './fault-stage.js';
+import { COMMON } from './kind-topology.js';
 import { Probe } from './probe.js';
 import type { RouterProcess, RouterProcessOptions } from './router-process.js';
 import type { ThreeFiles } from './three-files.js';

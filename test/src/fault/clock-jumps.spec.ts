@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { runClockJumps } from './clock-jumps.js';
 import { FakeClock } from './fake-clock.js';
-import { COMMON } from './fault-stage.js';
+import { COMMON } from './kind-topology.js';
 import { Probe } from './probe.js';
 import type { RouterProcess } from './router-process.js';
 import { ThreeFiles } from './three-files.js';

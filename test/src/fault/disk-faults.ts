@@ -3,7 +3,7 @@ import { type CheckedEpisode, runCheckedEpisode } from './checked-episode.js';
 import { SmallDisk } from './small-disk.js';
 import { failSystemCalls } from './system-call-fault.js';
 import { ThreeFiles } from './three-files.js';
-import type { Area } from './workload.js';
+import type { Area } from '../consistency/history.js';
 
 const CALLS_BETWEEN = 60;
 const LARGE_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { EtcdClient } from '@harikube/testing';
-import { COMMON } from './fault-stage.js';
+import { COMMON } from './kind-topology.js';
 import { failSystemCalls } from './system-call-fault.js';
 import { ThreeFiles } from './three-files.js';
 

@@ -1,7 +1,8 @@
 import type { Revision } from '@harikube/keyspace';
 import type { Random } from '@harikube/testing';
 import type { DatabaseFault } from './database-faults.js';
-import { COMMON, type FaultStage, type Target } from './fault-stage.js';
+import type { FaultStage, Target } from './fault-stage.js';
+import { COMMON } from './kind-topology.js';
 import { Workload, type WorkloadVerdict } from './workload.js';
 
 export interface RoundOptions {

@@ -3,11 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseProxy } from './database-proxy.js';
 import { type Engine, type EngineServer, openEngine } from './engine-server.js';
+import { COMMON, type KindBackend, kindTopology } from './kind-topology.js';
 import { RouterProcess } from './router-process.js';
-import type { Area } from './workload.js';
-
-/** What every area's prefix begins with. */
-export const COMMON = '/registry/shop.example.com/';
+import type { Area } from '../consistency/history.js';
 
 /** No rule takes it. */
 const DEFAULT_KIND = 'orders';
@@ -52,7 +50,7 @@ export class FaultStage {
     const folder = await mkdtemp(join(tmpdir(), 'harikube-databases-'));
     const backends: StagedBackend[] = [];
     const targets: Target[] = [];
-    const rules: string[] = [];
+    const rules: KindBackend[] = [];
     let endpoint = '';
     for (const [kind, engine] of [...Object.entries(kinds), [DEFAULT_KIND, main] as const]) {
       const isDefault = kind === DEFAULT_KIND;
@@ -66,12 +64,9 @@ export class FaultStage {
         address = server.endpoint(proxy.port);
       }
       if (isDefault) endpoint = address;
-      else
-        rules.push(
-          `  - name: ${kind}\n    endpoint: ${JSON.stringify(address)}\n    customresource: {group: shop.example.com, kind: ${kind}}\n`,
-        );
+      else rules.push({ kind, endpoint: address });
     }
-    await writeFile(join(folder, 'topology.yaml'), `backends:${rules.length === 0 ? ' []' : ''}\n${rules.join('')}`);
+    await writeFile(join(folder, 'topology.yaml'), kindTopology(rules));
     const stage = new FaultStage(folder, endpoint, routerFlags(timeoutMs), backends, targets);
     await stage.startRouter();
     return stage;

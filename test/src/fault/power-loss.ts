@@ -5,13 +5,14 @@ import { decodeKeyValue, type Revision, revisionOf } from '@harikube/keyspace';
 import { EtcdClient, Random, type WatchedEvent } from '@harikube/testing';
 import Database from 'better-sqlite3';
 import { findStrace } from './debian-tools.js';
-import { COMMON } from './fault-stage.js';
+import { COMMON } from './kind-topology.js';
 import { readTrace, traceArguments } from './file-trace.js';
 import { drawLoss, LossyDisk } from './lossy-disk.js';
 import type { RouterProcess } from './router-process.js';
 import { ThreeFiles } from './three-files.js';
 import { ToldRevisions } from './told-revisions.js';
-import { type Area, Workload, type WorkloadVerdict } from './workload.js';
+import type { Area } from '../consistency/history.js';
+import { Workload, type WorkloadVerdict } from './workload.js';
 
 export interface PowerLossOptions {
   readonly seed: number;

@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { COMMON } from './fault-stage.js';
+import { COMMON, kindTopology } from './kind-topology.js';
 import { RouterProcess, type RouterProcessOptions } from './router-process.js';
-import type { Area } from './workload.js';
+import type { Area } from '../consistency/history.js';
 
 const KINDS = ['users', 'emails'];
 const DEFAULT_AREA: Area = { name: 'main', prefix: `${COMMON}orders/` };
@@ -57,12 +57,9 @@ export class ThreeFiles {
   async start(options: Omit<RouterProcessOptions, 'database' | 'topology'> = {}): Promise<RouterProcess> {
     const rules = this.areas
       .filter(({ name }) => KINDS.includes(name))
-      .map((area) => {
-        const endpoint = JSON.stringify(`sqlite://${this.file(area)}${this.parameters}`);
-        return `  - name: ${area.name}\n    endpoint: ${endpoint}\n    customresource: {group: shop.example.com, kind: ${area.name}}\n`;
-      });
+      .map((area) => ({ kind: area.name, endpoint: `sqlite://${this.file(area)}${this.parameters}` }));
     const topology = this.beside('topology.yaml');
-    await writeFile(topology, `backends:${rules.length === 0 ? ' []' : ''}\n${rules.join('')}`);
+    await writeFile(topology, kindTopology(rules));
     const database = `sqlite://${this.file(DEFAULT_AREA)}${this.parameters}`;
     return RouterProcess.start({ ...options, database, topology });
   }

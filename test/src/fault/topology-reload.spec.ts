@@ -4,6 +4,7 @@ import { ApiServerDouble, type Exchange } from '@harikube/kube/api-server-double
 import { RouterAdminClient, type RouterTopologyState } from '@harikube/platform';
 import { EtcdClient } from '@harikube/testing';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { kindTopology } from './kind-topology.js';
 import { RouterProcess, RouterRefusedError } from './router-process.js';
 import { EMAILS, GROUP, TwoFiles, USERS } from './two-files.js';
 
@@ -125,7 +126,7 @@ describe('a router whose topology is in a Secret', () => {
 
   function secret(resourceVersion: string, kinds: readonly string[]): object {
     const data = kinds.map((kind, index) => {
-      const text = `backends:\n- name: ${kind}\n  endpoint: sqlite://${join(files.folder, `${kind}.db`)}\n  customresource: {group: shop.example.com, kind: ${kind}}\n`;
+      const text = kindTopology([{ kind, endpoint: `sqlite://${join(files.folder, `${kind}.db`)}` }]);
       return [`${index}-${kind}.yaml`, Buffer.from(text).toString('base64')];
     });
     return {

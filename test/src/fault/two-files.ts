@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { COMMON, kindTopology } from './kind-topology.js';
 import { RouterProcess } from './router-process.js';
 
-export const GROUP = '/registry/shop.example.com/';
+/** What the keys of all kinds begin with. */
+export const GROUP = COMMON;
 export const USERS = `${GROUP}users/`;
 export const EMAILS = `${GROUP}emails/`;
 
@@ -21,11 +23,8 @@ export class TwoFiles {
 
   /** Puts a topology in place in which these kinds have a file of their own. */
   async route(kinds: readonly string[]): Promise<void> {
-    const rules = kinds.map(
-      (kind) =>
-        `  - name: ${kind}\n    endpoint: sqlite://${join(this.folder, `${kind}.db`)}\n    customresource: {group: shop.example.com, kind: ${kind}}\n`,
-    );
-    await writeFile(join(this.folder, 'topology.yaml'), `backends:${rules.length === 0 ? ' []' : ''}\n${rules.join('')}`);
+    const rules = kinds.map((kind) => ({ kind, endpoint: `sqlite://${join(this.folder, `${kind}.db`)}` }));
+    await writeFile(join(this.folder, 'topology.yaml'), kindTopology(rules));
   }
 
   async start(): Promise<RouterProcess> {

@@ -1,18 +1,11 @@
 import type { Revision } from '@harikube/keyspace';
+import type { Area } from '../consistency/history.js';
 import { type EtcdList, Random, type WatchedEvent } from '@harikube/testing';
 import { type Trouble, Troubles } from './troubles.js';
 import { RequestFailed, type RequestFailure, WorkloadClient } from './workload-client.js';
 import { judge } from './workload-judge.js';
 import { type Asked, type RecordedRead, type WriteOutcome, WorkloadRecord } from './workload-record.js';
 import { WorkloadWatcher } from './workload-watcher.js';
-
-/** Keys that live in one database. */
-export interface Area {
-  /** The backend's name. */
-  readonly name: string;
-  /** Every key of the workload in it begins with this. */
-  readonly prefix: string;
-}
 
 export interface WorkloadOptions {
   /** Where the router is now; asked whenever a client connects. */
