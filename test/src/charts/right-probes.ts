@@ -7,7 +7,7 @@ import type { Kubectl } from '../e2e/kubectl.js';
 import { type Right, titleOf } from './webshop-rights.js';
 
 const RBAC = 'rbac.authorization.k8s.io';
-const REFUSED_WITHIN = /not currently held|can't set finalizers on/;
+const REFUSED_WITHIN = /not currently held|can't set finalizers on|cannot set an ownerRef on a resource you can't delete/;
 
 export interface ProbeOptions {
   readonly kubectl: Kubectl;
@@ -18,10 +18,12 @@ export interface ProbeOptions {
   readonly titles: readonly string[];
   /** What the account makes, under names that are free. Nothing is kept. */
   readonly objects: readonly object[];
+  /** What it changes in objects that are there, as an apply has it. Nothing is kept. */
+  readonly changes?: readonly object[];
 }
 
 /** Those of the titles without whose right the objects are refused for what they say. Rejects when the account with all rights may not make them. */
-export async function rightsAskedWithin({ kubectl, namespace, rights, titles, objects }: ProbeOptions): Promise<string[]> {
+export async function rightsAskedWithin({ kubectl, namespace, rights, titles, objects, changes = [] }: ProbeOptions): Promise<string[]> {
   const account = rights[0]?.account.split(':').at(-1) ?? '';
   const probes = [null, ...titles].map((without, index) => ({ name: `probe-${account}-${index}`, without }));
   const items = probes.flatMap(({ name, without }) => [
@@ -40,16 +42,25 @@ export async function rightsAskedWithin({ kubectl, namespace, rights, titles, ob
     },
   ]);
   await kubectl.succeed(['create', '-f', '-'], { apiVersion: 'v1', kind: 'List', items });
-  const made = { apiVersion: 'v1', kind: 'List', items: objects };
+  const attempts: readonly (readonly [string[], readonly object[]])[] = [
+    [['create'], objects],
+    [['apply', '--server-side', '--field-manager=probe'], changes],
+  ];
+  const said = async (name: string): Promise<string> => {
+    const as = [`--as=system:serviceaccount:${namespace}:${name}`, '--dry-run=server'];
+    const errors = attempts
+      .filter(([, items]) => items.length > 0)
+      .map(async ([verb, items]) => (await kubectl.run([...verb, ...as, '-f', '-'], { apiVersion: 'v1', kind: 'List', items })).err);
+    return (await Promise.all(errors)).join('');
+  };
   const needed: string[] = [];
   for (const { name, without } of probes) {
     // A role is known to kube-apiserver a moment after its making: until then nothing may be made at all.
-    const said = await eventually(
-      async () =>
-        (await kubectl.run(['create', '--dry-run=server', `--as=system:serviceaccount:${namespace}:${name}`, '-f', '-'], made)).err,
+    const refusal = await eventually(
+      () => said(name),
       (err) => err === '' || (without !== null && REFUSED_WITHIN.test(err)),
     );
-    if (without !== null && said !== '') needed.push(without);
+    if (without !== null && refusal !== '') needed.push(without);
   }
   await kubectl.succeed(['delete', 'clusterrole,clusterrolebinding', ...probes.map(({ name }) => name)]);
   return needed;
