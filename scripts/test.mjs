@@ -1,4 +1,4 @@
-// All tests, on Node 24 and the compiled output: `unit` beside the sources, then `process`, whose files start real processes: two at a time,
+// All tests, on Node 24 and the compiled output: `unit` beside the sources, then `process`, whose files start real processes: three at a time,
 // because most of them wait, and those that judge times one by one after them. Arguments go to jest (`npm test -- libs/keyspace -t compaction`). The last line counts the whole. With CI=true a program or a database
 // that a test needs and cannot get is a failure, never a skip: the tests read that variable.
 import { spawn } from 'node:child_process';
@@ -125,7 +125,7 @@ try {
       tallies.push(
         await runProject('process', [
           `--testPathIgnorePatterns=/node_modules/|${ALONE}${ignored}`,
-          '--maxWorkers=2',
+          '--maxWorkers=3',
           `--testSequencer=${path.join(root, 'scripts', 'longest-first.mjs')}`,
           '--testTimeout=300000',
         ]),
