@@ -11,7 +11,7 @@ import {
 import { EMAILS, GROUP, TwoFiles, USERS } from './two-files.js';
 
 const WRITERS = 16;
-const KILLS = 10;
+const KILLS = 20;
 /** A router is killed behind fewer writes than this. */
 const WRITES_OF_A_LIFE = 200;
 /** The last one lives until there are so many in all. */
@@ -54,7 +54,7 @@ class Record {
   }
 }
 
-describe('16 writers over two files while the router is killed 10 times', () => {
+describe('16 writers over two files while the router is killed 20 times', () => {
   it('lose no acknowledged write and never see a revision twice or below one already seen', async () => {
     const random = new Random(SEED);
     const record = new Record();

@@ -124,6 +124,16 @@ describe('MemberConnection', () => {
     expect((await first).toString()).toBe('late');
   });
 
+  it('takes no others behind one that was answered before it has left', async () => {
+    answer = (stream) => {
+      stream.respond({ ':status': 200, 'grpc-status': '8', 'grpc-message': 'too large' }, { endStream: true });
+    };
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.resourceExhausted });
+    expect(connection.isUsable).toBe(true);
+    expect(await errorOf(call(LONG_MS, encodable('x'.repeat(4_000_000))))).toMatchObject({ code: GrpcCode.resourceExhausted });
+    expect(connection.isUsable).toBe(false);
+  });
+
   it('knows that nothing of a call has left when nobody listens, and says why', async () => {
     connection.destroy();
     const { port } = server.address() as AddressInfo;

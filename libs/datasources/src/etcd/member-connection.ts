@@ -124,6 +124,8 @@ export class MemberConnection {
       stream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
       stream.on('data', (chunk: Buffer) => chunks.push(chunk));
       stream.on('end', () => {
+        // Node counts what has not left against the memory of the connection until that ends, and answers nothing any more when it is used up.
+        if (!stream.writableFinished) this.#isEnding = true;
         // An answer without a message has its status among its headers.
         const told: IncomingHttpHeaders = trailers ?? headers;
         const code = told['grpc-status'];
