@@ -188,8 +188,6 @@ export interface Backend {
    * not fit fails alone. Absent: every row that a client may send fits.
    */
   misfit?(key: Buffer, value: Buffer): string | null;
-  /** A commit costs far more than a row of it, so that a moment may be waited for rows that are about to come. Absent: nobody waits. */
-  readonly prefersLargeBatches?: boolean;
   /** Takes the database over for this writer and tells where it stands. Rejects with FencedError when it has a newer one. */
   claim(claim: WriterClaim): Promise<BackendState>;
   /**

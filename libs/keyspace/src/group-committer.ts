@@ -17,12 +17,6 @@ import { LateAnswerError } from './within.js';
 const MAX_BATCH_TXNS = 1024;
 /** Bytes of keys and values after which a batch is closed. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-/** So many txns go in one commit that nobody waits for more. */
-const MOST_GATHERED = 32;
-/** No longer is waited for those who have just been answered. */
-const GATHERING_MS = 1;
-/** Commits that nobody waits before after waiting was in vain: twice as many each time, up to this. */
-const MOST_UNGATHERED = 64;
 /** Creations that load the head of their key first, after one whose key turned out to be there. */
 const CAUTIOUS_CREATIONS = 64;
 /** Pauses before a database is asked again for the outcome of a commit: each is twice the one before. */
@@ -92,8 +86,6 @@ export interface CommitterOptions {
   readonly backend: GuardedBackend;
   /** Why the backend cannot store a key and a value; null: it takes whatever comes. */
   readonly misfit: Misfit | null;
-  /** A commit costs far more than a row of it. */
-  readonly prefersLargeBatches: boolean;
   readonly clock: Clock;
   readonly cache: HeadCache;
   readonly arena: RecordArena;
@@ -119,8 +111,7 @@ export interface CommitterOptions {
 
 /**
  * Writes of one backend as group commits: what arrives while a commit is under way goes together in the next one, in
- * order. Nobody waits for more, but for a moment where a commit costs far more than a row. A batch is judged only after the one before it has
- * settled, so it sees every earlier write.
+ * order, without a timer. A batch is judged only after the one before it has settled, so it sees every earlier write.
  *
  * Kubernetes creates under names that are new, and no cache knows those. Such a creation is judged as if its key were absent, without a
  * load, and the database refuses the whole batch if it is not. Until then nothing is told that rests on it: whoever else names the key waits.
@@ -135,10 +126,6 @@ export class GroupCommitter {
   #isLoading = false;
   #isScheduled = false;
   #isBusy = false;
-  /** Called when so many are in the queue as the next commit waits for. */
-  #gathering: { readonly wanted: number; readonly end: () => void } | null = null;
-  /** Commits that nobody waits before, and how many that are after the next time that it was in vain. */
-  #ungathered = { left: 0, next: 1 };
   /** Creations that are not to be trusted, after one that was wrong. */
   #cautious = 0;
   #closed: Error | null = null;
@@ -301,7 +288,6 @@ export class GroupCommitter {
     // After the poll phase: requests that arrived in the same turn share the first commit.
     setImmediate(() => {
       this.#isScheduled = false;
-      if (this.#gathering !== null && this.#queue.length >= this.#gathering.wanted) this.#gathering.end();
       this.#loadIfDue();
       void this.#pump();
     });
@@ -365,7 +351,7 @@ export class GroupCommitter {
 
   /** During a commit keys are loaded some at a time: a message to the database costs as much as many keys do. What is left goes when it is over. */
   #loadIfDue(): void {
-    if (!this.#isBusy || this.#gathering !== null || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
+    if (!this.#isBusy || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
   }
 
   /** Asked for while the commit before is under way, so that they are there right behind it. A key that is loading is in no batch: its txns wait. */
@@ -419,10 +405,8 @@ export class GroupCommitter {
     this.#isBusy = true;
     try {
       for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) {
-        const before = this.#commits;
         await this.#process(batch);
         this.#load();
-        if (this.options.prefersLargeBatches && this.#commits > before) await this.#gather(batch.length);
       }
     } finally {
       this.#isBusy = false;
@@ -430,32 +414,6 @@ export class GroupCommitter {
       this.#load();
       if (this.#queue.length === 0) this.#tellIdle();
     }
-  }
-
-  /**
-   * Clients that wait for their answers are two halves: one waits while the commit of the other is under way. The half that has just been
-   * committed is told at once, and its next txns are waited for, so that both halves go in one commit.
-   */
-  async #gather(committed: number): Promise<void> {
-    const queued = this.#queue.length;
-    if (queued === 0 || queued + committed > MOST_GATHERED) return;
-    if (this.#ungathered.left > 0) {
-      this.#ungathered.left--;
-      return;
-    }
-    this.#answer();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, GATHERING_MS);
-      const end = (): void => {
-        clearTimeout(timer);
-        resolve();
-      };
-      this.#gathering = { wanted: queued + committed, end };
-    });
-    this.#gathering = null;
-    const { next } = this.#ungathered;
-    const isInVain = this.#queue.length < queued + committed / 2;
-    this.#ungathered = isInVain ? { left: next, next: Math.min(2 * next, MOST_UNGATHERED) } : { left: 0, next: 1 };
   }
 
   /** The txns at hand whose heads are loaded, in order; a txn over ranges goes alone. */

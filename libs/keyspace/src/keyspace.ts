@@ -416,7 +416,6 @@ export class Keyspace implements Store {
       label: () => slot.label,
       backend: guarded,
       misfit: backend.misfit === undefined ? null : (key, value) => backend.misfit?.(key, value) ?? null,
-      prefersLargeBatches: backend.prefersLargeBatches === true,
       clock,
       cache,
       arena: this.#arena,

@@ -68,8 +68,6 @@ const ZERO = Buffer.from([0]);
  */
 export class EtcdBackend implements Database {
   readonly isExclusive = false;
-  /** An empty txn costs etcd as much as one of twenty rows does beside that. */
-  readonly prefersLargeBatches = true;
   readonly name: string;
   #endpoint: EtcdEndpoint;
   #settings: DatabaseSettings;
