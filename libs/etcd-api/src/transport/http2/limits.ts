@@ -99,7 +99,7 @@ export const DEFAULT_LIMITS: Http2Limits = {
   connectionWindowBytes: 16 * 1024 * 1024,
   maxPartialBytes: 32 * 1024 * 1024,
   maxWaitingBytes: 16 * 1024 * 1024,
-  restMs: 50,
+  restMs: 250,
   outputBytes: 256 * 1024,
   maxControlBytes: 1024 * 1024,
   maxQueuedBytes: 8 * 1024 * 1024,
