@@ -159,6 +159,7 @@ export class Http2Call implements StreamCall, StreamReceiver, Expiring {
     this.environment.observer?.messageReceived(this.method);
     if (this.handler !== null) {
       this.stream.lend();
+      this.stream.countMessage();
       this.handler.message(message);
     } else if (this.route.kind === 'unary' && !this.isStarted) {
       this.isStarted = true;

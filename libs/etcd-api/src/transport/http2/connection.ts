@@ -63,6 +63,7 @@ export class Http2Connection implements ReceivingConnection, ReadConnection, Exp
   readonly turns: SendTurns;
   readonly control: Budget;
   readonly resets: Budget;
+  private readonly streamMessages: Budget;
   readonly reads: ReadLine;
   readonly server: ServerLoad;
   queuedBytes = 0;
@@ -92,6 +93,7 @@ export class Http2Connection implements ReceivingConnection, ReadConnection, Exp
     const share = server.isSuspect(address, this.now) ? limits.suspectShare : 1;
     this.control = new Budget(limits.control, this.now, share);
     this.resets = new Budget(limits.resets, this.now, share);
+    this.streamMessages = new Budget(limits.streamMessages, this.now);
     this.output = new Output(socket, () => this.turns.resumeWaiting());
     this.turns = new SendTurns(limits, this.output);
     this.reads = new ReadLine(this);
@@ -194,6 +196,10 @@ export class Http2Connection implements ReceivingConnection, ReadConnection, Exp
 
   rest(): void {
     this.reader.rest();
+  }
+
+  countMessage(): void {
+    if (!this.streamMessages.spend(1, this.now)) this.rest();
   }
 
   sendNumber(type: number, streamId: number, number: number): void {

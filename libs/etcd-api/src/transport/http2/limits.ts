@@ -30,7 +30,7 @@ export interface Http2Limits {
   readonly maxPartialBytes: number;
   /** Reads that wait for their turn, of all connections of a server together: beyond it the connection that has most loses its oldest. */
   readonly maxWaitingBytes: number;
-  /** For so long nothing is read from a connection that has lost a request to one of these two. */
+  /** For so long nothing is read from a connection that has lost a request to one of these two, or has used up `streamMessages`. */
   readonly restMs: number;
   /** Answers are framed until this much waits for the socket; the rest waits unframed. */
   readonly outputBytes: number;
@@ -56,6 +56,8 @@ export interface Http2Limits {
   readonly resets: Allowance;
   /** What a call counts as that is given up in the turn in which it came, or by a frame that is against the rules: no honest client does that often. */
   readonly earlyResetCost: number;
+  /** Messages of streams, such as creations of watches: an honest client that sends more is slowed down. */
+  readonly streamMessages: Allowance;
   /** Frames that move nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, what concerns no stream, refused requests. */
   readonly control: Allowance;
   /** Every request and every DATA frame that moves something pays for this many of those. */
@@ -114,6 +116,7 @@ export const DEFAULT_LIMITS: Http2Limits = {
   // All streams that a client may have, given up at once.
   resets: { burst: 20_000, perSecond: 2000 },
   earlyResetCost: 20,
+  streamMessages: { burst: 10_000, perSecond: 2000 },
   control: { burst: 2000, perSecond: 500 },
   controlPerMessage: 4,
   bytesPerControl: 4096,

@@ -50,6 +50,8 @@ export interface StreamConnection {
   countReset(cost: number): void;
   /** There was no room for a request: for a while nothing more is read. */
   rest(): void;
+  /** A message of a stream has come. */
+  countMessage(): void;
   /** RST_STREAM or WINDOW_UPDATE. */
   sendNumber(type: number, streamId: number, number: number): void;
   /** The stream is over. */
@@ -188,6 +190,10 @@ export class Http2Stream implements Expiring, Sender {
   stopReceiving(): void {
     if (this.isLocalClosed) this.reset(ErrorCode.NoError);
     this.connection.countReset(this.connection.limits.earlyResetCost);
+  }
+
+  countMessage(): void {
+    this.connection.countMessage();
   }
 
   /** The receiver has given a part of what came in to somebody who may keep it. */

@@ -45,4 +45,23 @@ describe('TurnReader', () => {
     }
     expect(flooding.frames.some(isEnd(5))).toBe(false);
   });
+
+  it('reads nothing for a while from a connection with more messages in its streams than are allowed', async () => {
+    await start({ streamMessages: { burst: 3, perSecond: 0.001 }, restMs: 100_000 });
+    const flooding = await open();
+    const other = await open();
+    const message = data(1, frameOf(Buffer.from('m')), 0);
+    flooding.send(headers(1, STREAM), message, message, message);
+    flooding.send(call(3));
+    await flooding.until(isEnd(3));
+    flooding.send(message);
+    other.send(call(1));
+    await other.until(isEnd(1));
+    flooding.send(call(5));
+    for (let i = 1; i < 20; i++) {
+      other.send(call(2 * i + 1));
+      await other.until(isEnd(2 * i + 1));
+    }
+    expect(flooding.frames.some(isEnd(5))).toBe(false);
+  });
 });
