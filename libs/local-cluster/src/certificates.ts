@@ -1,25 +1,8 @@
-import 'reflect-metadata';
-import { createPrivateKey, createPublicKey, randomBytes, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
+import { createPrivateKey, createPublicKey, KeyObject, randomBytes, webcrypto, X509Certificate as NodeCertificate } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  AuthorityKeyIdentifierExtension,
-  BasicConstraintsExtension,
-  cryptoProvider,
-  ExtendedKeyUsage,
-  ExtendedKeyUsageExtension,
-  type Extension,
-  KeyUsageFlags,
-  KeyUsagesExtension,
-  PemConverter,
-  SubjectAlternativeNameExtension,
-  SubjectKeyIdentifierExtension,
-  X509Certificate,
-  X509CertificateGenerator,
-} from '@peculiar/x509';
+import type * as X509 from '@peculiar/x509';
 import { errorCode } from './setup-error.js';
-
-cryptoProvider.set(webcrypto);
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNING = { ...ALGORITHM, hash: 'SHA-256' } as const;
@@ -111,6 +94,8 @@ export async function loadAuthority(folder: string, file: string, commonName: st
   const kept = readPair(folder, file);
   if (kept !== null && isUsable(kept, now, AUTHORITY_RENEW_DAYS) && new NodeCertificate(kept.certificate).ca) return kept;
   const keys = (await readKeys(join(folder, `${file}.key`))) ?? (await generateKeys());
+  const { BasicConstraintsExtension, KeyUsageFlags, KeyUsagesExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator } =
+    await x509();
   const certificate = await X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: serialNumber(),
@@ -127,7 +112,7 @@ export async function loadAuthority(folder: string, file: string, commonName: st
     },
     webcrypto,
   );
-  return await writePair(folder, file, certificate, keys.privateKey);
+  return writePair(folder, file, certificate, keys.privateKey);
 }
 
 export interface LeafOptions {
@@ -164,10 +149,22 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
   ) {
     return kept;
   }
+  const {
+    AuthorityKeyIdentifierExtension,
+    BasicConstraintsExtension,
+    ExtendedKeyUsage,
+    ExtendedKeyUsageExtension,
+    KeyUsageFlags,
+    KeyUsagesExtension,
+    SubjectAlternativeNameExtension,
+    SubjectKeyIdentifierExtension,
+    X509Certificate,
+    X509CertificateGenerator,
+  } = await x509();
   const issuer = new X509Certificate(authority.certificate);
-  const signingKey = await webcrypto.subtle.importKey('pkcs8', PemConverter.decodeFirst(authority.key), ALGORITHM, false, ['sign']);
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', derOf(createPrivateKey(authority.key)), ALGORITHM, false, ['sign']);
   const keys = await generateKeys();
-  const extensions: Extension[] = [
+  const extensions: X509.Extension[] = [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
     new ExtendedKeyUsageExtension([options.use === 'server' ? ExtendedKeyUsage.serverAuth : ExtendedKeyUsage.clientAuth]),
@@ -196,14 +193,14 @@ async function loadLeaf(folder: string, authority: KeyPair, now: Date, options: 
     },
     webcrypto,
   );
-  return await writePair(folder, options.file, certificate, keys.privateKey);
+  return writePair(folder, options.file, certificate, keys.privateKey);
 }
 
 async function makeServiceAccountKeys(keyFile: string, publicKeyFile: string): Promise<void> {
   let key = readIfThere(keyFile);
   if (key === null) {
     const keys = await generateKeys();
-    key = `${PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY')}\n`;
+    key = pemOf(keys.privateKey);
     writeWhole(keyFile, key, 0o600);
   }
   const publicKey = createPublicKey(key).export({ type: 'spki', format: 'pem' }).toString();
@@ -239,9 +236,25 @@ async function readKeys(keyFile: string): Promise<webcrypto.CryptoKeyPair | null
   if (key?.asymmetricKeyDetails?.namedCurve !== 'prime256v1') return null;
   const publicKey = createPublicKey(key).export({ type: 'spki', format: 'der' });
   return {
-    privateKey: await webcrypto.subtle.importKey('pkcs8', key.export({ type: 'pkcs8', format: 'der' }), ALGORITHM, true, ['sign']),
+    privateKey: await webcrypto.subtle.importKey('pkcs8', derOf(key), ALGORITHM, true, ['sign']),
     publicKey: await webcrypto.subtle.importKey('spki', publicKey, ALGORITHM, true, ['verify']),
   };
+}
+
+/** Loaded where a certificate is made: every program of ours starts without it. */
+async function x509(): Promise<typeof X509> {
+  await import('reflect-metadata');
+  const library = await import('@peculiar/x509');
+  library.cryptoProvider.set(webcrypto);
+  return library;
+}
+
+function derOf(privateKey: KeyObject): Buffer {
+  return privateKey.export({ type: 'pkcs8', format: 'der' });
+}
+
+function pemOf(privateKey: webcrypto.CryptoKey): string {
+  return KeyObject.from(privateKey).export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
 function serialNumber(): string {
@@ -257,10 +270,10 @@ function readPair(folder: string, file: string): KeyPair | null {
   return certificate === null || key === null ? null : { certificate, key, certificateFile, keyFile };
 }
 
-async function writePair(folder: string, file: string, certificate: X509Certificate, privateKey: webcrypto.CryptoKey): Promise<KeyPair> {
+function writePair(folder: string, file: string, certificate: X509.X509Certificate, privateKey: webcrypto.CryptoKey): KeyPair {
   const pair: KeyPair = {
     certificate: `${certificate.toString('pem')}\n`,
-    key: `${PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', privateKey), 'PRIVATE KEY')}\n`,
+    key: pemOf(privateKey),
     certificateFile: join(folder, `${file}.crt`),
     keyFile: join(folder, `${file}.key`),
   };

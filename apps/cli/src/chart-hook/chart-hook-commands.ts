@@ -1,6 +1,6 @@
 /** What the Jobs of the Helm charts do. They are for the charts' own use: their arguments are part of the charts. */
 import { readFile } from 'node:fs/promises';
-import { KubeClient, ResourceDiscovery } from '@harikube/kube';
+import type { KubeClient } from '@harikube/kube';
 import { type Command, InvalidArgumentError } from 'commander';
 import { packageVersion } from '../repository.js';
 import type { AuthoritySpec, CertificatesSpec, RemoveSpec, TrustSpec } from './hook-spec.js';
@@ -80,7 +80,7 @@ export function addChartHookCommands(program: Command, done: (exitCode: number) 
   ).action(async ({ apiService: name, timeout }: TimeoutFlag & { readonly apiService: string }) => {
     const [{ awaitCondition }, { API_SERVICES }] = await Promise.all([import('../await-condition.js'), import('../platform-resources.js')]);
     const timeoutMs = timeout * 1000;
-    const client = clientOf();
+    const client = await clientOf();
     try {
       await awaitCondition(client, API_SERVICES, { name, type: 'Available', timeoutMs, signal: new AbortController().signal });
     } finally {
@@ -120,12 +120,15 @@ function kindOf(text: string): { readonly apiVersion: string; readonly kind: str
   return { apiVersion: text.slice(0, at), kind: text.slice(at + 1) };
 }
 
-function clientOf(): KubeClient {
+/** Loaded for these commands alone: a router would hold 50 MB more. */
+async function clientOf(): Promise<KubeClient> {
+  const { KubeClient } = await import('@harikube/kube');
   return KubeClient.fromConfig({ userAgent: `harikube-chart-hook/${packageVersion()}` });
 }
 
 async function inCluster(timeoutSeconds: number, run: (context: HookContext) => Promise<void>): Promise<void> {
-  const client = clientOf();
+  const { ResourceDiscovery } = await import('@harikube/kube');
+  const client = await clientOf();
   const note = (text: string): void => void process.stdout.write(`${text}\n`);
   try {
     await run({ client, discovery: new ResourceDiscovery(client), timeoutMs: timeoutSeconds * 1000, note });
