@@ -479,7 +479,7 @@ describe('MysqlBackend and its server', () => {
       server.resume();
       // It went with its COMMIT, so that only the server knows; once it has told, that stays so.
       const tookPlace = (await until(() => backend.resolve())) >= batch.lastRevision;
-      expect(await keysIn(backend)).toEqual(tookPlace ? ['/a', '/b'] : ['/a']);
+      expect(await until(() => keysIn(backend))).toEqual(tookPlace ? ['/a', '/b'] : ['/a']);
     });
 
     it('with TLS is known by its certificate, and knows its clients by theirs', async () => {
