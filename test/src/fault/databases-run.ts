@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 import { Random } from '@harikube/testing';
-import { drawFault, faultsOf } from './database-faults.js';
+import { type DatabaseFault, drawFault, faultsOf } from './database-faults.js';
 import { type Engine, ENGINES } from './engine-server.js';
 import { FaultRound, type Happened } from './fault-round.js';
-import { FaultStage } from './fault-stage.js';
+import { FaultStage, type Target } from './fault-stage.js';
 import { wholeNumber } from './run-options.js';
 
 /** Faults between two judgements. */
@@ -54,20 +54,21 @@ interface RunOptions {
 async function runEngine(engine: Engine, { cuts, seed, only }: RunOptions, print: (line: string) => void): Promise<EngineResult> {
   const random = new Random(seed);
   const stage = await FaultStage.start({ main: engine, kinds: { users: engine, emails: 'sqlite' }, timeoutMs: TIMEOUT_MS });
+  const faultsNamed = (target: Target): DatabaseFault[] => faultsOf(target).filter(({ name }) => name.includes(only));
+  const targets = stage.targets.filter((target) => faultsNamed(target).length > 0);
   const happened: Happened[] = [];
   let findings = 0;
   let seen = 0n;
   const onHappened = ({ fault, area, backAfterMs }: Happened): void => print(`  ${area}: ${fault}, back after ${backAfterMs} ms`);
   try {
+    if (targets.length === 0) throw new Error(`no fault of ${engine} has a name with "${only}"`);
     for (let round = 1; happened.length < cuts; round++) {
       const running = await FaultRound.begin({ stage, random, seed: seed + round, seen, timeoutMs: TIMEOUT_MS, onHappened });
       for (let i = Math.min(FAULTS_OF_A_ROUND, cuts - happened.length); i > 0; i--) {
-        const target = random.pick(stage.targets);
-        const faults = faultsOf(target).filter(({ name }) => name.includes(only));
-        if (faults.length > 0) await running.suffer(target, drawFault(faults, random));
+        const target = random.pick(targets);
+        await running.suffer(target, drawFault(faultsNamed(target), random));
       }
       const verdict = await running.end(random.chance(0.5));
-      if (running.happened.length === 0) throw new Error(`no fault of ${engine} has a name with "${only}"`);
       happened.push(...running.happened);
       seen = running.highest;
       findings += verdict.findings.length;
