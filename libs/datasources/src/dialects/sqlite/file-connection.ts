@@ -587,7 +587,7 @@ function fullRecords(
   for (let left = records; left > 0; left -= piece) {
     const parameters = parametersOf(call, before, next, Math.min(left, piece));
     const [framed, last] = connection.row<PieceRow>(statementsOf(call, before).block, parameters) ?? NO_PIECE;
-    if (framed === null) break;
+    if (framed === null) throw new Error('the log does not have the records of `head`: the file is damaged');
     blocks.push(framed);
     next = behind(last);
   }
