@@ -13,6 +13,8 @@ export interface QuietQuestion {
   readonly namespace?: string;
   readonly from: Position;
   readonly to: Position;
+  /** All that there is at the second position was looked at, and nothing of it is newer than the first. */
+  readonly isListed: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -35,7 +37,7 @@ export async function wasQuiet(question: QuietQuestion): Promise<boolean> {
       const counts = await Promise.all(Array.from({ length }, (_, index) => countAt(question, next + BigInt(index))));
       if (counts.some((count) => count !== before)) return false;
     }
-    return await hasNothingAfter(question);
+    return question.isListed || (await hasNothingAfter(question));
   } catch (error) {
     // Not known any more, or a server that answers for the present only.
     if (error instanceof StatusError && error.code < 500) return false;

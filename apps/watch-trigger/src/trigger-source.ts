@@ -190,7 +190,9 @@ export class TriggerSource {
     );
     const from = since.position;
     const { client, namespace } = this.options;
-    const isQuiet = changes.length === 0 && (await wasQuiet({ client, resource, namespace, from, to: revision, signal }));
+    const { labelSelector, fieldSelector } = this.#target(resource);
+    const isListed = labelSelector === undefined && fieldSelector === undefined;
+    const isQuiet = changes.length === 0 && (await wasQuiet({ client, resource, namespace, from, to: revision, isListed, signal }));
     if (!isQuiet) onGap({ since, revision, reason, objects: changes.length });
     for (const change of inOrder(changes)) await onListed(change, 'after a gap', signal);
     if (revision < since.position) {
