@@ -15,18 +15,10 @@ import (
 const connections = 4
 
 // store is an etcd endpoint over a few connections; client n always uses the same one.
-type store []pb.KVClient
+type store []*grpc.ClientConn
 
 func dial(endpoint string, clients int) (store, func(), error) {
-	opened, closeAll, err := connect(endpoint, min(connections, clients))
-	if err != nil {
-		return nil, nil, err
-	}
-	var kvs store
-	for _, conn := range opened {
-		kvs = append(kvs, pb.NewKVClient(conn))
-	}
-	return kvs, closeAll, nil
+	return connect(endpoint, min(connections, clients))
 }
 
 func connect(endpoint string, number int) ([]*grpc.ClientConn, func(), error) {
@@ -53,13 +45,36 @@ func connect(endpoint string, number int) ([]*grpc.ClientConn, func(), error) {
 	return opened, closeAll, nil
 }
 
-func (s store) of(client int) pb.KVClient {
+func (s store) of(client int) *grpc.ClientConn {
 	return s[client%len(s)]
 }
 
+func (s store) kv(client int) pb.KVClient {
+	return pb.NewKVClient(s.of(client))
+}
+
+// call is one request, where its reply goes, and the judgement on that reply.
+type call struct {
+	method  string
+	request marshaler
+	reply   unmarshaler
+	check   func() error
+}
+
+type marshaler interface{ Marshal() ([]byte, error) }
+type unmarshaler interface{ Unmarshal([]byte) error }
+
+func (c call) over(ctx context.Context, conn *grpc.ClientConn) error {
+	if err := conn.Invoke(ctx, c.method, c.request, c.reply); err != nil {
+		return err
+	}
+	return c.check()
+}
+
 // create is kube-apiserver's: the key must not be there yet.
-func create(ctx context.Context, kv pb.KVClient, key, value []byte) error {
-	reply, err := kv.Txn(ctx, &pb.TxnRequest{
+func create(key, value []byte) call {
+	reply := &pb.TxnResponse{}
+	return call{"/etcdserverpb.KV/Txn", &pb.TxnRequest{
 		Compare: []*pb.Compare{{
 			Key:         key,
 			Target:      pb.Compare_MOD,
@@ -67,16 +82,35 @@ func create(ctx context.Context, kv pb.KVClient, key, value []byte) error {
 			TargetUnion: &pb.Compare_ModRevision{ModRevision: 0},
 		}},
 		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: value}}}},
-	})
-	switch {
-	case err != nil:
-		return err
-	case !reply.Succeeded:
-		return fmt.Errorf("create of %s did not succeed", key)
-	case reply.Header.GetRevision() < 2 || len(reply.Responses) != 1 || reply.Responses[0].GetResponsePut() == nil:
-		return fmt.Errorf("create of %s: incomplete reply %v", key, reply)
-	}
-	return nil
+	}, reply, func() error {
+		switch {
+		case !reply.Succeeded:
+			return fmt.Errorf("create of %s did not succeed", key)
+		case reply.Header.GetRevision() < 2 || len(reply.Responses) != 1 || reply.Responses[0].GetResponsePut() == nil:
+			return fmt.Errorf("create of %s: incomplete reply %v", key, reply)
+		}
+		return nil
+	}}
+}
+
+func get(key []byte, valueSize int) call {
+	reply := &pb.RangeResponse{}
+	return call{"/etcdserverpb.KV/Range", &pb.RangeRequest{Key: key}, reply, func() error {
+		if len(reply.Kvs) != 1 || reply.Count != 1 || string(reply.Kvs[0].Key) != string(key) || len(reply.Kvs[0].Value) != valueSize {
+			return fmt.Errorf("get of %s: wrong reply (%d records, count %d)", key, len(reply.Kvs), reply.Count)
+		}
+		return nil
+	}}
+}
+
+func put(key, value []byte) call {
+	reply := &pb.PutResponse{}
+	return call{"/etcdserverpb.KV/Put", &pb.PutRequest{Key: key, Value: value}, reply, func() error {
+		if reply.Header.GetRevision() < 2 {
+			return fmt.Errorf("put of %s: incomplete reply %v", key, reply)
+		}
+		return nil
+	}}
 }
 
 // putStep is a prime: puts go all over the keys, one after another.
@@ -94,77 +128,89 @@ type phase struct {
 	walks    bool
 	clients  int
 	duration time.Duration
+	// grpcGo asks by grpc-go, which takes more processor time than most stores, instead of by lightConnection.
+	grpcGo bool
 }
 
 func (p phase) run(endpoint string) (summary, error) {
-	kvs, closeAll, err := dial(endpoint, p.clients)
-	if err != nil {
-		return summary{}, err
-	}
-	defer closeAll()
 	if p.kind != "create" && p.keys <= 0 {
 		return summary{}, fmt.Errorf("-keys is needed for %s", p.kind)
 	}
-
 	duration := p.duration
 	if p.count > 0 {
 		duration = 10 * time.Minute
 	}
+	var next atomic.Int64
+	next.Store(int64(p.keys))
+	deadline := time.Now().Add(duration)
+	loops := make([]loop, p.clients)
+	for client := range loops {
+		calls, err := p.calls(client, &next)
+		if err != nil {
+			return summary{}, err
+		}
+		loops[client] = func() (call, bool) {
+			if time.Now().After(deadline) {
+				return call{}, false
+			}
+			return calls()
+		}
+	}
+	if !p.grpcGo {
+		return lightLoops(endpoint, loops)
+	}
+
+	store, closeAll, err := dial(endpoint, p.clients)
+	if err != nil {
+		return summary{}, err
+	}
+	defer closeAll()
 	ctx, cancel := context.WithTimeout(context.Background(), duration+time.Minute)
 	defer cancel()
 	// Connecting is no part of any request.
 	for client := range min(connections, p.clients) {
-		if _, err := kvs.of(client).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")}, grpc.WaitForReady(true)); err != nil {
+		if _, err := store.kv(client).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")}, grpc.WaitForReady(true)); err != nil {
 			return summary{}, err
 		}
 	}
-
-	var next atomic.Int64
-	next.Store(int64(p.keys))
-	deadline := time.Now().Add(duration)
 	return closedLoops(p.clients, func(client int, record *samples) {
-		kv, value := kvs.of(client), newValue(p.valueSize, uint64(client))
-		random := rand.New(rand.NewPCG(uint64(client), 1))
-		walker := newWalk(p.prefix, p.keys, p.valueSize, p.pageSize)
-		for began := time.Now(); began.Before(deadline); began = time.Now() {
-			switch p.kind {
-			case "create":
-				number := int(next.Add(1)) - 1
-				if p.count > 0 && number >= p.keys+p.count {
-					return
-				}
-				record.add(began, create(ctx, kv, keyOf(p.prefix, number), value))
-			case "put":
-				number := int(next.Add(1)) - 1
-				if p.count > 0 && number >= p.keys+p.count {
-					return
-				}
-				_, err := kv.Put(ctx, &pb.PutRequest{Key: keyOf(p.prefix, number*putStep%p.keys), Value: value})
-				record.add(began, err)
-			case "get":
-				record.add(began, p.get(ctx, kv, keyOf(p.prefix, random.IntN(p.keys))))
-			case "list":
-				if !p.walks {
-					walker = newWalk(p.prefix, p.keys, p.valueSize, p.pageSize)
-				}
-				record.add(began, walker.page(ctx, kv))
-			default:
-				record.add(began, fmt.Errorf("unknown -kind %q", p.kind))
-				return
-			}
+		for next, more := loops[client](); more; next, more = loops[client]() {
+			record.add(time.Now(), next.over(ctx, store.of(client)))
 		}
 	}), nil
 }
 
-func (p phase) get(ctx context.Context, kv pb.KVClient, key []byte) error {
-	reply, err := kv.Range(ctx, &pb.RangeRequest{Key: key})
-	switch {
-	case err != nil:
-		return err
-	case len(reply.Kvs) != 1 || reply.Count != 1 || string(reply.Kvs[0].Key) != string(key) || len(reply.Kvs[0].Value) != p.valueSize:
-		return fmt.Errorf("get of %s: wrong reply (%d records, count %d)", key, len(reply.Kvs), reply.Count)
+// calls are those of one client; numbers of keys that are written are shared by all.
+func (p phase) calls(client int, next *atomic.Int64) (loop, error) {
+	value := newValue(p.valueSize, uint64(client))
+	random := rand.New(rand.NewPCG(uint64(client), 1))
+	walker := newWalk(p.prefix, p.keys, p.valueSize, p.pageSize)
+	write := func(made func(number int) call) loop {
+		return func() (call, bool) {
+			number := int(next.Add(1)) - 1
+			if p.count > 0 && number >= p.keys+p.count {
+				return call{}, false
+			}
+			return made(number), true
+		}
 	}
-	return nil
+	switch p.kind {
+	case "create":
+		return write(func(number int) call { return create(keyOf(p.prefix, number), value) }), nil
+	case "put":
+		return write(func(number int) call { return put(keyOf(p.prefix, number*putStep%p.keys), value) }), nil
+	case "get":
+		return func() (call, bool) { return get(keyOf(p.prefix, random.IntN(p.keys)), p.valueSize), true }, nil
+	case "list":
+		return func() (call, bool) {
+			if !p.walks {
+				walker = newWalk(p.prefix, p.keys, p.valueSize, p.pageSize)
+			}
+			return walker.page(), true
+		}, nil
+	default:
+		return nil, fmt.Errorf("unknown -kind %q", p.kind)
+	}
 }
 
 // keyOf sorts as its number does.

@@ -67,24 +67,23 @@ func (a aside) run(endpoint string, load func(ctx context.Context) (read, error)
 
 // ask gets and lists in turn until the context ends.
 func (a aside) ask(ctx context.Context, endpoint string) (gets, lists summary, err error) {
-	kvs, closeAll, err := dial(endpoint, 1)
+	store, closeAll, err := dial(endpoint, 1)
 	if err != nil {
 		return summary{}, summary{}, err
 	}
 	defer closeAll()
-	getter := phase{valueSize: a.valueSize}
 	walker := newWalk(a.prefix, a.objects, a.valueSize, a.pageSize)
 	getSamples, listSamples := make([]samples, 1), make([]samples, 1)
 	began := time.Now()
 	for number := 0; ctx.Err() == nil; number++ {
 		start := time.Now()
-		err := getter.get(ctx, kvs.of(0), keyOf(a.prefix, number*putStep%a.objects))
+		err := get(keyOf(a.prefix, number*putStep%a.objects), a.valueSize).over(ctx, store.of(0))
 		if ctx.Err() != nil {
 			break
 		}
 		getSamples[0].add(start, err)
 		start = time.Now()
-		err = walker.page(ctx, kvs.of(0))
+		err = walker.page().over(ctx, store.of(0))
 		if ctx.Err() != nil {
 			break
 		}
@@ -217,15 +216,15 @@ func (r *countingReader) ReadByte() (byte, error) {
 
 // compact compacts everything that was before now, and returns when it is removed.
 func compact(ctx context.Context, endpoint string) (read, error) {
-	kvs, closeAll, err := dial(endpoint, 1)
+	store, closeAll, err := dial(endpoint, 1)
 	if err != nil {
 		return read{}, err
 	}
 	defer closeAll()
-	reply, err := kvs.of(0).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")})
+	reply, err := store.kv(0).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")})
 	if err != nil {
 		return read{}, err
 	}
-	_, err = kvs.of(0).Compact(ctx, &pb.CompactionRequest{Revision: reply.Header.Revision, Physical: true})
+	_, err = store.kv(0).Compact(ctx, &pb.CompactionRequest{Revision: reply.Header.Revision, Physical: true})
 	return read{}, err
 }

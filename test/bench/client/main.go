@@ -40,6 +40,7 @@ func run(args []string) error {
 		flags.IntVar(&load.count, "count", 0, "create exactly so many keys, however long it takes; 0: as many as fit into -duration")
 		flags.IntVar(&load.valueSize, "value-size", 1500, "bytes of a value")
 		flags.IntVar(&load.pageSize, "page-size", 500, "keys of a list")
+		flags.BoolVar(&load.grpcGo, "grpc-go", false, "ask by grpc-go instead of by a client that takes little processor time")
 		flags.BoolVar(&load.walks, "walks", false, "lists are walks through all keys, page by page")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err

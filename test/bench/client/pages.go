@@ -36,18 +36,18 @@ type walked struct {
 }
 
 func (w pages) run(endpoint string) (walked, error) {
-	kvs, closeAll, err := dial(endpoint, w.clients)
+	store, closeAll, err := dial(endpoint, w.clients)
 	if err != nil {
 		return walked{}, err
 	}
 	defer closeAll()
 	ctx := context.Background()
-	if _, err := kvs.of(0).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")}, grpc.WaitForReady(true)); err != nil {
+	if _, err := store.kv(0).Range(ctx, &pb.RangeRequest{Key: []byte("/is-it-there")}, grpc.WaitForReady(true)); err != nil {
 		return walked{}, err
 	}
 	var result walked
 	if w.load {
-		result.Loading = w.fill(ctx, kvs)
+		result.Loading = w.fill(ctx, store)
 	}
 	if result.Loading.Errors > 0 {
 		return result, fmt.Errorf("loading: %d errors, the first: %s", result.Loading.Errors, result.Loading.FirstError)
@@ -59,13 +59,13 @@ func (w pages) run(endpoint string) (walked, error) {
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	written := make(chan error, 1)
-	go func() { written <- w.write(writing, kvs.of(1)) }()
+	go func() { written <- w.write(writing, store.kv(1)) }()
 	for range w.walks {
 		var record samples
 		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
 		for started := false; !started || walker.seen > 0; started = true {
 			began := time.Now()
-			err := walker.page(ctx, kvs.of(0))
+			err := walker.page().over(ctx, store.of(0))
 			record.add(began, err)
 			if err != nil {
 				return result, err
@@ -73,20 +73,20 @@ func (w pages) run(endpoint string) (walked, error) {
 		}
 		result.WalksMs = append(result.WalksMs, inMilliseconds(record.latencies))
 	}
-	if result.AnywhereMs, err = w.askAnywhere(ctx, kvs.of(0)); err != nil {
+	if result.AnywhereMs, err = w.askAnywhere(ctx, store.of(0)); err != nil {
 		return result, err
 	}
 	stop()
 	return result, <-written
 }
 
-func (w pages) fill(ctx context.Context, kvs store) summary {
+func (w pages) fill(ctx context.Context, store store) summary {
 	var next atomic.Int64
 	return closedLoops(w.clients, func(client int, record *samples) {
-		kv, value := kvs.of(client), newValue(w.valueSize, uint64(client))
+		conn, value := store.of(client), newValue(w.valueSize, uint64(client))
 		for number := int(next.Add(1)) - 1; number < w.objects; number = int(next.Add(1)) - 1 {
 			began := time.Now()
-			record.add(began, create(ctx, kv, keyOf(w.prefix, number), value))
+			record.add(began, create(keyOf(w.prefix, number), value).over(ctx, conn))
 		}
 	})
 }
@@ -112,14 +112,14 @@ func (w pages) write(ctx context.Context, kv pb.KVClient) error {
 }
 
 // askAnywhere asks for pages that no page comes before, so that a store cannot know how many objects are left.
-func (w pages) askAnywhere(ctx context.Context, kv pb.KVClient) ([]float64, error) {
+func (w pages) askAnywhere(ctx context.Context, conn *grpc.ClientConn) ([]float64, error) {
 	var record samples
 	random := rand.New(rand.NewPCG(4, 1))
 	for range w.anywhere {
 		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
 		walker.startAt(random.IntN(w.objects))
 		began := time.Now()
-		err := walker.page(ctx, kv)
+		err := walker.page().over(ctx, conn)
 		record.add(began, err)
 		if err != nil {
 			return nil, err
@@ -155,11 +155,12 @@ func (w *walk) startAt(object int) {
 	}
 }
 
-func (w *walk) page(ctx context.Context, kv pb.KVClient) error {
-	reply, err := kv.Range(ctx, w.request)
-	if err != nil {
-		return err
-	}
+func (w *walk) page() call {
+	reply := &pb.RangeResponse{}
+	return call{"/etcdserverpb.KV/Range", w.request, reply, func() error { return w.take(reply) }}
+}
+
+func (w *walk) take(reply *pb.RangeResponse) error {
 	left := w.objects - w.seen
 	want := min(w.pageSize, left)
 	if reply.Count != int64(left) || len(reply.Kvs) != want || reply.More != (left > want) {
@@ -199,13 +200,13 @@ func (w pages) warmUp(ctx context.Context) error {
 	pb.RegisterKVServer(server, &samePage{page: page})
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
-	kvs, closeAll, err := dial(listener.Addr().String(), 1)
+	store, closeAll, err := dial(listener.Addr().String(), 1)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
 	for range 10 {
-		if _, err := kvs.of(0).Range(ctx, &pb.RangeRequest{Key: []byte(w.prefix)}, grpc.WaitForReady(true)); err != nil {
+		if _, err := store.kv(0).Range(ctx, &pb.RangeRequest{Key: []byte(w.prefix)}, grpc.WaitForReady(true)); err != nil {
 			return err
 		}
 	}

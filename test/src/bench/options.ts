@@ -10,9 +10,13 @@ export interface BenchOptions {
   readonly phases: readonly Phase[];
   readonly repetitions: number;
   readonly seconds: number;
+  /** Of phases, in seconds. */
+  readonly warmUp: number;
   readonly objects: number;
   readonly preload: number;
   readonly cold: boolean;
+  /** Of phases: the load comes from grpc-go's client instead of a light one. */
+  readonly grpcGo: boolean;
   readonly tenants: number;
 }
 
@@ -35,8 +39,10 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
 --phases A,B       of create@N, get@N, list@N with N clients; default ${DEFAULT_PHASES}
 --preload N        keys that gets and lists go all over, instead of 5000 of which lists take the first 500
 --cold             before each phase that reads, the system forgets what it holds of the store's files
+--grpc-go          the load comes from grpc-go's client, which takes three times the processor time of the usual one
 --repetitions N    default 3 (apiserver, watches: 1)
 --seconds S        of each phase; default 2.5 (apiserver: 30, watches: 10)
+--warm-up S        of each phase, the same load unmeasured before; default 2
 --objects N        of pages, scale, users, events; default 200000, 1000000, 100000, 10000
 --tenants N        of registrations; default 10000, 0: only register
 `;
@@ -70,9 +76,11 @@ export function parseOptions(args: readonly string[]): BenchOptions | null {
     phases,
     repetitions: positive('--repetitions', values.repetitions ?? defaults.repetitions),
     seconds: positive('--seconds', values.seconds ?? defaults.seconds),
+    warmUp: positive('--warm-up', values['warm-up']),
     objects: positive('--objects', values.objects ?? defaults.objects),
     preload: values.preload === undefined ? 0 : positive('--preload', values.preload),
     cold: values.cold,
+    grpcGo: values['grpc-go'],
     tenants: values.tenants === '0' ? 0 : positive('--tenants', values.tenants),
   };
 }
@@ -87,9 +95,11 @@ function parse(args: readonly string[]) {
         phases: { type: 'string', default: DEFAULT_PHASES },
         repetitions: { type: 'string' },
         seconds: { type: 'string' },
+        'warm-up': { type: 'string', default: '2' },
         objects: { type: 'string' },
         preload: { type: 'string' },
         cold: { type: 'boolean', default: false },
+        'grpc-go': { type: 'boolean', default: false },
         tenants: { type: 'string', default: '10000' },
         help: { type: 'boolean', default: false },
       },

@@ -30,6 +30,8 @@ describe('phasesTable', () => {
         seconds: 1,
         preload: 0,
         cold: false,
+        warmUp: 1,
+        grpcGo: false,
       },
       repetitions: { router: [1000, 100, 3000].map(repetition), etcd: [500, 50, 1000].map(repetition) },
       errors: [],

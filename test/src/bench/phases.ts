@@ -26,10 +26,14 @@ export interface PhasesOptions {
   readonly phases: readonly Phase[];
   readonly repetitions: number;
   readonly seconds: number;
+  /** Seconds that each phase runs unmeasured before. */
+  readonly warmUp: number;
   /** Keys to get and list; lists are walks through all of them then. 0: few keys, and their first page. */
   readonly preload: number;
   /** Before each phase that reads, the system is asked to forget the store's files. */
   readonly cold: boolean;
+  /** The load comes from grpc-go's client instead of a light one (test/bench/client/light.go). */
+  readonly grpcGo: boolean;
 }
 
 interface Measured extends Summary {
@@ -89,22 +93,27 @@ export async function measurePhases(options: PhasesOptions, { client, programs, 
 
 async function measureStore(server: RunningStore, data: string, client: string, options: PhasesOptions): Promise<Repetition> {
   const { endpoint, pid } = server;
-  // Gets and lists read the same keys in every store, however many creates it manages. Making and reading them once is also
-  // the warm-up: code that was never run before is no part of what is compared.
+  // Gets and lists read the same keys in every store, however many creates it manages.
   const source = { prefix: '/registry/bench.harikube.info/read/', keys: options.preload > 0 ? options.preload : KEYS_TO_READ };
   const walks = { walks: `${options.preload > 0}` };
+  const by = { 'grpc-go': `${options.grpcGo}` };
   await runLoad<Summary>(client, 'phase', { endpoint, kind: 'create', clients: 16, prefix: source.prefix, count: source.keys });
-  for (const kind of ['get', 'list'])
-    await runLoad<Summary>(client, 'phase', { endpoint, kind, clients: 4, duration: '700ms', ...source, ...walks });
+  const load = async ({ kind, clients }: Phase, seconds: number, folder: string): Promise<Summary> => {
+    const target = kind === 'create' ? { prefix: `/registry/bench.harikube.info/${folder}-${clients}/` } : { ...source, ...walks };
+    return await runLoad<Summary>(client, 'phase', { endpoint, kind, clients, duration: `${seconds}s`, ...target, ...by });
+  };
 
   const phases: Measured[] = [];
   let pageCache = await cachedMegabytes(data);
-  for (const { kind, clients } of options.phases) {
-    const target = kind === 'create' ? { prefix: `/registry/bench.harikube.info/create-${clients}/` } : { ...source, ...walks };
-    if (options.cold && kind !== 'create') await dropFromPageCache(data);
-    if (kind !== 'create') pageCache = await cachedMegabytes(data);
+  for (const phase of options.phases) {
+    // A store runs for weeks: code that was not run before is no part of what is compared. Of any store.
+    await load(phase, options.warmUp, 'warm-up');
+    if (phase.kind !== 'create') {
+      if (options.cold) await dropFromPageCache(data);
+      pageCache = await cachedMegabytes(data);
+    }
     const before = await cpuMicroseconds(pid);
-    const summary = await runLoad<Summary>(client, 'phase', { endpoint, kind, clients, duration: `${options.seconds}s`, ...target });
+    const summary = await load(phase, options.seconds, phase.kind);
     const used = (await cpuMicroseconds(pid)) - before;
     phases.push({ ...summary, cpuMicroseconds: used / Math.max(1, summary.requests) });
   }

@@ -100,7 +100,7 @@ async function describeRun(options: BenchOptions, folder: string, args: readonly
   if (['apiserver', 'users', 'registrations', 'events'].includes(options.what)) versions.push(`Kubernetes ${KUBERNETES_VERSION}`);
   const commit = (await runProgram('git', ['rev-parse', '--short', 'HEAD']).catch(() => 'unknown')).trim();
   const how = {
-    phases: `Values of 1.5 kB, ${options.preload > 0 ? `${options.preload} keys to get all over and to walk in pages of 500${options.cold ? ', the files not in the page cache when a phase begins' : ''}` : '5000 keys to get and list'}, closed loop over 4 connections from the same machine, ${options.seconds} s each after a warm-up, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
+    phases: `Values of 1.5 kB, ${options.preload > 0 ? `${options.preload} keys to get all over and to walk in pages of 500${options.cold ? ', the files not in the page cache when a phase begins' : ''}` : '5000 keys to get and list'}, closed loop over 4 connections from ${options.grpcGo ? "grpc-go's client" : 'a light client'} on the same machine, ${options.seconds} s each after ${options.warmUp} s of the same, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
     apiserver: `One kube-apiserver (default flags) on each store in turn, 10 workers, ${options.seconds} s, client on the same machine: 6 creates of 1 kB objects of 6 cluster-scoped kinds, then 6 lists by label, each checked to hold exactly its object; medians of ${options.repetitions}.`,
     pages:
       'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key.',
