@@ -2,6 +2,7 @@ import { CommitFailedError, CommitUnknownError, type CommitBatch, type Head } fr
 import type { Clock } from './clock.js';
 import { KeyspaceError, MisfitError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
+import { Gathering } from './gathering.js';
 import type { GuardedBackend } from './guarded-backend.js';
 import type { HeadCache } from './head-cache.js';
 import { contains } from './key-range.js';
@@ -111,7 +112,8 @@ export interface CommitterOptions {
 
 /**
  * Writes of one backend as group commits: what arrives while a commit is under way goes together in the next one, in
- * order, without a timer. A batch is judged only after the one before it has settled, so it sees every earlier write.
+ * order; Gathering tells when that is worth waiting for. A batch is judged only after the one before it has settled, so it sees
+ * every earlier write.
  *
  * Kubernetes creates under names that are new, and no cache knows those. Such a creation is judged as if its key were absent, without a
  * load, and the database refuses the whole batch if it is not. Until then nothing is told that rests on it: whoever else names the key waits.
@@ -123,6 +125,7 @@ export class GroupCommitter {
   readonly #toLoad: string[] = [];
   /** Of the batch that has settled last: told as soon as the database has the next one, or at once when there is none. */
   readonly #toAnswer: (() => void)[] = [];
+  readonly #gathering = new Gathering();
   #isLoading = false;
   #isScheduled = false;
   #isBusy = false;
@@ -205,6 +208,7 @@ export class GroupCommitter {
       };
       for (const text of keys) this.#use(text, submission);
       this.#queue.push(submission);
+      this.#gathering.arrived();
       this.#schedule();
     });
   }
@@ -224,6 +228,7 @@ export class GroupCommitter {
   async close(reason: Error): Promise<void> {
     this.#closed = reason;
     this.#askAgain();
+    this.#gathering.end();
     while ((this.#queue.length > 0 || this.#isBusy) && !this.#isStuck()) await new Promise<void>((resolve) => this.#idle.push(resolve));
     clearInterval(this.#sweeper);
     for (const { reject } of this.#underWay?.submissions ?? []) reject(this.#unknown());
@@ -351,7 +356,7 @@ export class GroupCommitter {
 
   /** During a commit keys are loaded some at a time: a message to the database costs as much as many keys do. What is left goes when it is over. */
   #loadIfDue(): void {
-    if (!this.#isBusy || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
+    if (!this.#isBusy || this.#gathering.isWaiting || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
   }
 
   /** Asked for while the commit before is under way, so that they are there right behind it. A key that is loading is in no batch: its txns wait. */
@@ -407,6 +412,10 @@ export class GroupCommitter {
       for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) {
         await this.#process(batch);
         this.#load();
+        if (this.#gathering.isWorthwhile(this.#toAnswer.length, this.#queue.length)) {
+          this.#answer();
+          await this.#gathering.wait();
+        }
       }
     } finally {
       this.#isBusy = false;
@@ -573,7 +582,9 @@ export class GroupCommitter {
     }
     this.#underWay = null;
     this.#endDoubt();
-    onCommit((performance.now() - started) / 1000, batch.rows.length);
+    const tookMs = performance.now() - started;
+    this.#gathering.committed(tookMs);
+    onCommit(tookMs / 1000, batch.rows.length);
     this.#settle(batch, judge);
     for (const { submission, judgement } of waiting) {
       this.#release(submission);
@@ -590,6 +601,8 @@ export class GroupCommitter {
   }
 
   #answer(): void {
+    if (this.#toAnswer.length === 0) return;
+    this.#gathering.told(this.#toAnswer.length);
     for (const answer of this.#toAnswer.splice(0)) answer();
   }
 

@@ -1,0 +1,81 @@
+/** Above so many rows what a commit costs whatever is in it (as much as 10 rows on SQLite, 15 on MariaDB, 30 on etcd) is no longer most of it. */
+const MOST_ROWS = 32;
+/** Writers are waited for who are back after this share of a commit's time. */
+const SHARE = 0.7;
+/** Of a new measurement in the average: a few are enough to change what is done. */
+const WEIGHT = 0.25;
+/** Commits after which somebody who is not back counts as that late, whenever it comes. */
+const LATEST_RETURN = 4;
+
+/**
+ * Whether a commit waits a moment for the writers who have just been told of the one before.
+ *
+ * Writers that write again as soon as they are told, such as controllers with a queue of work, fall into two halves: one's commit is under way while the other's
+ * gathers, and each write sits through two commits. Where they are back within a fraction of a commit's time, one commit of all of
+ * them is sooner for each, and the database has half as many. Others are not waited for: how soon the writers of a commit are back
+ * is measured after every one.
+ */
+export class Gathering {
+  /** Milliseconds of a commit, and from the telling of its writers until as many have come; averages. 0: not known yet. */
+  #commitMs = 0;
+  #returnMs = 0;
+  #toldAt = 0;
+  /** Writers told last who are not back yet. */
+  #missing = 0;
+  #go: (() => void) | null = null;
+
+  /** Somebody is waited for. */
+  get isWaiting(): boolean {
+    return this.#go !== null;
+  }
+
+  committed(ms: number): void {
+    this.#commitMs = average(this.#commitMs, ms);
+  }
+
+  /** The writers of the last commit are told of it now. */
+  told(writers: number): void {
+    if (this.#missing > 0) this.#returned();
+    this.#toldAt = performance.now();
+    this.#missing = writers;
+  }
+
+  /** Somebody writes: whoever it is, one more is there. */
+  arrived(): void {
+    if (this.#missing === 0 || --this.#missing > 0) return;
+    this.#returned();
+    this.#go?.();
+  }
+
+  /** `writers` are to be told, `queued` are there for the next commit. */
+  isWorthwhile(writers: number, queued: number): boolean {
+    return this.#returnMs > 0 && this.#returnMs < SHARE * this.#commitMs && writers + queued <= MOST_ROWS;
+  }
+
+  /** Resolves when as many have come as were told, or they take longer than they use to. */
+  wait(): Promise<void> {
+    if (this.#missing === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#go?.(), Math.ceil(2 * this.#returnMs) + 1);
+      this.#go = () => {
+        clearTimeout(timer);
+        this.#go = null;
+        resolve();
+      };
+    });
+  }
+
+  /** Nobody is waited for any more. */
+  end(): void {
+    this.#go?.();
+  }
+
+  #returned(): void {
+    const took = performance.now() - this.#toldAt;
+    this.#returnMs = average(this.#returnMs, Math.min(took, LATEST_RETURN * this.#commitMs));
+  }
+}
+
+function average(before: number, ms: number): number {
+  return before === 0 ? ms : before + WEIGHT * (ms - before);
+}
