@@ -40,7 +40,7 @@ export class Gathering {
     this.#missing = writers;
   }
 
-  /** Somebody writes: whoever it is, one more is there. */
+  /** Somebody's write can be committed: whoever it is, one more is there. */
   arrived(): void {
     if (this.#missing === 0 || --this.#missing > 0) return;
     this.#returned();

@@ -208,7 +208,7 @@ export class GroupCommitter {
       };
       for (const text of keys) this.#use(text, submission);
       this.#queue.push(submission);
-      this.#gathering.arrived();
+      if (submission.missing === 0) this.#gathering.arrived();
       this.#schedule();
     });
   }
@@ -392,7 +392,7 @@ export class GroupCommitter {
   }
 
   #ready(working: WorkingHead): void {
-    for (const submission of working.waiting) submission.missing--;
+    for (const submission of working.waiting) if (--submission.missing === 0) this.#gathering.arrived();
     working.waiting = [];
   }
 

@@ -392,6 +392,35 @@ describe('a creation of a key that no cache knows', () => {
   });
 });
 
+describe('writers that write again as soon as they are told', () => {
+  it('go in one commit, after a few in which they were two halves', async () => {
+    const harness = await start();
+    const commits: number[] = [];
+    harness.hook('main').beforeCommit = async ({ rows }) => {
+      commits.push(rows.length);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+    };
+    let isLeft = false;
+    const write = async (writer: number): Promise<void> => {
+      // The halves: some begin while the first commit is under way.
+      if (writer >= 4) await new Promise((resolve) => setTimeout(resolve, 10));
+      for (let i = 0; !isLeft; i++) await harness.put(`/${writer}/${i}`, 'x');
+    };
+    const writers = Array.from({ length: 8 }, (_, writer) => write(writer));
+    while (commits.length < 4 || (commits.at(-1) !== 8 && commits.length < 60)) await new Promise((resolve) => setTimeout(resolve, 10));
+    isLeft = true;
+    await Promise.all(writers);
+    expect(commits.slice(0, 2)).toEqual([4, 4]);
+    expect(commits).toContain(8);
+  });
+
+  it('are not waited for by a stop', async () => {
+    const harness = await start();
+    for (let i = 0; i < 20; i++) await Promise.all([harness.put('/a', String(i)), harness.put('/b', String(i))]);
+    await harness.close();
+  });
+});
+
 describe('a commit of unknown outcome', () => {
   it.each([
     ['took place', true],

@@ -61,7 +61,10 @@ type call struct {
 	check   func() error
 }
 
-type marshaler interface{ Marshal() ([]byte, error) }
+type marshaler interface {
+	Size() int
+	MarshalToSizedBuffer([]byte) (int, error)
+}
 type unmarshaler interface{ Unmarshal([]byte) error }
 
 func (c call) over(ctx context.Context, conn *grpc.ClientConn) error {

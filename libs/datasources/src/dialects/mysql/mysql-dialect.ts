@@ -7,7 +7,7 @@ import type { PreparedDatabase, SqlDialect } from '../sql/sql-dialect.js';
 import type { SqlStatements } from '../sql/sql-statements.js';
 import { MAX_KEY_BYTES } from './migrations.js';
 import type { ConnectionSettings } from './mysql-connection.js';
-import { MysqlSession } from './mysql-session.js';
+import { BYTES_CHARSET, MysqlSession } from './mysql-session.js';
 import { connectionSettings, explained, lockNameOf, openDatabase } from './open-database.js';
 import { DEFAULT_PACKET_BYTES } from './server-settings.js';
 import { applyBatch, loadCall, MYSQL_STATEMENTS, packetMisfit } from './statements.js';
@@ -53,14 +53,17 @@ export class MysqlDialect implements SqlDialect {
     const connection = (this.#connection ??= await connectionSettings(this.endpoint, this.settings));
     const endsWhenIdle = role !== 'reader' && !this.#endsIdleTransactions;
     const session = endsWhenIdle ? [...connection.session, `SET SESSION wait_timeout = ${WRITER_WAIT_SECONDS}`] : connection.session;
+    const takesBytes = role === 'writer' && isAscii(this.endpoint.user) && isAscii(this.endpoint.database);
+    const options = takesBytes ? { ...connection.options, charset: BYTES_CHARSET } : connection.options;
     try {
       return await MysqlSession.open(
-        { ...connection, session },
+        { ...connection, options, session },
         {
           role,
           lockName: lockNameOf(this.endpoint.database),
           idleMs: endsWhenIdle ? (WRITER_WAIT_SECONDS * 1000) / 2 : null,
           lockSeconds: connection.lockSeconds,
+          takesBytes,
         },
       );
     } catch (error) {
@@ -79,4 +82,8 @@ export class MysqlDialect implements SqlDialect {
   batch(plan: BatchPlan): readonly SqlCall[] {
     return applyBatch(plan, this.#maxPacketBytes);
   }
+}
+
+function isAscii(text: string): boolean {
+  return /^[\x20-\x7e]*$/.test(text);
 }

@@ -23,8 +23,8 @@ import { insertsHeads } from './statements.js';
 
 /*
  * Statements that are sent as text go several at a time, in one round trip, and a usual batch is one text. Of a large one, statements with many
- * bytes in them are prepared, since bytes have twice their length in a text and take the server as long to read. The server stops at
- * the first statement of a text that fails.
+ * bytes in them are prepared, since bytes may have twice their length in a text and take the server as long to read. The server
+ * stops at the first statement of a text that fails.
  */
 
 /** Bytes of values above which a call is prepared, where it is one of several trips. */
@@ -74,7 +74,12 @@ export interface MysqlSessionOptions {
   readonly idleMs: number | null;
   /** How long a statement of a commit waits for a lock. */
   readonly lockSeconds: number;
+  /** The session's texts are bytes, a character for each (BYTES_CHARSET), so that values need not be written in hexadecimal. */
+  readonly takesBytes: boolean;
 }
+
+/** Of a session whose texts are bytes. Its user and its database are sent in it, too: they have to be of ASCII. */
+export const BYTES_CHARSET = 'binary';
 
 /** A session for SqlBackend. */
 export class MysqlSession implements SqlConnection {
@@ -82,6 +87,7 @@ export class MysqlSession implements SqlConnection {
   readonly session: string;
   #isBroken = false;
   #lastUse = performance.now();
+  readonly #textOf: (call: SqlCall) => string;
   /** `wanted`: a snapshot begins with the next read. */
   #snapshot: 'none' | 'wanted' | 'open' = 'none';
 
@@ -91,6 +97,8 @@ export class MysqlSession implements SqlConnection {
     session: string,
   ) {
     this.session = session;
+    const bytesText = options.takesBytes ? plainText : hexText;
+    this.#textOf = (call) => textOf(call, bytesText);
   }
 
   static async open(settings: ConnectionSettings, options: MysqlSessionOptions): Promise<MysqlSession> {
@@ -114,7 +122,7 @@ export class MysqlSession implements SqlConnection {
 
   async read(calls: readonly SqlCall[]): Promise<readonly (readonly SqlRow[])[]> {
     return this.#using(async () => {
-      const statements = calls.map(textOf);
+      const statements = calls.map(this.#textOf);
       // One statement is a snapshot by itself.
       const isAlone = this.#snapshot === 'none' && calls.length < 2;
       const before = this.#snapshot === 'open' || isAlone ? [] : BEGIN_READ;
@@ -141,7 +149,7 @@ export class MysqlSession implements SqlConnection {
     return this.#using(async () => {
       const [guard, ...others] = calls;
       if (guard === undefined) return true;
-      if (others.length === 0) return (await this.#commit([textOf(guard)])) > 0;
+      if (others.length === 0) return (await this.#commit([this.#textOf(guard)])) > 0;
       try {
         if (others.reduce((bytes, call) => bytes + bytesOf(call), 0) <= WHOLE_TEXT_BYTES) return await this.#writeWhole(guard, others);
         return await this.#write(guard, inTrips(others));
@@ -156,7 +164,7 @@ export class MysqlSession implements SqlConnection {
   /** In one round trip. */
   async #writeWhole(guard: SqlCall, others: readonly SqlCall[]): Promise<boolean> {
     try {
-      await this.#commit([...BEGIN_WRITE, textOf(guard), UNLESS_CHANGED, ...others.map(textOf), 'COMMIT']);
+      await this.#commit([...BEGIN_WRITE, this.#textOf(guard), UNLESS_CHANGED, ...others.map(this.#textOf), 'COMMIT']);
       return true;
     } catch (error) {
       if (error instanceof RefusedStatementError && error.number === OUT_OF_RANGE) return false;
@@ -166,7 +174,7 @@ export class MysqlSession implements SqlConnection {
 
   /** The last trip commits. */
   async #write(guard: SqlCall, trips: readonly (readonly SqlCall[])[]): Promise<boolean> {
-    const [guarded] = (await this.#texts([...BEGIN_WRITE, textOf(guard)])).slice(BEGIN_WRITE.length);
+    const [guarded] = (await this.#texts([...BEGIN_WRITE, this.#textOf(guard)])).slice(BEGIN_WRITE.length);
     if ((guarded?.affected ?? 0) === 0) {
       await this.connection.query('ROLLBACK');
       return false;
@@ -183,7 +191,7 @@ export class MysqlSession implements SqlConnection {
       throw takenKey(error, current);
     }
     try {
-      await this.#commit([...current.map(textOf), 'COMMIT']);
+      await this.#commit([...current.map(this.#textOf), 'COMMIT']);
     } catch (error) {
       throw takenKey(error, current);
     }
@@ -214,7 +222,7 @@ export class MysqlSession implements SqlConnection {
         result = await work({
           query: async (call) => {
             try {
-              return rowsOf(call, await this.connection.query(textOf(call)));
+              return rowsOf(call, await this.connection.query(this.#textOf(call)));
             } catch (error) {
               throw asSqlError(error);
             }
@@ -292,7 +300,7 @@ export class MysqlSession implements SqlConnection {
         only.values.map((value, i) => parameterOf(value, only.statement.parameters[i])),
       );
     } else if (calls.length > 0) {
-      await this.#texts(calls.map(textOf));
+      await this.#texts(calls.map(this.#textOf));
     }
   }
 
@@ -349,7 +357,7 @@ interface TextPieces {
 const pieces = new Map<string, TextPieces>();
 
 /** The statement with its values in it: `?` is the next one, `?3` the third. None of ours has a question mark that stands for itself. */
-function textOf({ statement, values }: SqlCall): string {
+function textOf({ statement, values }: SqlCall, bytesText: BytesText): string {
   let parts = pieces.get(statement.text);
   if (parts === undefined) {
     let next = 0;
@@ -358,16 +366,30 @@ function textOf({ statement, values }: SqlCall): string {
     pieces.set(statement.text, parts);
   }
   let text = parts.texts[0] ?? '';
-  for (let i = 0; i < parts.values.length; i++) text += literal(values[parts.values[i] ?? 0] ?? null) + (parts.texts[i + 1] ?? '');
+  for (let i = 0; i < parts.values.length; i++) {
+    text += literal(values[parts.values[i] ?? 0] ?? null, bytesText) + (parts.texts[i + 1] ?? '');
+  }
   return text;
 }
 
-function literal(value: SqlValue): string {
+type BytesText = (bytes: Buffer) => string;
+
+function hexText(bytes: Buffer): string {
+  return `x'${bytes.toString('hex')}'`;
+}
+
+/** The server reads everything but a quote and a backslash as it is. */
+function plainText(bytes: Buffer): string {
+  const text = bytes.toString('latin1');
+  return text.includes("'") || text.includes('\\') ? hexText(bytes) : `_binary'${text}'`;
+}
+
+function literal(value: SqlValue, bytesText: BytesText): string {
   if (value === null) return 'NULL';
-  if (Buffer.isBuffer(value)) return `x'${value.toString('hex')}'`;
-  if (typeof value === 'string') return `_utf8mb4 x'${Buffer.from(value).toString('hex')}'`;
+  if (Buffer.isBuffer(value)) return bytesText(value);
+  if (typeof value === 'string') return `_utf8mb4 ${hexText(Buffer.from(value))}`;
   if (typeof value === 'bigint' || typeof value === 'number') return String(value);
-  return value.map(literal).join(',');
+  return value.map((each) => literal(each, bytesText)).join(',');
 }
 
 function parameterOf(value: SqlValue, type: SqlType | undefined): Parameter {
