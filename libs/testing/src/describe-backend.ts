@@ -204,13 +204,17 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         expect(revision).toBe(2n);
       });
 
-      it('keeps values as they are: empty, zero bytes, invalid UTF-8, a megabyte', async () => {
+      it('keeps values as they are: empty, each byte, invalid UTF-8, SQL, a megabyte', async () => {
         const values = [
           Buffer.alloc(0),
           Buffer.from([0]),
           Buffer.from([0, 1, 0, 0xff, 0xfe, 0x80]),
           Buffer.alloc(1 << 20, 0xa5),
           Buffer.from("'; --"),
+          // Each byte between others, and what a text of SQL could take for something else.
+          ...Array.from({ length: 256 }, (_, byte) => Buffer.from([0x61, byte, 0x62])),
+          ...['\\', "'", '"', '`', '?', '?1', '%', ';', '-- ', '/*', '\\0', "\\'", 'a\\'].map((text) => Buffer.from(text)),
+          ...[0xc3, 0xe2, 0xf0, 0x81].map((lead) => Buffer.from([lead, 0x27, lead, 0x5c, lead])),
         ];
         for (const [i, value] of values.entries()) await writer.put(`/v${i}`, value);
         const read = await recordsIn(await backend.range(query(EVERYTHING)));
@@ -366,7 +370,10 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         Buffer.from([0, 0]),
         Buffer.from([0, 0xff]),
         Buffer.from('%'),
+        Buffer.from("/'"),
+        Buffer.from('/?'),
         Buffer.from('/A'),
+        Buffer.from('/\\'),
         Buffer.from('/_'),
         Buffer.from('/a'),
         Buffer.from('/a\0'),
