@@ -115,6 +115,20 @@ func (c *lightConnection) run(loops []loop, records []*samples) error {
 	return c.failed
 }
 
+// one sends a call and checks its reply.
+func (c *lightConnection) one(made call) error {
+	var record samples
+	isSent := false
+	err := c.run([]loop{func() (call, bool) {
+		if isSent {
+			return call{}, false
+		}
+		isSent = true
+		return made, true
+	}}, []*samples{&record})
+	return errors.Join(err, record.first)
+}
+
 func (c *lightConnection) ask(client int, next loop) {
 	made, more := next()
 	if !more {

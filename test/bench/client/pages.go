@@ -53,9 +53,14 @@ func (w pages) run(endpoint string) (walked, error) {
 		return result, fmt.Errorf("loading: %d errors, the first: %s", result.Loading.Errors, result.Loading.FirstError)
 	}
 
-	if err := w.warmUp(ctx); err != nil {
+	if err := w.warmUp(); err != nil {
 		return result, fmt.Errorf("warming the client up: %w", err)
 	}
+	connection, err := dialLight(endpoint)
+	if err != nil {
+		return result, err
+	}
+	defer connection.socket.Close()
 	writing, stop := context.WithCancel(ctx)
 	defer stop()
 	written := make(chan error, 1)
@@ -65,7 +70,7 @@ func (w pages) run(endpoint string) (walked, error) {
 		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
 		for started := false; !started || walker.seen > 0; started = true {
 			began := time.Now()
-			err := walker.page().over(ctx, store.of(0))
+			err := connection.one(walker.page())
 			record.add(began, err)
 			if err != nil {
 				return result, err
@@ -73,7 +78,7 @@ func (w pages) run(endpoint string) (walked, error) {
 		}
 		result.WalksMs = append(result.WalksMs, inMilliseconds(record.latencies))
 	}
-	if result.AnywhereMs, err = w.askAnywhere(ctx, store.of(0)); err != nil {
+	if result.AnywhereMs, err = w.askAnywhere(connection); err != nil {
 		return result, err
 	}
 	stop()
@@ -112,14 +117,14 @@ func (w pages) write(ctx context.Context, kv pb.KVClient) error {
 }
 
 // askAnywhere asks for pages that no page comes before, so that a store cannot know how many objects are left.
-func (w pages) askAnywhere(ctx context.Context, conn *grpc.ClientConn) ([]float64, error) {
+func (w pages) askAnywhere(connection *lightConnection) ([]float64, error) {
 	var record samples
 	random := rand.New(rand.NewPCG(4, 1))
 	for range w.anywhere {
 		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
 		walker.startAt(random.IntN(w.objects))
 		began := time.Now()
-		err := walker.page().over(ctx, conn)
+		err := connection.one(walker.page())
 		record.add(began, err)
 		if err != nil {
 			return nil, err
@@ -186,7 +191,7 @@ func (w *walk) take(reply *pb.RangeResponse) error {
 
 // warmUp takes some pages from a server of its own. A client that has never taken one spends some milliseconds on its first,
 // on memory that the system has to give it: that is nothing of the store's (etcd's first page took 2.1 to 4.5 times its median).
-func (w pages) warmUp(ctx context.Context) error {
+func (w pages) warmUp() error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -200,13 +205,20 @@ func (w pages) warmUp(ctx context.Context) error {
 	pb.RegisterKVServer(server, &samePage{page: page})
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
-	store, closeAll, err := dial(listener.Addr().String(), 1)
+	connection, err := dialLight(listener.Addr().String())
 	if err != nil {
 		return err
 	}
-	defer closeAll()
+	defer connection.socket.Close()
 	for range 10 {
-		if _, err := store.kv(0).Range(ctx, &pb.RangeRequest{Key: []byte(w.prefix)}, grpc.WaitForReady(true)); err != nil {
+		reply := &pb.RangeResponse{}
+		taken := func() error {
+			if len(reply.Kvs) != w.pageSize {
+				return fmt.Errorf("%d records of %d", len(reply.Kvs), w.pageSize)
+			}
+			return nil
+		}
+		if err := connection.one(call{"/etcdserverpb.KV/Range", &pb.RangeRequest{Key: []byte(w.prefix)}, reply, taken}); err != nil {
 			return err
 		}
 	}
