@@ -36,6 +36,8 @@ export interface AuditEvent {
   readonly responseStatus?: { readonly code: number };
   readonly requestURI: string;
   readonly stageTimestamp: string;
+  /** `authorization.k8s.io/decision` is `forbid` where the account has no right to it. */
+  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The rights that manifests give to accounts by roles which are among them. */
