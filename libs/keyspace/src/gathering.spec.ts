@@ -12,10 +12,10 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-/** Commits of 10 ms whose writers are all back so many milliseconds after they are told. */
-function run(commits: number, writers: number, returnMs: number): void {
+/** Commits whose writers are all back so many milliseconds after they are told. */
+function run(commits: number, writers: number, returnMs: number, commitMs = 10): void {
   for (let i = 0; i < commits; i++) {
-    gathering.committed(10);
+    gathering.committed(commitMs);
     gathering.told(writers);
     jest.advanceTimersByTime(returnMs);
     for (let writer = 0; writer < writers; writer++) gathering.arrived();
@@ -70,6 +70,24 @@ describe('Gathering', () => {
       gathering.committed(10);
     }
     expect(waits).toBeLessThan(3);
+  });
+
+  it('waits for nobody when there is nobody who is told', () => {
+    run(4, 4, 2);
+    expect(gathering.isWorthwhile(0, 4)).toBe(false);
+  });
+
+  it('holds nobody up for more than 10 ms, however slow the database is', async () => {
+    run(20, 4, 9, 2000);
+    expect(gathering.isWorthwhile(4, 4)).toBe(true);
+    gathering.told(4);
+    const wait = gathering.wait();
+    jest.advanceTimersByTime(9);
+    expect(await isOver(wait)).toBe(false);
+    jest.advanceTimersByTime(1);
+    await wait;
+    run(20, 4, 11, 2000);
+    expect(gathering.isWorthwhile(4, 4)).toBe(false);
   });
 
   it('does not count a pause of all writers for longer than a few commits', () => {

@@ -1,7 +1,12 @@
-/** Above so many rows what a commit costs whatever is in it (as much as 10 rows on SQLite, 15 on MariaDB, 30 on etcd) is no longer most of it. */
-const MOST_ROWS = 32;
+/**
+ * Above so many writes what a commit costs whatever is in it (as much as some 15 rows on MariaDB, 20 to 25 on etcd) is no longer
+ * most of it.
+ */
+const MOST_WRITES = 32;
 /** Writers are waited for who are back after this share of a commit's time. */
 const SHARE = 0.7;
+/** However slow commits are, a write is not held up for longer: a database that was slow a moment ago may be quick again. */
+const MOST_MS = 10;
 /** Of a new measurement in the average: a few are enough to change what is done. */
 const WEIGHT = 0.25;
 /** Commits after which somebody who is not back counts as that late, whenever it comes. */
@@ -10,10 +15,10 @@ const LATEST_RETURN = 4;
 /**
  * Whether a commit waits a moment for the writers who have just been told of the one before.
  *
- * Writers that write again as soon as they are told, such as controllers with a queue of work, fall into two halves: one's commit is under way while the other's
- * gathers, and each write sits through two commits. Where they are back within a fraction of a commit's time, one commit of all of
- * them is sooner for each, and the database has half as many. Others are not waited for: how soon the writers of a commit are back
- * is measured after every one.
+ * Writers that write again as soon as they are told, such as controllers with a queue of work, fall into two halves: one's commit
+ * is under way while the other's gathers, and each write sits through two commits. Where they are back within a fraction of a
+ * commit's time, one commit of all of them is sooner for each, and the database has half as many. Others are not waited for: how
+ * soon the writers of a commit are back is measured after every one.
  */
 export class Gathering {
   /** Milliseconds of a commit, and from the telling of its writers until as many have come; averages. 0: not known yet. */
@@ -49,14 +54,14 @@ export class Gathering {
 
   /** `writers` are to be told, `queued` are there for the next commit. */
   isWorthwhile(writers: number, queued: number): boolean {
-    return this.#returnMs > 0 && this.#returnMs < SHARE * this.#commitMs && writers + queued <= MOST_ROWS;
+    if (writers === 0 || this.#returnMs === 0 || writers + queued > MOST_WRITES) return false;
+    return this.#returnMs < Math.min(SHARE * this.#commitMs, MOST_MS);
   }
 
-  /** Resolves when as many have come as were told, or they take longer than they use to. */
+  /** Right behind `told`: resolves when as many have come, or they take longer than they use to. */
   wait(): Promise<void> {
-    if (this.#missing === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#go?.(), Math.ceil(2 * this.#returnMs) + 1);
+      const timer = setTimeout(() => this.#go?.(), Math.min(Math.ceil(2 * this.#returnMs) + 1, MOST_MS));
       this.#go = () => {
         clearTimeout(timer);
         this.#go = null;

@@ -123,7 +123,7 @@ export class GroupCommitter {
   /** Heads of every key that a waiting txn names, kept whatever the cache evicts. */
   readonly #working = new Map<string, WorkingHead>();
   readonly #toLoad: string[] = [];
-  /** Of the batch that has settled last: told as soon as the database has the next one, or at once when there is none. */
+  /** Of the batch that has settled last: told as soon as the database has the next one, or before, where the next one waits for them or there is none. */
   readonly #toAnswer: (() => void)[] = [];
   readonly #gathering = new Gathering();
   #isLoading = false;

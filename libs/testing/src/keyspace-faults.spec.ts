@@ -413,12 +413,6 @@ describe('writers that write again as soon as they are told', () => {
     expect(commits.slice(0, 2)).toEqual([4, 4]);
     expect(commits).toContain(8);
   });
-
-  it('are not waited for by a stop', async () => {
-    const harness = await start();
-    for (let i = 0; i < 20; i++) await Promise.all([harness.put('/a', String(i)), harness.put('/b', String(i))]);
-    await harness.close();
-  });
 });
 
 describe('a commit of unknown outcome', () => {

@@ -332,6 +332,16 @@ describe('MysqlBackend and its server', () => {
       expect(await server.query('SELECT CONVERT(`key` USING utf8mb4) AS name FROM `made by-us`.head')).toEqual([{ name: '/a' }]);
     });
 
+    it('takes names that are not of ASCII, whose session writes bytes in hexadecimal', async () => {
+      const server = await mariadb.server();
+      await server.query('DROP DATABASE IF EXISTS `größe`');
+      const { writer } = await claimed(await open(other('größe')));
+      await writer.put('/é', Buffer.from([0xc3, 0x28, 0]));
+      expect(await server.query('SELECT HEX(`key`) AS name, HEX(RIGHT(record, 3)) AS value FROM `größe`.log')).toEqual([
+        { name: '2FC3A9', value: 'C32800' },
+      ]);
+    });
+
     it('says who may not make one', async () => {
       const server = await mariadb.server();
       await server.query("CREATE OR REPLACE USER poor@'%' IDENTIFIED BY 'pw'");

@@ -14,6 +14,12 @@ import (
 
 const connections = 4
 
+const (
+	rangeMethod = "/etcdserverpb.KV/Range"
+	txnMethod   = "/etcdserverpb.KV/Txn"
+	putMethod   = "/etcdserverpb.KV/Put"
+)
+
 // store is an etcd endpoint over a few connections; client n always uses the same one.
 type store []*grpc.ClientConn
 
@@ -77,7 +83,7 @@ func (c call) over(ctx context.Context, conn *grpc.ClientConn) error {
 // create is kube-apiserver's: the key must not be there yet.
 func create(key, value []byte) call {
 	reply := &pb.TxnResponse{}
-	return call{"/etcdserverpb.KV/Txn", &pb.TxnRequest{
+	return call{txnMethod, &pb.TxnRequest{
 		Compare: []*pb.Compare{{
 			Key:         key,
 			Target:      pb.Compare_MOD,
@@ -98,7 +104,7 @@ func create(key, value []byte) call {
 
 func get(key []byte, valueSize int) call {
 	reply := &pb.RangeResponse{}
-	return call{"/etcdserverpb.KV/Range", &pb.RangeRequest{Key: key}, reply, func() error {
+	return call{rangeMethod, &pb.RangeRequest{Key: key}, reply, func() error {
 		if len(reply.Kvs) != 1 || reply.Count != 1 || string(reply.Kvs[0].Key) != string(key) || len(reply.Kvs[0].Value) != valueSize {
 			return fmt.Errorf("get of %s: wrong reply (%d records, count %d)", key, len(reply.Kvs), reply.Count)
 		}
@@ -108,7 +114,7 @@ func get(key []byte, valueSize int) call {
 
 func put(key, value []byte) call {
 	reply := &pb.PutResponse{}
-	return call{"/etcdserverpb.KV/Put", &pb.PutRequest{Key: key, Value: value}, reply, func() error {
+	return call{putMethod, &pb.PutRequest{Key: key, Value: value}, reply, func() error {
 		if reply.Header.GetRevision() < 2 {
 			return fmt.Errorf("put of %s: incomplete reply %v", key, reply)
 		}
@@ -160,7 +166,7 @@ func (p phase) run(endpoint string) (summary, error) {
 		}
 	}
 	if !p.grpcGo {
-		return lightLoops(endpoint, loops)
+		return lightLoops(endpoint, loops, duration+time.Minute)
 	}
 
 	store, closeAll, err := dial(endpoint, p.clients)

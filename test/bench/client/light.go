@@ -57,9 +57,15 @@ const (
 	grpcPrefix            = 5
 )
 
-func dialLight(endpoint string) (*lightConnection, error) {
+// dialLight connects; within is how long everything that the connection is for may take.
+func dialLight(endpoint string, within time.Duration) (*lightConnection, error) {
+	// Memory is cheaper here than the collector's time.
+	debug.SetGCPercent(1000)
 	socket, err := net.Dial("tcp", endpoint)
 	if err != nil {
+		return nil, err
+	}
+	if err := socket.SetDeadline(time.Now().Add(within)); err != nil {
 		return nil, err
 	}
 	c := &lightConnection{
@@ -207,6 +213,9 @@ func (c *lightConnection) take(frame http2.Frame) (*lightStream, error) {
 		if value, told := frame.Value(http2.SettingMaxFrameSize); told {
 			c.maxFrame = int(value)
 		}
+		if value, told := frame.Value(http2.SettingHeaderTableSize); told {
+			c.encoder.SetMaxDynamicTableSizeLimit(value)
+		}
 		return nil, c.framer.WriteSettingsAck()
 	case *http2.PingFrame:
 		if frame.IsAck() {
@@ -302,13 +311,11 @@ func (s *lightStream) judge() error {
 }
 
 // lightLoops spreads the loops over the connections, client n always over the same one.
-func lightLoops(endpoint string, loops []loop) (summary, error) {
-	// Memory is cheaper here than the collector's time.
-	debug.SetGCPercent(1000)
+func lightLoops(endpoint string, loops []loop, within time.Duration) (summary, error) {
 	number := min(connections, len(loops))
 	opened := make([]*lightConnection, number)
 	for i := range opened {
-		connection, err := dialLight(endpoint)
+		connection, err := dialLight(endpoint, within)
 		if err != nil {
 			return summary{}, err
 		}

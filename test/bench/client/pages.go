@@ -13,6 +13,9 @@ import (
 	"google.golang.org/grpc"
 )
 
+// walkLimit is how long all walks together may take.
+const walkLimit = 10 * time.Minute
+
 // pages walks objects that are there, and loads them first if it is told to.
 type pages struct {
 	prefix    string
@@ -56,7 +59,7 @@ func (w pages) run(endpoint string) (walked, error) {
 	if err := w.warmUp(); err != nil {
 		return result, fmt.Errorf("warming the client up: %w", err)
 	}
-	connection, err := dialLight(endpoint)
+	connection, err := dialLight(endpoint, walkLimit)
 	if err != nil {
 		return result, err
 	}
@@ -162,7 +165,7 @@ func (w *walk) startAt(object int) {
 
 func (w *walk) page() call {
 	reply := &pb.RangeResponse{}
-	return call{"/etcdserverpb.KV/Range", w.request, reply, func() error { return w.take(reply) }}
+	return call{rangeMethod, w.request, reply, func() error { return w.take(reply) }}
 }
 
 func (w *walk) take(reply *pb.RangeResponse) error {
@@ -205,7 +208,7 @@ func (w pages) warmUp() error {
 	pb.RegisterKVServer(server, &samePage{page: page})
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
-	connection, err := dialLight(listener.Addr().String())
+	connection, err := dialLight(listener.Addr().String(), walkLimit)
 	if err != nil {
 		return err
 	}
@@ -218,7 +221,7 @@ func (w pages) warmUp() error {
 			}
 			return nil
 		}
-		if err := connection.one(call{"/etcdserverpb.KV/Range", &pb.RangeRequest{Key: []byte(w.prefix)}, reply, taken}); err != nil {
+		if err := connection.one(call{rangeMethod, &pb.RangeRequest{Key: []byte(w.prefix)}, reply, taken}); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,14 @@ describe('options of the bench', () => {
       stores: ['router', 'etcd', 'kine', 'kine-full'],
       repetitions: 3,
       seconds: 2.5,
+      warmUp: 2,
+      grpcGo: false,
     });
+  });
+
+  it('take another warm-up and another client', () => {
+    expect(parseOptions(['--warm-up', '0.5', '--grpc-go'])).toMatchObject({ warmUp: 0.5, grpcGo: true });
+    expect(() => parseOptions(['--warm-up', '0'])).toThrow('--warm-up 0: give a number above 0');
   });
 
   it('read phases as kind and number of clients', () => {

@@ -39,7 +39,7 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
 --phases A,B       of create@N, get@N, list@N with N clients; default ${DEFAULT_PHASES}
 --preload N        keys that gets and lists go all over, instead of 5000 of which lists take the first 500
 --cold             before each phase that reads, the system forgets what it holds of the store's files
---grpc-go          the load comes from grpc-go's client, which takes three times the processor time of the usual one
+--grpc-go          the load comes from grpc-go's client, which takes twice the processor time of the usual one or more
 --repetitions N    default 3 (apiserver, watches: 1)
 --seconds S        of each phase; default 2.5 (apiserver: 30, watches: 10)
 --warm-up S        of each phase, the same load unmeasured before; default 2

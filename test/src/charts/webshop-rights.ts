@@ -33,11 +33,9 @@ export interface AuditEvent {
     readonly namespace?: string;
     readonly name?: string;
   };
-  readonly responseStatus?: { readonly code: number };
+  readonly responseStatus?: { readonly code: number; readonly message?: string };
   readonly requestURI: string;
   readonly stageTimestamp: string;
-  /** `authorization.k8s.io/decision` is `forbid` where the account has no right to it. */
-  readonly annotations?: Readonly<Record<string, string>>;
 }
 
 /** The rights that manifests give to accounts by roles which are among them. */

@@ -439,10 +439,10 @@ describeOnNode(() => {
       const at = Date.parse(stageTimestamp);
       return ['leases', 'events'].includes(objectRef?.resource ?? '') && at > absence.from && at < absence.to;
     };
-    // Admission answers 403, too: to an Event of a tenant whose namespace is going.
-    const isForbidden = ({ annotations }: AuditEvent): boolean => annotations?.['authorization.k8s.io/decision'] === 'forbid';
+    // Kubernetes answers 403 to whoever makes an object in a namespace that is going: that takes no right.
+    const isOfGoing = ({ responseStatus }: AuditEvent): boolean => responseStatus?.message?.includes('because it is being terminated') ?? false;
     const refused = events
-      .filter((event) => accounts.has(event.user.username) && isForbidden(event) && !isFarewell(event))
+      .filter((event) => accounts.has(event.user.username) && event.responseStatus?.code === 403 && !isFarewell(event) && !isOfGoing(event))
       .map(({ user, verb, requestURI }) => `${user.username} ${verb} ${requestURI}`);
     const unused = [...rights, ...BOUND].filter((right) => !events.some((event) => isUseOf(event, right))).map(titleOf);
     const known = new Set(ASKED_WITHIN);
