@@ -51,15 +51,16 @@ describe('Gathering', () => {
     expect(gathering.isWorthwhile(4, 4)).toBe(returnMs < 7);
   });
 
-  it('waits for nobody where the commit is large anyway', () => {
+  it('waits for nobody where the commit is large anyway, and not for a few', () => {
     run(4, 20, 2);
     expect([gathering.isWorthwhile(16, 16), gathering.isWorthwhile(17, 16)]).toEqual([true, false]);
+    expect([gathering.isWorthwhile(1, 7), gathering.isWorthwhile(1, 6)]).toEqual([true, false]);
   });
 
   it('waits no longer than twice what they usually take, and then no more', async () => {
     run(8, 4, 2);
     let waits = 0;
-    while (gathering.isWorthwhile(4, 1) && waits < 10) {
+    while (gathering.isWorthwhile(4, 4) && waits < 10) {
       waits++;
       gathering.told(4);
       const wait = gathering.wait();
@@ -74,7 +75,7 @@ describe('Gathering', () => {
 
   it('waits for nobody when there is nobody who is told', () => {
     run(4, 4, 2);
-    expect(gathering.isWorthwhile(0, 4)).toBe(false);
+    expect(gathering.isWorthwhile(0, 8)).toBe(false);
   });
 
   it('holds nobody up for more than 10 ms, however slow the database is', async () => {

@@ -1,3 +1,5 @@
+/** How soon fewer writers than this are back is chance more than habit: waiting for them made creates through a kube-apiserver some per cent slower. */
+const LEAST_WRITES = 8;
 /**
  * Above so many writes what a commit costs whatever is in it (as much as some 15 rows on MariaDB, 20 to 25 on etcd) is no longer
  * most of it.
@@ -54,8 +56,9 @@ export class Gathering {
 
   /** `writers` are to be told, `queued` are there for the next commit. */
   isWorthwhile(writers: number, queued: number): boolean {
-    if (writers === 0 || this.#returnMs === 0 || writers + queued > MOST_WRITES) return false;
-    return this.#returnMs < Math.min(SHARE * this.#commitMs, MOST_MS);
+    const writes = writers + queued;
+    if (writers === 0 || writes < LEAST_WRITES || writes > MOST_WRITES) return false;
+    return this.#returnMs > 0 && this.#returnMs < Math.min(SHARE * this.#commitMs, MOST_MS);
   }
 
   /** Right behind `told`: resolves when as many have come, or they take longer than they use to. */
