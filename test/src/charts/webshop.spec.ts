@@ -440,7 +440,8 @@ describeOnNode(() => {
       return ['leases', 'events'].includes(objectRef?.resource ?? '') && at > absence.from && at < absence.to;
     };
     // Kubernetes answers 403 to whoever makes an object in a namespace that is going: that takes no right.
-    const isOfGoing = ({ responseStatus }: AuditEvent): boolean => responseStatus?.message?.includes('because it is being terminated') ?? false;
+    const isOfGoing = ({ responseStatus }: AuditEvent): boolean =>
+      responseStatus?.message?.includes('because it is being terminated') ?? false;
     const refused = events
       .filter((event) => accounts.has(event.user.username) && event.responseStatus?.code === 403 && !isFarewell(event) && !isOfGoing(event))
       .map(({ user, verb, requestURI }) => `${user.username} ${verb} ${requestURI}`);
