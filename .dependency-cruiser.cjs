@@ -22,10 +22,11 @@ const services = [
 
 const mayImport = {
   'libs/platform': [],
+  'libs/http2': [],
   'libs/keyspace': platform,
   'libs/local-cluster': platform,
-  'libs/etcd-api': engine,
-  'libs/datasources': engine,
+  'libs/etcd-api': ['libs/http2', ...engine],
+  'libs/datasources': ['libs/http2', ...engine],
   'libs/testing': ['libs/datasources', 'libs/local-cluster', ...engine],
   // Its kinds are objects of Kubernetes' API, whose types are said once, there; types only.
   'libs/crds': ['libs/kube', ...platform],

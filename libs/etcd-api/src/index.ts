@@ -2,7 +2,7 @@ export { EtcdServer, type EtcdServerOptions } from './etcd-server.js';
 export { EtcdTransport } from './etcd-transport.js';
 export type { HealthService } from './services/health-service.js';
 export type { CallObserver, MethodName } from './transport/grpc-server.js';
-export type { EndReason } from './transport/http2/http2-error.js';
+export type { EndReason } from '@harikube/http2';
 export type { TlsMaterial } from './transport/http2-grpc-server.js';
 export { ConnectionForwarder } from './transport/connection-forwarder.js';
 export { isLocal, parseListenAddress, type ListenAddress } from './transport/listen-address.js';

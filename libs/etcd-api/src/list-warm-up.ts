@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { encodeHeaders, Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from '@harikube/http2';
 import { encodeKeyValue, frameRecord, ownedBlock, type RangeResult, type Store } from '@harikube/keyspace';
 import type { ResponseHeaderWriter } from './codec/response-header.js';
 import { toGrpcError } from './etcd-status.js';
@@ -7,8 +8,6 @@ import { answerRange } from './services/kv-service.js';
 import { Deadlines } from './transport/deadlines.js';
 import type { MethodName, UnaryRoute } from './transport/grpc-server.js';
 import { Http2Connection } from './transport/http2/connection.js';
-import { Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from './transport/http2/frames.js';
-import { encodeHeaders } from './transport/http2/hpack/encoder.js';
 import { DEFAULT_LIMITS } from './transport/http2/limits.js';
 import { ServerLoad } from './transport/http2/server-load.js';
 import { Http2Call, type CallEnvironment } from './transport/http2-call.js';

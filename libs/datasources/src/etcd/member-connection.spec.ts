@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createSocketServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Encodable } from './etcd-messages.js';
 import { GrpcCode, MemberCallError, MemberConnection } from './member-connection.js';
@@ -124,14 +124,39 @@ describe('MemberConnection', () => {
     expect((await first).toString()).toBe('late');
   });
 
-  it('takes no others behind one that was answered before it has left', async () => {
+  it('takes others behind one that was answered before it has left', async () => {
     answer = (stream) => {
       stream.respond({ ':status': 200, 'grpc-status': '8', 'grpc-message': 'too large' }, { endStream: true });
     };
-    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.resourceExhausted });
-    expect(connection.isUsable).toBe(true);
-    expect(await errorOf(call(LONG_MS, encodable('x'.repeat(4_000_000))))).toMatchObject({ code: GrpcCode.resourceExhausted });
-    expect(connection.isUsable).toBe(false);
+    for (let i = 0; i < 20; i++) {
+      expect(await errorOf(call(LONG_MS, encodable('x'.repeat(4_000_000))))).toMatchObject({ code: GrpcCode.resourceExhausted });
+    }
+    answer = (stream) => withTrailers(stream, { 'grpc-status': '0' }, framed('answered'));
+    expect((await call()).toString()).toBe('answered');
+  });
+
+  it('takes an answer of several megabytes', async () => {
+    const long = 'long'.repeat(5_000_000);
+    answer = (stream) => withTrailers(stream, { 'grpc-status': '0' }, framed(long));
+    expect((await call()).toString()).toBe(long);
+  });
+
+  it('sends the token of a user', async () => {
+    let token: unknown;
+    server.on('stream', (_, headers) => (token = headers['token']));
+    answer = (stream) => withTrailers(stream, { 'grpc-status': '0' }, framed('answered'));
+    await connection.call('/a.B/C', ASKED, performance.now() + LONG_MS, 'the-token');
+    expect(token).toBe('the-token');
+  });
+
+  it('says so when what answers does not speak HTTP/2', async () => {
+    const other = createSocketServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    other.listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    connection.destroy();
+    connection = new MemberConnection(`http://127.0.0.1:${(other.address() as AddressInfo).port}`, null);
+    expect(await errorOf(call())).toMatchObject({ code: GrpcCode.unavailable, message: 'it does not speak HTTP/2' });
+    other.close();
   });
 
   it('knows that nothing of a call has left when nobody listens, and says why', async () => {

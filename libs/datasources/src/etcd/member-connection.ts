@@ -1,6 +1,6 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants, type IncomingHttpHeaders } from 'node:http2';
-import type { ConnectionOptions } from 'node:tls';
-import { messageOf } from '@harikube/keyspace';
+import { connect as connectPlain, isIP, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { ClientConnection, encodeHeaders, type RequestFailure, type ResponseReceiver } from '@harikube/http2';
 import type { Encodable } from './etcd-messages.js';
 
 /** gRPC's codes (its doc/statuscodes.md), those that etcd answers with or that something depends on here. */
@@ -41,7 +41,12 @@ const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Before each message: whether it is compressed, and its length. */
 const FRAME_HEAD_BYTES = 5;
-const HTTP_OK = 200;
+const HTTP_OK = '200';
+/** A URL does not tell the port that is its scheme's own. */
+const HTTP_PORT = 80;
+const HTTPS_PORT = 443;
+/** No answer of etcd's is longer: it refuses to send what gRPC counts with 31 bits, and what is asked for here is far below that. */
+const MOST_ANSWER_BYTES = 1024 * 1024 * 1024;
 /** Calls with so much in them are written into memory that is kept: what is made anew for each of them has the collector run for it. */
 const LARGE_CALL_BYTES = 4 * 1024;
 /** What is kept, and what is too large to be. */
@@ -50,113 +55,104 @@ const MOST_SPARE_BYTES = 256 * 1024;
 
 /** One HTTP/2 connection to one member of an etcd, for gRPC's unary calls. It is never connected again. */
 export class MemberConnection {
-  readonly #session: ClientHttp2Session;
+  readonly #connection: ClientConnection;
   /** Calls leave from now on; those before it wait. */
   #isConnected = false;
-  /** Why the connection ended. */
-  #reason = 'the connection was closed';
-  #underWay = 0;
-  #isEnding = false;
-  /** Of an answered call, which has left whole: the next one is written there. */
+  /** Of a call that has left whole: the next one is written there. */
   #spare: Buffer | null = null;
+  /** By the path of a call without a token. */
+  readonly #heads = new Map<string, Buffer>();
 
   readonly #scheme: string;
   readonly #authority: string;
 
   constructor(url: string, tls: ConnectionOptions | null) {
-    const { protocol, host } = new URL(url);
+    const { protocol, host, hostname, port } = new URL(url);
     this.#scheme = protocol.slice(0, -1);
     this.#authority = host;
-    this.#session = connect(url, { ...tls, settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES } });
-    this.#session.once('connect', (session) => {
-      this.#isConnected = true;
-      session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    // An IPv6 address has brackets in a URL, and none for a socket.
+    const bareHost = hostname.replace(/^\[(.*)\]$/, '$1');
+    const socket =
+      tls === null ? this.#openPlain(bareHost, Number(port || HTTP_PORT)) : this.#openTls(bareHost, Number(port || HTTPS_PORT), tls);
+    this.#connection = new ClientConnection(socket, {
+      streamWindowBytes: STREAM_WINDOW_BYTES,
+      connectionWindowBytes: CONNECTION_WINDOW_BYTES,
     });
-    this.#session.on('error', (error) => (this.#reason = messageOf(error)));
   }
 
   /** False: it has ended, or ends with the calls that are under way. */
   get isUsable(): boolean {
-    return !this.#isEnding && !this.#session.closed && !this.#session.destroyed;
+    return this.#connection.isUsable;
   }
 
   /** The answer's message. Rejects with MemberCallError. `deadline`: by `performance.now()`. */
   call(path: string, message: Encodable, deadline: number, token: string | null): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      let stream: ClientHttp2Stream;
-      try {
-        stream = this.#session.request([
-          ...[':method', 'POST', ':scheme', this.#scheme, ':authority', this.#authority, ':path', path],
-          ...['content-type', 'application/grpc', 'te', 'trailers'],
-          ...(token === null ? [] : ['token', token]),
-        ]);
-      } catch (error) {
-        reject(new MemberCallError(messageOf(error), GrpcCode.unavailable, false));
-        return;
-      }
-      this.#underWay++;
-      let isOver = false;
-      const over = (tell: () => void): void => {
-        if (isOver) return;
-        isOver = true;
+      const fail = (code: number, reason: string, isUntouched: boolean): void => {
         clearTimeout(timer);
-        tell();
-        this.#underWay--;
-        this.#endIfDone();
+        reject(new MemberCallError(reason, code, this.#isConnected && !isUntouched));
       };
-      const fail = (code: number, reason: string): void => over(() => reject(new MemberCallError(reason, code, this.#isConnected)));
+      const memory = this.#memoryFor(FRAME_HEAD_BYTES + message.length);
+      const answer = new UnaryAnswer(
+        () => this.#keep(memory),
+        (bytes) => {
+          clearTimeout(timer);
+          resolve(bytes);
+        },
+        fail,
+      );
+      const request = this.#connection.request(this.#head(path, token), framed(message, memory), answer);
       const timer = setTimeout(
         () => {
-          fail(GrpcCode.deadlineExceeded, 'no answer in time');
-          stream.close(constants.NGHTTP2_CANCEL);
+          request.cancel();
+          fail(GrpcCode.deadlineExceeded, 'no answer in time', false);
         },
         Math.max(0, deadline - performance.now()),
       );
-      const chunks: Buffer[] = [];
-      let headers: IncomingHttpHeaders = {};
-      let httpStatus = HTTP_OK;
-      let trailers: IncomingHttpHeaders | null = null;
-      let lostBy: string | null = null;
-      stream.on('response', (received) => {
-        headers = received;
-        httpStatus = received[':status'] ?? HTTP_OK;
-      });
-      stream.on('trailers', (received: IncomingHttpHeaders) => (trailers = received));
-      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-      stream.on('end', () => {
-        // Node counts what has not left against the memory of the connection until that ends, and answers nothing any more when it is used up.
-        if (!stream.writableFinished) this.#isEnding = true;
-        // An answer without a message has its status among its headers.
-        const told: IncomingHttpHeaders = trailers ?? headers;
-        const code = told['grpc-status'];
-        if (code === undefined) return;
-        if (code !== '0') return fail(Number(code), percentDecoded(String(told['grpc-message'] ?? '')));
-        const answer = messageIn(chunks);
-        if (answer === null) return fail(GrpcCode.internal, 'the answer is not one message');
-        if (stream.writableFinished) this.#keep(memory);
-        over(() => resolve(answer));
-      });
-      // A call that waits for the connection is told why there is none by the cause.
-      stream.on('error', (error: Error) => (lostBy = messageOf(error.cause ?? error)));
-      // Comes last, and behind every answer: then it says nothing any more.
-      stream.on('close', () => {
-        if (httpStatus !== HTTP_OK) fail(GrpcCode.unknown, `it answers HTTP ${httpStatus}: it may be no etcd`);
-        else fail(GrpcCode.unavailable, lostBy ?? this.#reason);
-      });
-      const memory = this.#memoryFor(FRAME_HEAD_BYTES + message.length);
-      stream.end(framed(message, memory));
     });
   }
 
   /** Calls that are under way come to their end, each in its own time, and no others begin. */
   end(): void {
-    this.#isEnding = true;
-    this.#endIfDone();
+    this.#connection.end();
   }
 
   /** At once, whatever is under way. */
   destroy(): void {
-    this.#session.destroy();
+    this.#connection.destroy();
+  }
+
+  #openPlain(host: string, port: number): Socket {
+    const socket = connectPlain({ host, port, noDelay: true });
+    socket.once('connect', () => (this.#isConnected = true));
+    return socket;
+  }
+
+  #openTls(host: string, port: number, tls: ConnectionOptions): TLSSocket {
+    const servername = isIP(host) > 0 ? {} : { servername: host };
+    const socket = connectTls({ ...servername, ...tls, host, port, ALPNProtocols: ['h2'] });
+    socket.setNoDelay(true);
+    socket.once('secureConnect', () => {
+      if (socket.alpnProtocol === 'h2') this.#isConnected = true;
+      else socket.destroy(new Error('it does not speak HTTP/2'));
+    });
+    return socket;
+  }
+
+  #head(path: string, token: string | null): Buffer {
+    const known = token === null ? this.#heads.get(path) : undefined;
+    if (known !== undefined) return known;
+    const head = encodeHeaders([
+      [':method', 'POST'],
+      [':scheme', this.#scheme],
+      [':path', path],
+      [':authority', this.#authority],
+      ['content-type', 'application/grpc'],
+      ['te', 'trailers'],
+      ...(token === null ? [] : [['token', token] as const]),
+    ]);
+    if (token === null) this.#heads.set(path, head);
+    return head;
   }
 
   #memoryFor(bytes: number): Buffer {
@@ -170,10 +166,63 @@ export class MemberConnection {
   #keep(memory: Buffer): void {
     if (memory.length >= LEAST_SPARE_BYTES && memory.length <= MOST_SPARE_BYTES) this.#spare = memory;
   }
+}
 
-  /** Not in order: a peer that says nothing would never answer to that. */
-  #endIfDone(): void {
-    if (this.#isEnding && this.#underWay === 0) this.#session.destroy();
+/** The answer to one call: one message, and a status. */
+class UnaryAnswer implements ResponseReceiver {
+  #httpStatus = HTTP_OK;
+  #grpcStatus: string | undefined;
+  #grpcMessage = '';
+  /** What stands before the message. */
+  readonly #head = Buffer.alloc(FRAME_HEAD_BYTES);
+  #headBytes = 0;
+  #message: Buffer | null = null;
+  #filled = 0;
+  /** It is no single plain message. */
+  #isBroken = false;
+
+  constructor(
+    readonly bodyDone: () => void,
+    private readonly succeed: (message: Buffer) => void,
+    private readonly fail: (code: number, reason: string, isUntouched: boolean) => void,
+  ) {}
+
+  /** An answer without a message has its status among its headers. */
+  headers(fields: ReadonlyMap<string, string>): void {
+    this.#httpStatus = fields.get(':status') ?? this.#httpStatus;
+    this.#grpcStatus = fields.get('grpc-status') ?? this.#grpcStatus;
+    this.#grpcMessage = fields.get('grpc-message') ?? this.#grpcMessage;
+  }
+
+  data(bytes: Buffer, start: number, end: number): void {
+    const from = start + this.#readHead(bytes, start, end);
+    if (from === end) return;
+    const message = this.#message;
+    if (message === null || this.#filled + end - from > message.length) this.#isBroken = true;
+    else this.#filled += bytes.copy(message, this.#filled, from, end);
+  }
+
+  closed(failure: RequestFailure | null): void {
+    const code = this.#grpcStatus;
+    if (failure !== null) this.fail(GrpcCode.unavailable, failure.reason, failure.isUntouched);
+    else if (this.#httpStatus !== HTTP_OK) this.fail(GrpcCode.unknown, `it answers HTTP ${this.#httpStatus}: it may be no etcd`, false);
+    else if (code === undefined) this.fail(GrpcCode.unknown, 'its answer has no gRPC status: it may be no etcd', false);
+    else if (code !== '0') this.fail(Number(code), percentDecoded(this.#grpcMessage), false);
+    else if (this.#isBroken || this.#message === null || this.#filled < this.#message.length) {
+      this.fail(GrpcCode.internal, 'the answer is not one message', false);
+    } else this.succeed(this.#message);
+  }
+
+  /** How many of the bytes belong to what stands before the message. */
+  #readHead(bytes: Buffer, start: number, end: number): number {
+    if (this.#headBytes === FRAME_HEAD_BYTES) return 0;
+    const read = bytes.copy(this.#head, this.#headBytes, start, end);
+    this.#headBytes += read;
+    if (this.#headBytes < FRAME_HEAD_BYTES) return read;
+    const length = this.#head.readUInt32BE(1);
+    if (this.#head[0] !== 0 || length > MOST_ANSWER_BYTES) this.#isBroken = true;
+    else this.#message = Buffer.allocUnsafeSlow(length);
+    return read;
   }
 }
 
@@ -182,14 +231,6 @@ function framed(message: Encodable, memory: Buffer): Buffer {
   memory[0] = 0;
   memory.writeUInt32BE(message.length, 1);
   return memory.subarray(0, message.writeTo(memory, FRAME_HEAD_BYTES));
-}
-
-/** Null: there is not exactly one that is plain. */
-function messageIn(chunks: readonly Buffer[]): Buffer | null {
-  const [first] = chunks;
-  const bytes = first !== undefined && chunks.length === 1 ? first : Buffer.concat(chunks);
-  if (bytes.length < FRAME_HEAD_BYTES || bytes[0] !== 0) return null;
-  return bytes.readUInt32BE(1) === bytes.length - FRAME_HEAD_BYTES ? bytes.subarray(FRAME_HEAD_BYTES) : null;
 }
 
 function percentDecoded(text: string): string {

@@ -1,6 +1,6 @@
+import type { EndReason } from '@harikube/http2';
 import type { GrpcCode } from '../wire/grpc-status.js';
 import type { Reply } from '../wire/reply.js';
-import type { EndReason } from './http2/http2-error.js';
 
 /**
  * The border between gRPC's transport and the services: messages come in without their frame and go out with it, so that

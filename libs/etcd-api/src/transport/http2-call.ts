@@ -1,3 +1,4 @@
+import { encodeHeaders, ErrorCode, type HeaderPair } from '@harikube/http2';
 import { freeBlock } from '@harikube/keyspace';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import type { LargeReply, Reply } from '../wire/reply.js';
@@ -6,8 +7,6 @@ import { FrameAssembler, wholeMessage } from './frame-assembler.js';
 import { encodeGrpcMessage } from './grpc-message.js';
 import type { CallObserver, MethodName, Route, StreamCall, StreamHandler, StreamRoute, UnaryRoute } from './grpc-server.js';
 import { parseGrpcTimeout } from './grpc-timeout.js';
-import { encodeHeaders, type HeaderPair } from './http2/hpack/encoder.js';
-import { ErrorCode } from './http2/http2-error.js';
 import type { Read } from './http2/read-line.js';
 import type { Http2Stream, StreamReceiver } from './http2/stream.js';
 

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import { createServer as createSecureServer, type Server as SecureServer, type TLSSocket } from 'node:tls';
+import { encodeHeaders, type HeaderPair } from '@harikube/http2';
 import { GrpcCode, GrpcError } from '../wire/grpc-status.js';
 import { Deadlines } from './deadlines.js';
 import type { CallObserver, MethodName, Route, RouteTable } from './grpc-server.js';
 import { answerPage, hasPage, type HttpPages } from './http-pages.js';
 import { Http1Connection } from './http1-connection.js';
 import { Http2Connection, type ConnectionEnvironment } from './http2/connection.js';
-import { encodeHeaders, type HeaderPair } from './http2/hpack/encoder.js';
 import { DEFAULT_LIMITS, type Http2Limits } from './http2/limits.js';
 import type { RequestHeaders } from './http2/request-headers.js';
 import { ServerLoad } from './http2/server-load.js';

@@ -1,22 +1,24 @@
 import type { Duplex } from 'node:stream';
-import type { Deadlines, Expiring } from '../deadlines.js';
-import { FrameReceiver, type ReceivingConnection } from './frame-receiver.js';
 import {
+  calm,
+  ConnectionError,
   DEFAULT_WINDOW,
+  type EndReason,
+  ErrorCode,
   Flag,
   FrameType,
   goAwayFrame,
   MAX_31_BITS,
-  MAX_FRAME,
   numberFrame,
+  Output,
   PREFACE,
+  ResponseEncoder,
   Setting,
   settingsFrame,
-} from './frames.js';
-import { ResponseEncoder } from './hpack/encoder.js';
-import { calm, ConnectionError, type EndReason, ErrorCode } from './http2-error.js';
+} from '@harikube/http2';
+import type { Deadlines, Expiring } from '../deadlines.js';
+import { FrameReceiver, type ReceivingConnection } from './frame-receiver.js';
 import { Budget, type Http2Limits } from './limits.js';
-import { Output } from './output.js';
 import { ReadLine } from './read-line.js';
 import type { RequestHeaders } from './request-headers.js';
 import { SendTurns } from './send-turns.js';
@@ -165,22 +167,6 @@ export class Http2Connection implements ReceivingConnection, ReadConnection, Exp
     this.isStalled = true;
     // Not inside of the write that is one too many.
     setImmediate(() => this.fail(calm('answers are not read', 'unread')));
-  }
-
-  sendHeaders(streamId: number, block: Buffer, endStream: boolean): void {
-    const flags = endStream ? Flag.EndStream : Flag.None;
-    const { output } = this;
-    if (block.length <= MAX_FRAME) {
-      output.header(block.length, FrameType.Headers, flags | Flag.EndHeaders, streamId);
-      output.bytes(block);
-      return;
-    }
-    for (let offset = 0; offset < block.length; offset += MAX_FRAME) {
-      const end = Math.min(offset + MAX_FRAME, block.length);
-      const type = offset === 0 ? FrameType.Headers : FrameType.Continuation;
-      output.header(end - offset, type, (offset === 0 ? flags : 0) | (end === block.length ? Flag.EndHeaders : 0), streamId);
-      output.bytes(block, offset, end);
-    }
   }
 
   sendReset(streamId: number, code: ErrorCode, cost = 1): void {

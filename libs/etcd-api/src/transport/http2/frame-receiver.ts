@@ -1,10 +1,22 @@
+import {
+  calm,
+  ConnectionError,
+  ErrorCode,
+  Flag,
+  type FrameSink,
+  frameSizeError,
+  FrameType,
+  HeaderBlock,
+  HpackDecoder,
+  MAX_31_BITS,
+  MAX_FRAME,
+  paddingLength,
+  protocolError,
+  readUInt31,
+  ReceiveWindow,
+  Setting,
+} from '@harikube/http2';
 import type { Expiring } from '../deadlines.js';
-import { ReceiveWindow } from './flow-control.js';
-import type { FrameSink } from './frame-reader.js';
-import { Flag, FrameType, MAX_31_BITS, MAX_FRAME, readUInt31, Setting } from './frames.js';
-import { HeaderBlock } from './header-block.js';
-import { HpackDecoder } from './hpack/decoder.js';
-import { calm, ConnectionError, ErrorCode, frameSizeError, protocolError } from './http2-error.js';
 import type { Budget } from './limits.js';
 import { RequestHeaders } from './request-headers.js';
 import { Http2Stream, type StreamConnection } from './stream.js';
@@ -119,7 +131,7 @@ export class FrameReceiver implements FrameSink {
   private receiveHeaders(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     // Streams that a client opens have odd numbers (RFC 9113 section 5.1.1).
     if ((streamId & 1) === 0) throw protocolError(`HEADERS on stream ${streamId}`);
-    const to = end - padding(flags, bytes, start, end);
+    const to = end - paddingLength(flags, bytes, start, end);
     // Five bytes of a priority that nobody looks at (RFC 9113 section 5.3.2).
     const from = start + (flags & Flag.Padded ? 1 : 0) + (flags & Flag.Priority ? 5 : 0);
     if (from > to) throw protocolError('HEADERS longer than its frame');
@@ -184,7 +196,7 @@ export class FrameReceiver implements FrameSink {
   private receiveData(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
     if (streamId === 0) throw protocolError('DATA on stream 0');
     const flowBytes = end - start;
-    const to = end - padding(flags, bytes, start, end);
+    const to = end - paddingLength(flags, bytes, start, end);
     const from = start + (flags & Flag.Padded ? 1 : 0);
     if (from > to) throw protocolError('DATA longer than its frame');
     if (!this.window.receive(flowBytes)) throw new ConnectionError(ErrorCode.FlowControlError, 'more DATA than the window allows');
@@ -315,11 +327,4 @@ export class FrameReceiver implements FrameSink {
     const { control, now } = this.connection;
     if (!control.spend(amount, now)) throw calm('too many frames that move nothing', 'frames');
   }
-}
-
-/** Length of the padding at a frame's end (RFC 9113 section 6.1). */
-function padding(flags: number, bytes: Buffer, start: number, end: number): number {
-  if ((flags & Flag.Padded) === 0) return 0;
-  if (start === end) throw frameSizeError('a padded frame');
-  return bytes[start] as number;
 }

@@ -1,5 +1,4 @@
-import type { HeaderSink } from './hpack/decoder.js';
-import { HeaderKind, type HeaderField } from './hpack/header-field.js';
+import { type HeaderField, HeaderKind, type HeaderSink } from '@harikube/http2';
 
 /** The header of one request, checked as RFC 9113 section 8.3 wants it. One object serves all requests of a connection, one after another. */
 export class RequestHeaders implements HeaderSink {

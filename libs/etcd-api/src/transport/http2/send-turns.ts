@@ -1,8 +1,5 @@
-import { SendWindow } from './flow-control.js';
-import { DEFAULT_WINDOW, MAX_31_BITS } from './frames.js';
-import { ConnectionError, ErrorCode } from './http2-error.js';
+import { ConnectionError, DEFAULT_WINDOW, ErrorCode, MAX_31_BITS, type Output, SendWindow } from '@harikube/http2';
 import type { Http2Limits } from './limits.js';
-import type { Output } from './output.js';
 
 /** A stream that may have to wait before it sends more. */
 export interface Sender {

@@ -1,11 +1,7 @@
+import { ErrorCode, Flag, FrameType, MAX_31_BITS, MAX_FRAME, type Output, ReceiveWindow, type ResponseEncoder } from '@harikube/http2';
 import { freeBlock } from '@harikube/keyspace';
 import type { Deadlines, Expiring } from '../deadlines.js';
-import { ReceiveWindow } from './flow-control.js';
-import { Flag, FrameType, MAX_31_BITS, MAX_FRAME } from './frames.js';
-import type { ResponseEncoder } from './hpack/encoder.js';
-import { ErrorCode } from './http2-error.js';
 import type { Budget, Http2Limits } from './limits.js';
-import type { Output } from './output.js';
 import type { ReadLine } from './read-line.js';
 import type { Sender, SendTurns } from './send-turns.js';
 import type { ServerLoad } from './server-load.js';
@@ -44,7 +40,6 @@ export interface StreamConnection {
   queue(bytes: number): void;
   /** An answer is not read: the connection ends. */
   stalled(): void;
-  sendHeaders(streamId: number, block: Buffer, endStream: boolean): void;
   sendReset(streamId: number, code: ErrorCode, cost?: number): void;
   /** A call has ended for what the client did. */
   countReset(cost: number): void;
@@ -329,7 +324,7 @@ export class Http2Stream implements Expiring, Sender {
       if (turns.isOutputFull) return turns.wait(this);
       if (this.headers === 'written') {
         this.headers = 'sent';
-        connection.sendHeaders(this.id, this.page === null ? connection.encoder.response() : connection.encoder.plain(this.page), false);
+        connection.output.headers(this.id, this.page === null ? connection.encoder.response() : connection.encoder.plain(this.page), false);
       }
       if (this.queuedBytes === 0) break;
       const own = turns.initialWindow + this.credit;
@@ -378,7 +373,7 @@ export class Http2Stream implements Expiring, Sender {
     this.isLocalClosed = true;
     const { trailers } = this;
     if (this.page !== null) connection.output.header(0, FrameType.Data, Flag.EndStream, this.id);
-    else connection.sendHeaders(this.id, trailers === null ? connection.encoder.okTrailers() : connection.encoder.plain(trailers), true);
+    else connection.output.headers(this.id, trailers === null ? connection.encoder.okTrailers() : connection.encoder.plain(trailers), true);
     if (this.isRemoteClosed) this.close();
     else connection.deadlines.add(this, connection.limits.lingerMs, performance.now());
   }

@@ -1,8 +1,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { FrameReader, type FrameSink, giveBack } from '@harikube/http2';
 import type { Deadlines, Expiring } from '../deadlines.js';
-import { FrameReader, type FrameSink } from './frame-reader.js';
-import { giveBack } from './lent-memory.js';
 import type { Http2Limits } from './limits.js';
 import { currentTurn, shareOfTurn, useUpTurn } from './turn.js';
 

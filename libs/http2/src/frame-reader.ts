@@ -15,12 +15,18 @@ const BYTES_PER_LOOK = 4096;
 
 /** Cuts what the socket delivers into the preface and frames. A frame that lies in one chunk is read where it lies; only one that is cut is put together. */
 export class FrameReader {
-  private prefaceRead = 0;
+  private prefaceRead: number;
   /** The frame under way: its header alone, then header and payload. */
   private partial: Buffer | null = null;
   private filled = 0;
 
-  constructor(private readonly sink: FrameSink) {}
+  /** `hasPreface`: what comes in are frames from the first byte on, as a client reads them. */
+  constructor(
+    private readonly sink: FrameSink,
+    hasPreface = false,
+  ) {
+    this.prefaceRead = hasPreface ? PREFACE.length : 0;
+  }
 
   /** The preface is complete. */
   get hasPreface(): boolean {
@@ -29,7 +35,7 @@ export class FrameReader {
 
   /**
    * Returns what is left of the chunk when `performance.now()` has come to `until` before its end, null when nothing is. Throws a ConnectionError
-   * when the client speaks no HTTP/2 or a frame is too long.
+   * when the peer speaks no HTTP/2 or a frame is too long.
    */
   push(chunk: Buffer, until = Infinity): Buffer | null {
     let position = this.hasPreface ? 0 : this.readPreface(chunk);

@@ -1,3 +1,5 @@
+import { frameSizeError } from './http2-error.js';
+
 /** RFC 9113 sections 4 and 6: how frames look. */
 
 export const FrameType = {
@@ -96,4 +98,11 @@ export function frame(type: number, flags: number, streamId: number, payload: Ui
   const bytes = Buffer.allocUnsafe(FRAME_HEADER + payload.length);
   bytes.set(payload, writeFrameHeader(bytes, 0, payload.length, type, flags, streamId));
   return bytes;
+}
+
+/** Length of the padding at the end of a DATA or HEADERS frame whose payload is `bytes` from `start` to `end` (RFC 9113 section 6.1). */
+export function paddingLength(flags: number, bytes: Buffer, start: number, end: number): number {
+  if ((flags & Flag.Padded) === 0) return 0;
+  if (start === end) throw frameSizeError('a padded frame');
+  return bytes[start] as number;
 }

@@ -1,5 +1,10 @@
 import { calm } from './http2-error.js';
-import type { Http2Limits } from './limits.js';
+
+export interface HeaderBlockLimits {
+  readonly maxHeaderBlockBytes: number;
+  /** CONTINUATION frames of one block. */
+  readonly maxContinuations: number;
+}
 
 /** A header block that goes on in CONTINUATION frames (RFC 9113 section 6.10). */
 export class HeaderBlock {
@@ -9,7 +14,7 @@ export class HeaderBlock {
   constructor(
     readonly streamId: number,
     readonly endStream: boolean,
-    private readonly limits: Http2Limits,
+    private readonly limits: HeaderBlockLimits,
   ) {}
 
   /** Copies the part that is `bytes` from `start` to `end`. */

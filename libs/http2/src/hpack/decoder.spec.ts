@@ -1,7 +1,6 @@
 import { connect, type OutgoingHttpHeaders } from 'node:http2';
 import { duplexPair } from 'node:stream';
 import { describe, expect, it } from '@jest/globals';
-import { Random } from '../../../spec/random.js';
 import { FrameReader } from '../frame-reader.js';
 import { Flag, FrameType } from '../frames.js';
 import { HpackDecoder } from './decoder.js';
@@ -158,13 +157,13 @@ describe('HpackDecoder, bounds', () => {
 
 describe('HpackDecoder and the encoder of nghttp2', () => {
   it('reads random headers of one connection', async () => {
-    const random = new Random(7541);
+    const below = numbers(7541);
     const [clientSide, serverSide] = duplexPair();
     const session = connect('http://localhost', { createConnection: () => clientSide });
     session.on('error', () => {});
     const sent: Pair[][] = [];
     for (let i = 0; i < 300; i++) {
-      const headers = randomHeaders(random);
+      const headers = randomHeaders(below);
       sent.push(Object.entries(headers).flatMap(([name, value]) => [value].flat().map((each): Pair => [name, String(each)])));
       session.request(headers, { endStream: true }).on('error', () => {});
     }
@@ -196,21 +195,37 @@ describe('HpackDecoder and the encoder of nghttp2', () => {
   });
 });
 
-function randomHeaders(random: Random): OutgoingHttpHeaders {
+function randomHeaders(below: Below): OutgoingHttpHeaders {
   const names = ['user-agent', 'x-a', 'x-b', 'authorization', 'accept', 'grpc-timeout', 'token', 'date', 'x-long-name-of-a-field', 'te'];
   const headers: OutgoingHttpHeaders = {
-    ':method': random.pick(['POST', 'GET', 'PUT']),
-    ':scheme': random.pick(['http', 'https']),
-    ':authority': random.pick(['localhost:2379', '127.0.0.1:2379']),
-    ':path': random.pick(['/', '/etcdserverpb.KV/Range', '/etcdserverpb.KV/Txn', `/x/${random.below(1000)}`]),
+    ':method': pick(below, ['POST', 'GET', 'PUT']),
+    ':scheme': pick(below, ['http', 'https']),
+    ':authority': pick(below, ['localhost:2379', '127.0.0.1:2379']),
+    ':path': pick(below, ['/', '/etcdserverpb.KV/Range', '/etcdserverpb.KV/Txn', `/x/${below(1000)}`]),
   };
-  for (let i = random.below(8); i > 0; i--) headers[random.pick(names)] = randomValue(random);
+  for (let i = below(8); i > 0; i--) headers[pick(below, names)] = randomValue(below);
   if (headers['te'] !== undefined) headers['te'] = 'trailers';
   return headers;
 }
 
-function randomValue(random: Random): string {
-  const length = random.pick([0, 1, 5, 20, 100, random.below(10) === 0 ? 5000 : 3]);
-  const codes = Array.from({ length }, () => (random.bool() ? 0x61 + random.below(26) : 0x21 + random.below(0x5e)));
+function randomValue(below: Below): string {
+  const length = pick(below, [0, 1, 5, 20, 100, below(10) === 0 ? 5000 : 3]);
+  const codes = Array.from({ length }, () => (below(2) === 1 ? 0x61 + below(26) : 0x21 + below(0x5e)));
   return String.fromCharCode(...codes);
+}
+
+/** A whole number from 0 up to, not including, `bound`. */
+type Below = (bound: number) => number;
+
+/** A repeatable source of them (the linear congruence of Numerical Recipes). */
+function numbers(seed: number): Below {
+  let state = seed;
+  return (bound) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * bound);
+  };
+}
+
+function pick<T>(below: Below, values: readonly T[]): T {
+  return values[below(values.length)] as T;
 }

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import { FRAME_HEADER, writeFrameHeader } from './frames.js';
+import { Flag, FRAME_HEADER, FrameType, MAX_FRAME, writeFrameHeader } from './frames.js';
 
 /**
  * What waits to be written to one socket. Frames of all streams are copied one behind the other into large chunks, and go to the
@@ -62,6 +62,22 @@ export class Output {
       this.position += length;
       from += length;
       if (this.position === CHUNK) this.turnOver();
+    }
+  }
+
+  /** A whole header block, in as many frames as it takes. */
+  headers(streamId: number, block: Buffer, endStream: boolean): void {
+    const flags = endStream ? Flag.EndStream : Flag.None;
+    if (block.length <= MAX_FRAME) {
+      this.header(block.length, FrameType.Headers, flags | Flag.EndHeaders, streamId);
+      this.bytes(block);
+      return;
+    }
+    for (let offset = 0; offset < block.length; offset += MAX_FRAME) {
+      const end = Math.min(offset + MAX_FRAME, block.length);
+      const type = offset === 0 ? FrameType.Headers : FrameType.Continuation;
+      this.header(end - offset, type, (offset === 0 ? flags : 0) | (end === block.length ? Flag.EndHeaders : 0), streamId);
+      this.bytes(block, offset, end);
     }
   }
 

@@ -77,8 +77,13 @@ export class ResponseEncoder {
   plain(block: Buffer): Buffer {
     if (!this.mustEmptyTable) return block;
     this.mustEmptyTable = false;
-    return Buffer.concat([EMPTY_TABLE, block]);
+    return emptyTableBlock(block);
   }
+}
+
+/** A block that uses no dynamic table, behind what empties it (RFC 7541 section 4.2). */
+export function emptyTableBlock(block: Buffer): Buffer {
+  return Buffer.concat([EMPTY_TABLE, block]);
 }
 
 /** RFC 7541 section 5.1. */

@@ -1,4 +1,4 @@
-/** RFC 9113 section 7, those that this server sends. */
+/** RFC 9113 section 7, those that are sent from here. */
 export const ErrorCode = {
   NoError: 0x0,
   ProtocolError: 0x1,
@@ -14,7 +14,7 @@ export const ErrorCode = {
 
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
-/** Why the server has ended a connection, for those who count. */
+/** Why a server has ended a connection, for those who count. */
 export type EndReason =
   /** It does not speak HTTP/2 as RFC 9113 wants it. */
   | 'protocol'

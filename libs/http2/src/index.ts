@@ -1,0 +1,11 @@
+export { ClientConnection, type ClientRequest, type RequestFailure, type ResponseReceiver } from './client-connection.js';
+export * from './flow-control.js';
+export * from './frame-reader.js';
+export * from './frames.js';
+export * from './header-block.js';
+export { type HeaderSink, HpackDecoder } from './hpack/decoder.js';
+export { encodeHeaders, type HeaderPair, ResponseEncoder } from './hpack/encoder.js';
+export { HeaderField, HeaderKind } from './hpack/header-field.js';
+export * from './http2-error.js';
+export * from './lent-memory.js';
+export { Output } from './output.js';
