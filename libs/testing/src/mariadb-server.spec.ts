@@ -108,7 +108,9 @@ function describeMysql(name: string, databases: MysqlDatabases): void {
 
     describe('open', () => {
       it('refuses a wrong password without showing it', async () => {
-        const error: unknown = await open(url.replace(/^(mysql:\/\/[^:@]*)(:[^]*)?@tcp/, '$1:not-the-one@tcp')).catch((reason: unknown) => reason);
+        const error: unknown = await open(url.replace(/^(mysql:\/\/[^:@]*)(:[^]*)?@tcp/, '$1:not-the-one@tcp')).catch(
+          (reason: unknown) => reason,
+        );
         expect(error).toMatchObject({ name: 'DatabaseOpenError', message: expect.stringContaining('check its password and its grants') });
         expect(String(error)).not.toContain('not-the-one');
       });
