@@ -82,13 +82,11 @@ class Answer implements ResponseReceiver {
 
 let peer: Peer;
 let connection: ClientConnection;
-let unusable: number;
 
 beforeEach(() => {
   const [ours, theirs] = duplexPair();
   peer = new Peer(theirs);
-  unusable = 0;
-  connection = new ClientConnection(ours, { streamWindowBytes: 100_000, connectionWindowBytes: 200_000, onUnusable: () => unusable++ });
+  connection = new ClientConnection(ours, { streamWindowBytes: 100_000, connectionWindowBytes: 200_000 });
 });
 
 function request(body = 'asked'): { readonly answer: Answer; readonly cancel: () => void } {
@@ -254,7 +252,7 @@ describe('ClientConnection', () => {
     await peer.next(FrameType.Data);
     peer.send(goAwayFrame(5, ErrorCode.NoError, 'going'));
     expect(await beyond.answer.end).toMatchObject({ isUntouched: true, reason: expect.stringContaining('going') });
-    expect([connection.isUsable, unusable]).toEqual([false, 1]);
+    expect(connection.isUsable).toBe(false);
     expect(await request().answer.end).toMatchObject({ isUntouched: true });
     peer.send(whole(5));
     expect(await before.answer.end).toBeNull();

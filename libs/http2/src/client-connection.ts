@@ -45,8 +45,6 @@ export interface ClientOptions {
   /** What of one answer may be on its way, and of all answers together. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
-  /** No further request is taken: called once. */
-  readonly onUnusable?: () => void;
 }
 
 /** Of answers: far above what gRPC sends. */
@@ -123,12 +121,12 @@ export class ClientConnection implements FrameSink {
     this.receiveWindow = new ReceiveWindow(connectionWindowBytes);
     this.output = new Output(socket, () => {});
     socket.on('data', (chunk: Buffer) => this.receive(chunk));
-    socket.on('end', () => this.over());
+    socket.on('end', () => this.destroy());
     socket.on('error', (error: Error) => {
-      this.reason = error.message;
-      this.over();
+      this.reason = reasonOf(error);
+      this.destroy();
     });
-    socket.on('close', () => this.over());
+    socket.on('close', () => this.destroy());
     this.output.bytes(PREFACE);
     this.output.bytes(
       settingsFrame([
@@ -162,13 +160,18 @@ export class ClientConnection implements FrameSink {
 
   /** The requests under way come to their end, and no others begin. */
   end(): void {
-    this.leave();
+    this.isLeaving = true;
     if (this.streams.size === 0 && this.waiting.size === 0) this.destroy();
   }
 
   /** At once, whatever is under way. */
   destroy(): void {
-    this.over();
+    if (this.isOver) return;
+    this.isOver = true;
+    const failure = { reason: this.reason, isUntouched: false };
+    for (const stream of this.streams.values()) this.close(stream, failure);
+    this.giveUpWaiting();
+    this.socket.destroy();
   }
 
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
@@ -214,24 +217,7 @@ export class ClientConnection implements FrameSink {
     this.reason = this.isGreeted ? `it speaks HTTP/2 against the rules: ${message}` : 'it does not speak HTTP/2';
     this.output.bytes(goAwayFrame(0, code, message));
     this.output.flush();
-    this.over();
-  }
-
-  private over(): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.leave();
-    const failure = { reason: this.reason, isUntouched: false };
-    for (const stream of this.streams.values()) this.close(stream, failure);
-    this.streams.clear();
-    this.giveUpWaiting();
-    this.socket.destroy();
-  }
-
-  private leave(): void {
-    if (this.isLeaving) return;
-    this.isLeaving = true;
-    this.options.onUnusable?.();
+    this.destroy();
   }
 
   private giveUpWaiting(): void {
@@ -306,8 +292,9 @@ export class ClientConnection implements FrameSink {
     this.waiting.delete(stream);
     this.blocked.delete(stream);
     stream.letGoOfBody();
+    if (this.isOver) return;
     if (!this.isLeaving) this.openWaiting();
-    else if (!this.isOver && this.streams.size === 0 && this.waiting.size === 0) this.destroy();
+    else if (this.streams.size === 0 && this.waiting.size === 0) this.destroy();
   }
 
   /** The answer is whole. Of a body that was not asked for to its end the rest is kept. */
@@ -426,9 +413,9 @@ export class ClientConnection implements FrameSink {
     const code = bytes.readUInt32BE(start + 4);
     const said = bytes.toString('utf8', start + 8, end);
     this.reason = `it takes leave (HTTP/2 error ${code}${said === '' ? '' : `: ${said}`})`;
-    this.leave();
+    this.isLeaving = true;
     this.giveUpWaiting();
-    for (const stream of [...this.streams.values()]) {
+    for (const stream of this.streams.values()) {
       if (stream.id > last) this.close(stream, { reason: this.reason, isUntouched: true });
     }
     if (this.streams.size === 0) this.destroy();
@@ -467,6 +454,11 @@ export class ClientConnection implements FrameSink {
       this.output.flush();
     });
   }
+}
+
+/** Of a host with several addresses, each has failed in its own way. */
+function reasonOf(error: Error): string {
+  return error instanceof AggregateError ? error.errors.map((each: Error) => each.message).join('; ') : error.message;
 }
 
 /** The fields of a block, by name; of several with one name the last. */

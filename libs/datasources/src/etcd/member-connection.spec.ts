@@ -159,12 +159,12 @@ describe('MemberConnection', () => {
     other.close();
   });
 
-  it('knows that nothing of a call has left when nobody listens, and says why', async () => {
+  it.each(['127.0.0.1', 'localhost'])('knows that nothing of a call has left when nobody listens on %s, and says why', async (host) => {
     connection.destroy();
     const { port } = server.address() as AddressInfo;
     server.close();
     await once(server, 'close');
-    connection = new MemberConnection(`http://127.0.0.1:${port}`, null);
+    connection = new MemberConnection(`http://${host}:${port}`, null);
     expect(await errorOf(call())).toMatchObject({
       code: GrpcCode.unavailable,
       message: expect.stringContaining('ECONNREFUSED'),
