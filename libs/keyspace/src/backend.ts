@@ -59,7 +59,10 @@ export interface CommitBatch {
 
 export interface RangeQuery {
   readonly range: KeyRange;
-  /** 0: latest. Otherwise a revision that is settled in this backend and not compacted. */
+  /**
+   * 0: latest. Otherwise a revision that is settled in this backend and not compacted. Where a compaction has overtaken the read, the answer
+   * may hold anything, and is no error: the caller looks again at what is compacted.
+   */
   readonly revision: Revision;
   /** Most records; 0: all. */
   readonly limit: number;

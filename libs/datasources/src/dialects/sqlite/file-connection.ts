@@ -469,9 +469,13 @@ export class FileConnection implements ThreadMethods {
   }
 
   #range(connection: Connection, call: RangeCall): RangeReply {
-    const lastRevision = this.#lastRevision(connection);
+    const [lastRevision, compactedId] = connection.row<[bigint, bigint]>(sql.SELECT_SPAN) ?? [0n, 0n];
     // Nothing newer than the revision asked for: the heads are the state at it.
     const before = call.revision === 0n || call.revision >= lastRevision ? null : rowId(call.revision + 1n, 0);
+    // A compaction has overtaken the read, and removed some of what it asks for.
+    if (before !== null && compactedId >= before) {
+      return { lastRevision, count: 0, more: false, records: 0, bytes: 0, blocks: [], cursor: null };
+    }
     if (call.countOnly) {
       const count = this.#count(connection, call, before);
       return { lastRevision, count, more: false, records: 0, bytes: 0, blocks: [], cursor: null };

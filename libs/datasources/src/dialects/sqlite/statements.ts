@@ -10,6 +10,7 @@ export const ROLLBACK = 'ROLLBACK';
 
 export const SELECT_META = 'SELECT identity, store_id, epoch, last_revision, compacted_id FROM meta';
 export const SELECT_LAST_REVISION = 'SELECT last_revision FROM meta';
+export const SELECT_SPAN = 'SELECT last_revision, compacted_id FROM meta';
 
 /** Changes a row only while this writer's epoch and the revision that it knows stand: the check that every commit makes. */
 export const ADVANCE_REVISION = 'UPDATE meta SET last_revision = ? WHERE epoch = ? AND last_revision = ?';
