@@ -38,7 +38,7 @@ describe('options of the bench', () => {
     [['--phases', 'put@1'], '--phases put@1: give a list like create@1'],
     [
       ['--stores', 'router,consul'],
-      '--stores consul: there are router, router-normal, router-postgres, router-mariadb, router-etcd, etcd, kine, kine-full',
+      '--stores consul: there are router, router-normal, router-postgres, router-mariadb, router-mysql, router-etcd, etcd, kine, kine-full',
     ],
     [['--seconds', 'soon'], '--seconds soon: give a number above 0'],
     [['pages', 'apiserver'], 'pages apiserver: there are apiserver, pages, watches, scale, users, registrations, events'],

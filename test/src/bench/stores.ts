@@ -9,19 +9,21 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '@harikube/local-cluster';
-import { startMariadb, startPostgres } from '@harikube/testing';
+import { GivenMysqlDatabases, startMariadb, startPostgres } from '@harikube/testing';
 
 export const STORE_NAMES = [
   'router',
   'router-normal',
   'router-postgres',
   'router-mariadb',
+  'router-mysql',
   'router-etcd',
   'etcd',
   'kine',
   'kine-full',
   'kine-postgres',
   'kine-mariadb',
+  'kine-mysql',
 ] as const;
 export type StoreName = (typeof STORE_NAMES)[number];
 
@@ -42,9 +44,11 @@ export const DURABILITY: Readonly<Record<StoreName, string>> = {
   'router-normal': 'SQLite, WAL, synchronous=NORMAL: acknowledged writes may be lost by a power failure',
   'router-postgres': 'PostgreSQL with its defaults: each acknowledged write is synced',
   'router-mariadb': 'MariaDB with its defaults, no binary log: each acknowledged write is synced',
+  'router-mysql': 'the MySQL that TEST_MYSQL_URL names, with its settings',
   'router-etcd': 'on an etcd with its defaults: each acknowledged write is synced',
   'kine-postgres': 'PostgreSQL with its defaults: each acknowledged write is synced',
   'kine-mariadb': 'MariaDB with its defaults, no binary log: each acknowledged write is synced',
+  'kine-mysql': 'the MySQL that TEST_MYSQL_URL names, with its settings',
   etcd: 'its defaults: each acknowledged write is synced',
   kine: 'SQLite, WAL, synchronous=NORMAL, its default: acknowledged writes may be lost by a power failure',
   'kine-full': 'SQLite, WAL, synchronous=FULL: each acknowledged write is synced',
@@ -169,6 +173,14 @@ async function databaseOf(name: StoreName, programs: StorePrograms, folder: stri
       const server = await startMariadb();
       return { url: await server.createDatabase(), stop: () => server.stop() };
     }
+    case 'router-mysql':
+    case 'kine-mysql': {
+      const { TEST_MYSQL_URL: given = '' } = readEnv();
+      if (given === '')
+        throw new Error(`${name} needs a MySQL whose user may make databases: TEST_MYSQL_URL=mysql://USER:PASSWORD@tcp(HOST:PORT)/mysql`);
+      const databases = new GivenMysqlDatabases(given);
+      return { url: await databases.create(), stop: () => databases.close() };
+    }
   }
 }
 
@@ -178,6 +190,7 @@ async function commandOf(name: StoreName, programs: StorePrograms, folder: strin
     case 'router-normal':
     case 'router-postgres':
     case 'router-mariadb':
+    case 'router-mysql':
     case 'router-etcd':
       return {
         program: process.execPath,
@@ -204,6 +217,7 @@ async function commandOf(name: StoreName, programs: StorePrograms, folder: strin
     case 'kine-full':
     case 'kine-postgres':
     case 'kine-mariadb':
+    case 'kine-mysql':
       return {
         program: programs.kine,
         args: ['--endpoint', database, '--listen-address', `tcp://127.0.0.1:${port}`, '--metrics-bind-address', '0'],
