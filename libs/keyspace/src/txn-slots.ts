@@ -4,22 +4,29 @@ import type { Placement } from './placement.js';
 import type { Slot } from './slot.js';
 import { isPast } from './txn-scope.js';
 
-/** The slot of a txn over single keys that all lie in one; undefined: it takes a closer look. Nearly all txns are of this kind, so nothing is allocated. */
+/**
+ * The slot of a txn over single keys that all lie in one; undefined: it takes a closer look. Nearly all txns are of this kind, and they name one key
+ * again and again, which is looked for once.
+ */
 export function soleSlotOf(placement: Placement, { compares, success, failure }: TxnRequest): Slot | undefined {
   let sole: Slot | undefined;
-  for (const { range } of compares) {
-    const slot = range.single ? placement.slotOf(range.start) : undefined;
-    if (slot === undefined || (sole !== undefined && slot !== sole)) return undefined;
-    sole = slot;
-  }
-  for (let i = success.length + failure.length - 1; i >= 0; i--) {
-    const op = (i < success.length ? success[i] : failure[i - success.length]) as TxnOp;
-    const key = op.type === 'put' ? op.key : op.type !== 'txn' && op.range.single && !isPast(op) ? op.range.start : undefined;
-    const slot = key === undefined ? undefined : placement.slotOf(key);
-    if (slot === undefined || (sole !== undefined && slot !== sole)) return undefined;
-    sole = slot;
-  }
+  let known: Buffer | undefined;
+  const isOfSole = (key: Buffer | undefined): boolean => {
+    if (key === undefined) return false;
+    if (known?.equals(key) === true) return true;
+    const slot = placement.slotOf(key);
+    known = key;
+    sole ??= slot;
+    return slot === sole;
+  };
+  for (const { range } of compares) if (!isOfSole(range.single ? range.start : undefined)) return undefined;
+  for (const ops of [success, failure]) for (const op of ops) if (!isOfSole(soleKeyOf(op))) return undefined;
   return sole;
+}
+
+function soleKeyOf(op: TxnOp): Buffer | undefined {
+  if (op.type === 'put') return op.key;
+  return op.type !== 'txn' && op.range.single && !isPast(op) ? op.range.start : undefined;
 }
 
 /** Every slot in which a txn could read or write now, in either branch; none when it names no key. */

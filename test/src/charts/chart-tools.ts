@@ -1,14 +1,15 @@
-/** helm and kubeconform in pinned versions: found in PATH or in the user's cache folder, else built from their Go modules into it. */
+/** helm and kubeconform in pinned versions (`test/go/chart-tools`): found in PATH or in the user's cache folder, else built from their Go modules into it. */
 import { execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { cacheRoot, FileLock, formatElapsed, type Progress, SetupError } from '@harikube/local-cluster';
+import { fileURLToPath } from 'node:url';
+import { cacheRoot, COMPILER_FLAGS, FileLock, formatElapsed, type Progress, SetupError } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 
 interface ToolFacts {
   readonly version: string;
-  /** The main package, in the module of that version. */
+  /** The main package. */
   readonly package: string;
   /** The variable that holds the version that the program tells. */
   readonly versionVariable: string;
@@ -17,7 +18,7 @@ interface ToolFacts {
 
 const TOOLS = {
   helm: {
-    version: '3.22.0',
+    version: '3.21.4',
     package: 'helm.sh/helm/v3/cmd/helm',
     versionVariable: 'helm.sh/helm/v3/internal/version.version',
     versionArgs: ['version', '--short'],
@@ -80,11 +81,11 @@ function tellsVersion(tool: ChartTool, path: string): Promise<boolean> {
 async function build(tool: ChartTool, path: string, { env, progress }: ChartToolOptions): Promise<void> {
   const { version, package: main, versionVariable } = TOOLS[tool];
   const startedAt = performance.now();
-  progress.note(`building ${tool} ${version} from its Go module, about 2 minutes the first time; it is kept as ${path}`);
+  progress.note(`building ${tool} ${version} from its Go module, a minute the first time; it is kept as ${path}`);
   const draft = mkdtempSync(`${path}.draft-`);
   try {
-    const messages = await goInstall(`${main}@v${version}`, `-s -w -X ${versionVariable}=v${version}`, {
-      env: { ...env, GOBIN: draft, GOFLAGS: '', GOWORK: 'off' },
+    const messages = await goBuild(main, join(draft, tool), `-s -w -X ${versionVariable}=v${version}`, {
+      env: { ...env, GOFLAGS: '', GOWORK: 'off' },
       onSecond: (count) =>
         progress.update(`building ${tool}: ${formatElapsed(performance.now() - startedAt)}, ${count} packages and modules`),
     });
@@ -99,14 +100,17 @@ async function build(tool: ChartTool, path: string, { env, progress }: ChartTool
   progress.note(`built ${tool} ${version} in ${formatElapsed(performance.now() - startedAt)}`);
 }
 
-interface GoInstallOptions {
+const MODULE = fileURLToPath(new URL('../../go/chart-tools/', import.meta.url));
+
+interface GoBuildOptions {
   readonly env: Env;
   readonly onSecond: (lines: number) => void;
 }
 
 /** Null when the program is there; else what Go said last. Out of the way of whatever else runs. */
-async function goInstall(program: string, linking: string, { env, onSecond }: GoInstallOptions): Promise<string | null> {
-  const child = spawn('nice', ['-n', '10', 'go', 'install', '-v', '-trimpath', '-ldflags', linking, program], {
+async function goBuild(main: string, target: string, linking: string, { env, onSecond }: GoBuildOptions): Promise<string | null> {
+  const child = spawn('nice', ['-n', '10', 'go', 'build', '-v', ...COMPILER_FLAGS, '-ldflags', linking, '-o', target, main], {
+    cwd: MODULE,
     env,
     stdio: ['ignore', 'ignore', 'pipe'],
   });
