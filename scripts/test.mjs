@@ -78,16 +78,10 @@ const AS_ROOT = '[/\\\\]test[/\\\\]dist[/\\\\](?:images[/\\\\]images|charts[/\\\
 
 const matches = (pattern) => (test) => new RegExp(pattern).test(test);
 
-/** Those that need more than a control plane and databases. */
-const LATE = '[/\\\\]test[/\\\\]dist[/\\\\](?:charts|docs|kubernetes-e2e)[/\\\\]';
-
-/** What tests start that may have to be fetched or built first: beside tests that need nothing of it, with what they leave of the processors. */
+/** What tests start that may have to be fetched or built first, and which tests: beside the tests that need nothing of it, with what they leave of the processors. */
 const PREPARATIONS = [
   { script: 'scripts/prepare-binaries.mjs', what: 'the Kubernetes programs', pattern: '.' },
   { script: 'scripts/prepare-databases.mjs', what: 'the databases', pattern: '.' },
-];
-/** The same for some of those that are late. */
-const LATE_PREPARATIONS = [
   { script: 'test/dist/charts/prepare.js', what: 'helm and kubeconform', pattern: '[/\\\\]dist[/\\\\](?:charts|docs)[/\\\\]' },
   {
     script: 'test/dist/kubernetes-e2e/prepare-program.js',
@@ -97,8 +91,8 @@ const LATE_PREPARATIONS = [
 ];
 
 /** True when all is there that these tests start. */
-async function prepare(preparations, tests) {
-  for (const { script, what, pattern } of preparations) {
+async function prepare(tests) {
+  for (const { script, what, pattern } of PREPARATIONS) {
     if (!tests.some(matches(pattern))) continue;
     const { code } = await node([path.join(root, script)], { isNice: true });
     if (code === 0) continue;
@@ -114,27 +108,28 @@ try {
   const tests = { unit: await testsOf('unit'), process: await testsOf('process') };
   const usesDatabases = matches(DATABASES);
   const needy = [...tests.process, ...tests.unit.filter(usesDatabases)];
-  const prepared = prepare(PREPARATIONS, needy);
+  const prepared = prepare(needy);
   if (!tests.unit.every(usesDatabases))
     tallies.push(await runProject('unit', [`--testPathIgnorePatterns=/node_modules/|${DATABASES}`, ...unit]));
   if (!(await prepared)) tallies.push({ passed: 0, failed: 1 });
   else {
+    if (tests.unit.some(usesDatabases)) tallies.push(await runProject('unit', [`--testPathIgnorePatterns=^(?!.*${DATABASES})`, ...unit]));
     // On a laptop those are left out; in CI they fail where they cannot run.
     const isLeftOut = (test) => process.getuid?.() !== 0 && process.env.CI !== 'true' && matches(AS_ROOT)(test);
     const leftOut = tests.process.filter(isLeftOut);
     if (leftOut.length > 0)
       process.stdout.write(`left out, since they need root: ${leftOut.map((test) => path.relative(root, test)).join(', ')}\n`);
-    const ignored = leftOut.length > 0 ? `|${AS_ROOT}` : '';
     const chosen = tests.process.filter((test) => !isLeftOut(test));
-    const late = chosen.filter(matches(LATE));
-    const preparedLate = prepare(LATE_PREPARATIONS, late);
-    const several = ['--maxWorkers=3', `--testSequencer=${path.join(root, 'scripts', 'longest-first.mjs')}`, '--testTimeout=300000'];
-    if (tests.unit.some(usesDatabases)) tallies.push(await runProject('unit', [`--testPathIgnorePatterns=^(?!.*${DATABASES})`, ...unit]));
-    if (!chosen.every(matches(`${ALONE}|${LATE}`)))
-      tallies.push(await runProject('process', [`--testPathIgnorePatterns=/node_modules/|${ALONE}|${LATE}${ignored}`, ...several]));
-    if (!(await preparedLate)) tallies.push({ passed: 0, failed: 1 });
-    else if (late.length > 0)
-      tallies.push(await runProject('process', [`--testPathIgnorePatterns=^(?!.*${LATE})${ignored}`, ...several]));
+    const ignored = leftOut.length > 0 ? `|${AS_ROOT}` : '';
+    if (!chosen.every(matches(ALONE)))
+      tallies.push(
+        await runProject('process', [
+          `--testPathIgnorePatterns=/node_modules/|${ALONE}${ignored}`,
+          '--maxWorkers=3',
+          `--testSequencer=${path.join(root, 'scripts', 'longest-first.mjs')}`,
+          '--testTimeout=300000',
+        ]),
+      );
     if (chosen.some(matches(ALONE)))
       tallies.push(await runProject('process', [`--testPathIgnorePatterns=^(?!.*${ALONE})`, '--runInBand', '--testTimeout=300000']));
   }

@@ -40,8 +40,8 @@ describe('RangeChunks', () => {
 
   it('loses and repeats no byte, however records lie in blocks', () => {
     const random = new Random(21);
-    for (let round = 0; round < 50; round++) {
-      const records = Array.from({ length: random.below(200) }, (_, i) => record(i, random.pick([0, 1, 100, 5000, 100_000])));
+    for (let round = 0; round < 20; round++) {
+      const records = Array.from({ length: random.below(200) }, (_, i) => record(i, random.pick([0, 1, 100, 5000, 20_000])));
       const blocks: Buffer[] = [];
       for (let i = 0; i < records.length;) {
         const take = 1 + random.below(30);
