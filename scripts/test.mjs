@@ -82,6 +82,9 @@ const matches = (pattern) => (test) => new RegExp(pattern).test(test);
 const PREPARATIONS = [
   { script: 'scripts/prepare-binaries.mjs', what: 'the Kubernetes programs', pattern: '.' },
   { script: 'scripts/prepare-databases.mjs', what: 'the databases', pattern: '.' },
+];
+/** The same for some of the process tests, beside those that need only databases. */
+const FURTHER_PREPARATIONS = [
   { script: 'test/dist/charts/prepare.js', what: 'helm and kubeconform', pattern: '[/\\\\]dist[/\\\\](?:charts|docs)[/\\\\]' },
   {
     script: 'test/dist/kubernetes-e2e/prepare-program.js',
@@ -91,8 +94,8 @@ const PREPARATIONS = [
 ];
 
 /** True when all is there that these tests start. */
-async function prepare(tests) {
-  for (const { script, what, pattern } of PREPARATIONS) {
+async function prepare(preparations, tests) {
+  for (const { script, what, pattern } of preparations) {
     if (!tests.some(matches(pattern))) continue;
     const { code } = await node([path.join(root, script)], { isNice: true });
     if (code === 0) continue;
@@ -108,18 +111,21 @@ try {
   const tests = { unit: await testsOf('unit'), process: await testsOf('process') };
   const usesDatabases = matches(DATABASES);
   const needy = [...tests.process, ...tests.unit.filter(usesDatabases)];
-  const prepared = prepare(needy);
+  const prepared = prepare(PREPARATIONS, needy);
   if (!tests.unit.every(usesDatabases))
     tallies.push(await runProject('unit', [`--testPathIgnorePatterns=/node_modules/|${DATABASES}`, ...unit]));
   if (!(await prepared)) tallies.push({ passed: 0, failed: 1 });
   else {
+    const preparedFurther = prepare(FURTHER_PREPARATIONS, tests.process);
     if (tests.unit.some(usesDatabases)) tallies.push(await runProject('unit', [`--testPathIgnorePatterns=^(?!.*${DATABASES})`, ...unit]));
     // On a laptop those are left out; in CI they fail where they cannot run.
     const isLeftOut = (test) => process.getuid?.() !== 0 && process.env.CI !== 'true' && matches(AS_ROOT)(test);
     const leftOut = tests.process.filter(isLeftOut);
     if (leftOut.length > 0)
       process.stdout.write(`left out, since they need root: ${leftOut.map((test) => path.relative(root, test)).join(', ')}\n`);
-    const chosen = tests.process.filter((test) => !isLeftOut(test));
+    const isPrepared = await preparedFurther;
+    if (!isPrepared) tallies.push({ passed: 0, failed: 1 });
+    const chosen = isPrepared ? tests.process.filter((test) => !isLeftOut(test)) : [];
     const ignored = leftOut.length > 0 ? `|${AS_ROOT}` : '';
     if (!chosen.every(matches(ALONE)))
       tallies.push(
