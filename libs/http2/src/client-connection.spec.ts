@@ -89,7 +89,7 @@ beforeEach(() => {
   connection = new ClientConnection(ours, { streamWindowBytes: 100_000, connectionWindowBytes: 200_000 });
 });
 
-function request(body = 'asked'): { readonly answer: Answer; readonly cancel: () => void } {
+function request(body = 'asked'): { readonly answer: Answer; readonly cancel: () => boolean } {
   const answer = new Answer();
   const request = connection.request(HEAD, Buffer.from(body), answer);
   return { answer, cancel: () => request.cancel() };
@@ -207,7 +207,7 @@ describe('ClientConnection', () => {
     await peer.next(FrameType.Settings);
     await peer.next(FrameType.Settings);
     const [first, second, third] = [request('1'), request('2'), request('3')];
-    second.cancel();
+    expect(second.cancel()).toBe(true);
     expect((await peer.next(FrameType.Data)).payload.toString()).toBe('1');
     peer.send(whole(1));
     expect(await first.answer.end).toBeNull();
@@ -220,7 +220,7 @@ describe('ClientConnection', () => {
   it('tells the server that a request is cancelled, ignores what still comes of it, and stays in step', async () => {
     greet();
     const [first, second] = [request(), request()];
-    first.cancel();
+    expect(first.cancel()).toBe(false);
     expect((await peer.next(FrameType.RstStream)).payload.readUInt32BE(0)).toBe(ErrorCode.Cancel);
     const indexed = Buffer.concat([Buffer.from([0x40, 3]), Buffer.from('x-a'), Buffer.from([1]), Buffer.from('1')]);
     peer.send(headers(1, Buffer.concat([OK, indexed])), frame(FrameType.Data, Flag.EndStream, 1, Buffer.from('late')));
@@ -272,6 +272,17 @@ describe('ClientConnection', () => {
     const lost = request();
     theirs.end();
     expect(await lost.answer.end).toEqual({ reason: 'the connection was closed', isUntouched: false });
+  });
+
+  it('ends what is under way when an answer cannot be taken, and does not blame the server', async () => {
+    greet();
+    const { answer } = request();
+    answer.data = () => {
+      throw new Error('no memory');
+    };
+    peer.send(whole(1));
+    expect(await answer.end).toEqual({ reason: 'its answer cannot be taken: Error: no memory', isUntouched: false });
+    expect(connection.isUsable).toBe(false);
   });
 
   it.each([

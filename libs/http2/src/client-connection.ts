@@ -82,8 +82,8 @@ class ClientStream {
 
 /** What of a request its sender may still do. */
 export interface ClientRequest {
-  /** The answer is not wanted any more. Its receiver is told nothing further. */
-  cancel(): void;
+  /** The answer is not wanted any more. Its receiver is told nothing further. True: nothing of the request has left. */
+  cancel(): boolean;
 }
 
 /** The client's side of one HTTP/2 connection (RFC 9113), for requests whose whole body is there. Nothing is pushed to it, and it is never connected again. */
@@ -161,7 +161,7 @@ export class ClientConnection implements FrameSink {
   /** The requests under way come to their end, and no others begin. */
   end(): void {
     this.isLeaving = true;
-    if (this.streams.size === 0 && this.waiting.size === 0) this.destroy();
+    this.endIfDone();
   }
 
   /** At once, whatever is under way. */
@@ -213,9 +213,13 @@ export class ClientConnection implements FrameSink {
   }
 
   private fail(error: unknown): void {
-    const { code, message } = error instanceof ConnectionError ? error : new ConnectionError(ErrorCode.InternalError, String(error));
-    this.reason = this.isGreeted ? `it speaks HTTP/2 against the rules: ${message}` : 'it does not speak HTTP/2';
-    this.output.bytes(goAwayFrame(0, code, message));
+    if (error instanceof ConnectionError) {
+      this.reason = this.isGreeted ? `it speaks HTTP/2 against the rules: ${error.message}` : 'it does not speak HTTP/2';
+      this.output.bytes(goAwayFrame(0, error.code, error.message));
+    } else {
+      this.reason = `its answer cannot be taken: ${String(error)}`;
+      this.output.bytes(goAwayFrame(0, ErrorCode.InternalError, ''));
+    }
     this.output.flush();
     this.destroy();
   }
@@ -223,7 +227,10 @@ export class ClientConnection implements FrameSink {
   private giveUpWaiting(): void {
     const failure = { reason: this.reason, isUntouched: true };
     for (const stream of this.waiting) this.close(stream, failure);
-    this.waiting.clear();
+  }
+
+  private endIfDone(): void {
+    if (this.isLeaving && this.streams.size === 0 && this.waiting.size === 0) this.destroy();
   }
 
   private openWaiting(): void {
@@ -272,11 +279,13 @@ export class ClientConnection implements FrameSink {
     }
   }
 
-  private cancel(stream: ClientStream): void {
-    if (stream.isClosed) return;
+  private cancel(stream: ClientStream): boolean {
+    const isUntouched = stream.id === 0;
+    if (stream.isClosed) return isUntouched;
     stream.isClosed = true;
-    if (stream.id > 0) this.sendNumber(FrameType.RstStream, stream.id, ErrorCode.Cancel);
+    if (!isUntouched) this.sendNumber(FrameType.RstStream, stream.id, ErrorCode.Cancel);
     this.forget(stream);
+    return isUntouched;
   }
 
   /** Its receiver is told. */
@@ -294,7 +303,7 @@ export class ClientConnection implements FrameSink {
     stream.letGoOfBody();
     if (this.isOver) return;
     if (!this.isLeaving) this.openWaiting();
-    else if (this.streams.size === 0 && this.waiting.size === 0) this.destroy();
+    this.endIfDone();
   }
 
   /** The answer is whole. Of a body that was not asked for to its end the rest is kept. */
@@ -418,7 +427,7 @@ export class ClientConnection implements FrameSink {
     for (const stream of this.streams.values()) {
       if (stream.id > last) this.close(stream, { reason: this.reason, isUntouched: true });
     }
-    if (this.streams.size === 0) this.destroy();
+    this.endIfDone();
   }
 
   private receiveWindowUpdate(streamId: number, bytes: Buffer, start: number, end: number): void {

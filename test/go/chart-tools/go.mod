@@ -1,5 +1,5 @@
 // helm and kubeconform as the tests use them, built from their own main packages. What helm shares with libs/local-cluster/kubernetes has the
-// versions that it has there, so that it is compiled once: half of the work of building helm.
+// versions that it has there, so that it is compiled once.
 module harikube.info/chart-tools
 
 go 1.26.0

@@ -81,7 +81,9 @@ function tellsVersion(tool: ChartTool, path: string): Promise<boolean> {
 async function build(tool: ChartTool, path: string, { env, progress }: ChartToolOptions): Promise<void> {
   const { version, package: main, versionVariable } = TOOLS[tool];
   const startedAt = performance.now();
-  progress.note(`building ${tool} ${version} from its Go module, a minute the first time; it is kept as ${path}`);
+  progress.note(
+    `building ${tool} ${version} from its Go module, some minutes the first time, less where Kubernetes was built before; it is kept as ${path}`,
+  );
   const draft = mkdtempSync(`${path}.draft-`);
   try {
     const messages = await goBuild(main, join(draft, tool), `-s -w -X ${versionVariable}=v${version}`, {

@@ -265,7 +265,7 @@ export class EtcdClient {
     if (existing?.isUsable === true) return existing;
     const address = this.addresses[index];
     if (address === undefined) throw new EtcdCallError(`etcd ${this.location} has no member ${index}`, GrpcCode.unavailable, true);
-    const connection = new MemberConnection(`${this.#options.endpoint.scheme}://${addressText(address)}`, this.#tlsFor(address.host));
+    const connection = new MemberConnection(address, this.#tlsFor(address.host));
     this.#connections[index] = connection;
     return connection;
   }

@@ -20,7 +20,7 @@ beforeEach(async () => {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  connection = new MemberConnection(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, null);
+  connection = new MemberConnection({ host: '127.0.0.1', port: (server.address() as AddressInfo).port }, null);
 });
 
 afterEach(() => {
@@ -114,6 +114,23 @@ describe('MemberConnection', () => {
     expect(await errorOf(call(20))).toMatchObject({ code: GrpcCode.deadlineExceeded, wasSent: true });
   });
 
+  it('knows that a call has not left that waited for others until its deadline', async () => {
+    answer = () => undefined;
+    server.close();
+    server = createServer({ settings: { maxConcurrentStreams: 1 } });
+    const told = once(server, 'session');
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    server.on('stream', (stream) => stream.on('error', () => undefined));
+    connection.destroy();
+    connection = new MemberConnection({ host: '127.0.0.1', port: (server.address() as AddressInfo).port }, null);
+    await told;
+    const first = errorOf(call(500));
+    await once(server, 'stream');
+    expect(await errorOf(call(20))).toMatchObject({ code: GrpcCode.deadlineExceeded, wasSent: false });
+    expect(await first).toMatchObject({ code: GrpcCode.deadlineExceeded, wasSent: true });
+  });
+
   it('lets the calls under way come to their end when it takes no others', async () => {
     const arrived = new Promise<ServerHttp2Stream>((resolve) => (answer = resolve));
     const first = call();
@@ -154,7 +171,7 @@ describe('MemberConnection', () => {
     other.listen(0, '127.0.0.1');
     await once(other, 'listening');
     connection.destroy();
-    connection = new MemberConnection(`http://127.0.0.1:${(other.address() as AddressInfo).port}`, null);
+    connection = new MemberConnection({ host: '127.0.0.1', port: (other.address() as AddressInfo).port }, null);
     expect(await errorOf(call())).toMatchObject({ code: GrpcCode.unavailable, message: 'it does not speak HTTP/2' });
     other.close();
   });
@@ -164,7 +181,7 @@ describe('MemberConnection', () => {
     const { port } = server.address() as AddressInfo;
     server.close();
     await once(server, 'close');
-    connection = new MemberConnection(`http://${host}:${port}`, null);
+    connection = new MemberConnection({ host, port }, null);
     expect(await errorOf(call())).toMatchObject({
       code: GrpcCode.unavailable,
       message: expect.stringContaining('ECONNREFUSED'),

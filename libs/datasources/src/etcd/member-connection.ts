@@ -1,6 +1,7 @@
 import { connect as connectPlain, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { ClientConnection, encodeHeaders, type RequestFailure, type ResponseReceiver } from '@harikube/http2';
+import { addressText, type EtcdAddress } from '../topology/endpoints/etcd.js';
 import type { Encodable } from './etcd-messages.js';
 
 /** gRPC's codes (its doc/statuscodes.md), those that etcd answers with or that something depends on here. */
@@ -42,9 +43,6 @@ const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Before each message: whether it is compressed, and its length. */
 const FRAME_HEAD_BYTES = 5;
 const HTTP_OK = '200';
-/** A URL does not tell the port that is its scheme's own. */
-const HTTP_PORT = 80;
-const HTTPS_PORT = 443;
 /** No answer of etcd's is longer: it refuses to send what gRPC counts with 31 bits, and what is asked for here is far below that. */
 const MOST_ANSWER_BYTES = 1024 * 1024 * 1024;
 /** Calls with so much in them are written into memory that is kept: what is made anew for each of them has the collector run for it. */
@@ -66,14 +64,11 @@ export class MemberConnection {
   readonly #scheme: string;
   readonly #authority: string;
 
-  constructor(url: string, tls: ConnectionOptions | null) {
-    const { protocol, host, hostname, port } = new URL(url);
-    this.#scheme = protocol.slice(0, -1);
-    this.#authority = host;
-    // An IPv6 address has brackets in a URL, and none for a socket.
-    const bareHost = hostname.replace(/^\[(.*)\]$/, '$1');
-    const socket =
-      tls === null ? this.#openPlain(bareHost, Number(port || HTTP_PORT)) : this.#openTls(bareHost, Number(port || HTTPS_PORT), tls);
+  /** `tls` null: plain HTTP/2. */
+  constructor(address: EtcdAddress, tls: ConnectionOptions | null) {
+    this.#scheme = tls === null ? 'http' : 'https';
+    this.#authority = addressText(address);
+    const socket = tls === null ? this.#openPlain(address) : this.#openTls(address, tls);
     this.#connection = new ClientConnection(socket, {
       streamWindowBytes: STREAM_WINDOW_BYTES,
       connectionWindowBytes: CONNECTION_WINDOW_BYTES,
@@ -104,8 +99,7 @@ export class MemberConnection {
       const request = this.#connection.request(this.#head(path, token), framed(message, memory), answer);
       const timer = setTimeout(
         () => {
-          request.cancel();
-          fail(GrpcCode.deadlineExceeded, 'no answer in time', false);
+          fail(GrpcCode.deadlineExceeded, 'no answer in time', request.cancel());
         },
         Math.max(0, deadline - performance.now()),
       );
@@ -122,13 +116,13 @@ export class MemberConnection {
     this.#connection.destroy();
   }
 
-  #openPlain(host: string, port: number): Socket {
+  #openPlain({ host, port }: EtcdAddress): Socket {
     const socket = connectPlain({ host, port, noDelay: true });
     socket.once('connect', () => (this.#isConnected = true));
     return socket;
   }
 
-  #openTls(host: string, port: number, tls: ConnectionOptions): TLSSocket {
+  #openTls({ host, port }: EtcdAddress, tls: ConnectionOptions): TLSSocket {
     const servername = isIP(host) > 0 ? {} : { servername: host };
     const socket = connectTls({ ...servername, ...tls, host, port, ALPNProtocols: ['h2'] });
     socket.setNoDelay(true);
