@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Env } from '@harikube/platform';
+import { COMPILER_FLAGS, compilerEnv } from './go-compiler.js';
 import { PROGRAMS } from './programs.js';
 import { formatElapsed, type Progress } from './progress.js';
 import { errorCode, SetupError } from './setup-error.js';
@@ -84,9 +85,6 @@ async function countPackages(folder: string, { env, progress, signal }: BuildOpt
   return output.trim().split('\n').length;
 }
 
-/** The same for every program in Go, so that what several need is compiled once. Debug information would be a seventh of the work, and the linker leaves it out. */
-export const COMPILER_FLAGS = ['-trimpath', '-gcflags=all=-dwarf=false'] as const;
-
 async function compile(
   target: string,
   total: number,
@@ -103,7 +101,7 @@ async function compile(
   let current = 'reading what is compiled already';
   const { code, messages } = await runGo(
     ['build', '-v', ...COMPILER_FLAGS, '-buildvcs=false', '-ldflags', linking, '-o', target, '.'],
-    { env, signal },
+    { env: compilerEnv(env), signal },
     {
       onMessage: (line) => {
         if (!isPackage(line)) return;

@@ -12,7 +12,7 @@ export {
 export { ControlPlane, type ControlPlaneOptions, probe } from './control-plane.js';
 export { unpackDebianPackage, type UnpackedPackages } from './debian-packages.js';
 export { FileLock } from './file-lock.js';
-export { COMPILER_FLAGS } from './go-build.js';
+export { COMPILER_FLAGS, compilerEnv } from './go-compiler.js';
 export { writeKubeconfig } from './kubeconfig.js';
 export { endLeftovers, ManagedProcess, type ManagedProcessOptions, type ProcessEvent, ProcessStartError } from './managed-process.js';
 export { PlainEtcd, type PlainEtcdOptions } from './plain-etcd.js';

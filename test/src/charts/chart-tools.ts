@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { cacheRoot, COMPILER_FLAGS, FileLock, formatElapsed, type Progress, SetupError } from '@harikube/local-cluster';
+import { cacheRoot, COMPILER_FLAGS, compilerEnv, FileLock, formatElapsed, type Progress, SetupError } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 
 interface ToolFacts {
@@ -113,7 +113,7 @@ interface GoBuildOptions {
 async function goBuild(main: string, target: string, linking: string, { env, onSecond }: GoBuildOptions): Promise<string | null> {
   const child = spawn('nice', ['-n', '10', 'go', 'build', '-v', ...COMPILER_FLAGS, '-ldflags', linking, '-o', target, main], {
     cwd: MODULE,
-    env,
+    env: compilerEnv(env),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const lines: string[] = [];
