@@ -11,6 +11,14 @@ import { startEtcd, startMariadb, startPostgres } from '@harikube/testing';
 const GROUP = 'product.webshop.harikube.info/v1';
 
 async function main(): Promise<void> {
+  const [argument] = process.argv.slice(2);
+  if (argument !== undefined) {
+    process.stderr.write(
+      `npm run databases takes no arguments, and "${argument}" is one: it starts a PostgreSQL, a MariaDB and an etcd until Ctrl-C\n`,
+    );
+    process.exitCode = 2;
+    return;
+  }
   const stopped = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => resolve());
   });
