@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { COMPILER_FLAGS, compilerEnv } from '@harikube/local-cluster';
+import { readEnv } from '@harikube/platform';
 import { runProgram } from './run-program.js';
 
 const TEST = fileURLToPath(new URL('../', import.meta.url));
@@ -10,7 +11,7 @@ const TEST = fileURLToPath(new URL('../', import.meta.url));
 /** Compiles into `target` by `go build` or `go test -c`, behind everything else on the machine. */
 export async function compileGo(command: readonly string[], target: string, packagePath: string, folder: string): Promise<void> {
   const args = [...command, ...COMPILER_FLAGS, '-ldflags', '-s -w', '-o', target, packagePath];
-  await runProgram('nice', ['-n', '15', 'go', ...args], { cwd: folder, env: compilerEnv(process.env) });
+  await runProgram('nice', ['-n', '15', 'go', ...args], { cwd: folder, env: compilerEnv(readEnv()) });
 }
 
 export interface GoProgram {
