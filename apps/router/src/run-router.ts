@@ -29,7 +29,7 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
   }
   // Caches fill the heap slowly: V8's default would let it double before it looks for garbage in them.
   setFlagsFromString('--heap-growing-percent=70');
-  // What each request goes through is optimized after 1000 calls instead of 3000: a router that has just started is as fast sooner.
+  // What each request goes through is optimized after 1000 calls instead of 3000: a router that has just started comes up to speed sooner.
   setFlagsFromString('--invocation-count-for-turbofan=1000');
   const config = parseRouterConfig(argv, env);
   const logger = createLogger({ format: config.logFormat, debug: config.debug });
