@@ -1,6 +1,7 @@
 import type { Revision } from '@harikube/keyspace';
 import type { Area } from '../consistency/history.js';
 import { type EtcdList, Random, type WatchedEvent } from '@harikube/testing';
+import { MachineStalls } from './machine-stalls.js';
 import { type Trouble, Troubles } from './troubles.js';
 import { RequestFailed, type RequestFailure, WorkloadClient } from './workload-client.js';
 import { judge } from './workload-judge.js';
@@ -17,7 +18,7 @@ export interface WorkloadOptions {
   readonly writers: number;
   /** An answer or an error comes within this time, whatever happens to the database. */
   readonly answerWithinMs: number;
-  /** While its own database is well, a request is answered within this time. */
+  /** While its own database is well, a request is answered within this time, but for what the machine itself stood still meanwhile. */
   readonly healthyWithinMs: number;
   /** How long a writer rests between its requests, on average. */
   readonly restMs: number;
@@ -68,6 +69,7 @@ export class Workload {
     private readonly options: WorkloadOptions,
     private readonly base: Revision,
     private readonly record: WorkloadRecord,
+    private readonly stalls: MachineStalls,
   ) {}
 
   /** Removes what an earlier round left and begins to write. `seen`: the highest revision of earlier rounds. */
@@ -82,7 +84,7 @@ export class Workload {
     if (count > 0) throw new Error(`${count} keys below ${options.common} are not of the workload`);
     const record = new WorkloadRecord(revision);
     if (revision < seen) record.complain(`the store stands at ${revision}, but ${seen} was seen in it`);
-    const workload = new Workload(options, revision, record);
+    const workload = new Workload(options, revision, record, await MachineStalls.watch());
     workload.#start();
     return workload;
   }
@@ -130,7 +132,8 @@ export class Workload {
     if (watcher === undefined) throw new Error(`no area is called ${area.name}`);
     const startedAt = performance.now();
     const isTold = await watcher.has(outcome.revision, this.options.healthyWithinMs);
-    if (!isTold && !this.#troubles.meets([area.name], startedAt, performance.now())) {
+    const isStalled = this.stalls.between(startedAt, performance.now()) > 0;
+    if (!isTold && !isStalled && !this.#troubles.meets([area.name], startedAt, performance.now())) {
       this.record.complain(
         `${watcher.name} was not told of revision ${outcome.revision} within ${this.options.healthyWithinMs} ms during ${during}`,
       );
@@ -184,6 +187,7 @@ export class Workload {
     const judgedClient = this.#connect();
     await this.#list(judgedClient, this.options.common, this.options.areas, {});
     for (const each of this.#clients) each.close();
+    await this.stalls.close();
     const { writes, reads, errors, slowestHealthyMs, slowestTroubledMs } = this.record;
     const unknown = writes.filter(({ outcome }) => outcome.type === 'unknown');
     const values = new Set(truth.map(({ value }) => value));
@@ -330,7 +334,7 @@ export class Workload {
     const { healthyWithinMs, answerWithinMs } = this.options;
     if (isTroubled) this.record.slowestTroubledMs = Math.max(this.record.slowestTroubledMs, ms);
     else this.record.slowestHealthyMs = Math.max(this.record.slowestHealthyMs, ms);
-    if (ms > (isTroubled ? answerWithinMs : healthyWithinMs)) {
+    if (ms - this.stalls.between(startedAt, now) > (isTroubled ? answerWithinMs : healthyWithinMs)) {
       const state = isTroubled ? 'in trouble' : 'well';
       const told = answer instanceof RequestFailed ? answer.failure.message : 'an answer';
       this.record.complain(`${what} took ${ms} ms while ${areas.join(', ')} was ${state}, then came ${told}`);
