@@ -42,7 +42,7 @@ const nestAtTheEdge = {
 
 export default tseslint.config(
   // Compiled and generated files are the work of programs that are linted themselves.
-  { ignores: ['**/dist/', '**/gen/', '**/node_modules/', '.harikube/', 'coverage/'] },
+  { ignores: ['**/dist/', '**/bundle/', '**/gen/', '**/node_modules/', '.harikube/', 'coverage/'] },
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {
     files: ['**/*.{js,mjs,cjs,ts}'],

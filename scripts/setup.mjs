@@ -155,6 +155,18 @@ async function compile(progress) {
     );
   }
   if (progress) say(`TypeScript compiled in ${result.took}`);
+  await bundle(references);
+}
+
+/** Nothing depends on the bundle but how fast programs start: without it they run as they were compiled. */
+async function bundle(references) {
+  const made = modified(path.join(root, 'apps', 'cli', 'bundle', 'main.js'));
+  const bundler = path.join(root, 'scripts', 'bundle.mjs');
+  const programs = references.filter((reference) => /(?:^|\/)(?:apps|libs)\//.test(reference.path));
+  const sources = [bundler, stamp, ...programs.map((reference) => path.join(root, reference.path, 'tsconfig.tsbuildinfo'))];
+  if (sources.every((file) => modified(file) <= made)) return;
+  const result = await run(node24, [bundler], { label: 'bundling', env: process.env });
+  if (result.code !== 0) throw new SetupError(`what was compiled cannot be bundled: ${result.output}`);
 }
 
 const isAlive = (pid) => {

@@ -25,6 +25,8 @@ function node(args, { result, variables, isPiped = false, isNice = false } = {})
     env: {
       ...process.env,
       PATH: `${path.join(modules, '.bin')}${path.delimiter}${process.env.PATH ?? ''}`,
+      // Where the launcher has it, too: programs of tests, which have no launcher, read what the last one compiled.
+      NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE ?? path.join(os.tmpdir(), 'node-compile-cache'),
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --disable-warning=ExperimentalWarning`.trim(),
       ...variables,
     },

@@ -2,7 +2,7 @@
 // The one door. It runs on whatever Node finds it, so it uses nothing that Node 14 does not know, and hands over to
 // Node 24: itself when it is one, else the one that `npm ci` puts into node_modules, else one on PATH.
 import { spawn, spawnSync } from 'child_process';
-import { existsSync, realpathSync } from 'fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'fs';
 import module from 'module';
 import { constants } from 'os';
 import { delimiter, dirname, join } from 'path';
@@ -11,7 +11,10 @@ import { ROUTER_ENV, ROUTER_NODE_FLAGS } from './router-memory.js';
 
 const NEEDED = 24;
 const launcher = realpathSync(fileURLToPath(import.meta.url));
-const main = join(dirname(launcher), '..', 'dist', 'main.js');
+const cli = join(dirname(launcher), '..');
+const compiled = join(cli, 'dist', 'main.js');
+const bundled = join(cli, 'bundle', 'main.js');
+const main = isBundleFresh() ? bundled : compiled;
 
 function fail(sentence) {
   process.stderr.write('harikube: ' + sentence + '\n');
@@ -21,6 +24,26 @@ function fail(sentence) {
 function majorOf(version) {
   const match = /^v(\d+)\./.exec(version);
   return match === null ? 0 : Number(match[1]);
+}
+
+function modified(file) {
+  try {
+    return statSync(file).mtimeMs;
+  } catch (error) {
+    return 0;
+  }
+}
+
+/** The bundle is all of this in a few files (scripts/bundle.mjs). Whoever compiles without it gets what was compiled, and so does who looks at modules as they load. */
+function isBundleFresh() {
+  const made = modified(bundled);
+  if (made === 0 || process.execArgv.some((flag) => flag.startsWith('--import'))) return false;
+  const projects = [];
+  for (const group of ['apps', 'libs']) {
+    const folder = join(cli, '..', '..', group);
+    for (const name of existsSync(folder) ? readdirSync(folder) : []) projects.push(join(folder, name, 'tsconfig.tsbuildinfo'));
+  }
+  return projects.every((file) => modified(file) <= made);
 }
 
 function isNewEnough(program) {
@@ -73,7 +96,7 @@ if (majorOf(process.version) < NEEDED) {
         process.version +
         ': run `npm run setup` in the repository, which brings one, or put one on PATH',
     );
-} else if (!existsSync(main)) {
+} else if (!existsSync(compiled)) {
   fail('it is not built yet: run `npm run setup` in the repository');
 } else {
   module.enableCompileCache();

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { ROUTER_NODE_FLAGS } from '../bin/router-memory.js';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -27,11 +27,14 @@ export async function main(argv) {
 `;
 
 describe('the launcher', () => {
+  let repository = '';
   let folder = '';
   let launcher = '';
   let path = '';
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'launcher-'));
+    repository = mkdtempSync(join(tmpdir(), 'launcher-'));
+    folder = join(repository, 'apps', 'cli');
+    mkdirSync(folder, { recursive: true });
     launcher = join(folder, 'bin', 'harikube.js');
     path = join(folder, 'path');
     for (const name of ['bin', 'dist', 'path']) mkdirSync(join(folder, name));
@@ -39,7 +42,7 @@ describe('the launcher', () => {
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
     writeFileSync(join(folder, 'dist', 'main.js'), MAIN);
   });
-  afterEach(() => rmSync(folder, { recursive: true }));
+  afterEach(() => rmSync(repository, { recursive: true }));
 
   const run = (args: readonly string[], { nodeArgs = AS_NODE_20, withNode = true }: { nodeArgs?: string[]; withNode?: boolean } = {}) =>
     spawnSync(process.execPath, [...nodeArgs, launcher, ...args], {
@@ -83,6 +86,35 @@ describe('the launcher', () => {
   it('says what to do when the program is not built', () => {
     rmSync(join(folder, 'dist'), { recursive: true });
     expect(run(['hello'])).toMatchObject({ status: 1, stderr: 'harikube: it is not built yet: run `npm run setup` in the repository\n' });
+  });
+
+  describe('beside a bundle', () => {
+    const compiledAt = (seconds: number): void => {
+      const project = join(repository, 'libs', 'one');
+      mkdirSync(project, { recursive: true });
+      writeFileSync(join(project, 'tsconfig.tsbuildinfo'), '');
+      utimesSync(join(project, 'tsconfig.tsbuildinfo'), seconds, seconds);
+    };
+
+    beforeEach(() => {
+      mkdirSync(join(folder, 'bundle'));
+      writeFileSync(join(folder, 'bundle', 'main.js'), 'export const main = () => (console.log("bundled"), 0);');
+      utimesSync(join(folder, 'bundle', 'main.js'), 2000, 2000);
+    });
+
+    it('runs it when nothing was compiled since', () => {
+      compiledAt(1000);
+      expect(run(['hello'], { nodeArgs: [] }).stdout).toBe('bundled\n');
+    });
+
+    it('runs what was compiled since', () => {
+      compiledAt(3000);
+      expect(run(['hello'], { nodeArgs: [] }).stdout).toBe(`${process.version} hello\n`);
+    });
+
+    it('runs modules one by one when something is imported before them', () => {
+      expect(run(['hello'], { nodeArgs: ['--import', 'data:text/javascript,'] }).stdout).toBe(`${process.version} hello\n`);
+    });
   });
 
   it('says what to do when the program is partly built', () => {
