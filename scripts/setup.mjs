@@ -166,7 +166,10 @@ async function bundle(references) {
   const sources = [bundler, stamp, ...programs.map((reference) => path.join(root, reference.path, 'tsconfig.tsbuildinfo'))];
   if (sources.every((file) => modified(file) <= made)) return;
   const result = await run(node24, [bundler], { label: 'bundling', env: process.env });
-  if (result.code !== 0) throw new SetupError(`what was compiled cannot be bundled: ${result.output}`);
+  if (result.code === 0) return;
+  throw new SetupError(
+    isDiskFull() ? 'the disk is full: free some space and start again' : `what was compiled cannot be bundled: ${result.output}`,
+  );
 }
 
 const isAlive = (pid) => {

@@ -37,7 +37,8 @@ function modified(file) {
 /** The bundle is all of this in a few files (scripts/bundle.mjs). Whoever compiles without it gets what was compiled, and so does who looks at modules as they load. */
 function isBundleFresh() {
   const made = modified(bundled);
-  if (made === 0 || process.execArgv.some((flag) => flag.startsWith('--import'))) return false;
+  const flags = process.execArgv.concat(process.env.NODE_OPTIONS || '').join(' ');
+  if (made === 0 || /--(import|loader|experimental-loader)\b/.test(flags)) return false;
   const projects = [];
   for (const group of ['apps', 'libs']) {
     const folder = join(cli, '..', '..', group);

@@ -113,7 +113,8 @@ describe('the launcher', () => {
     });
 
     it('runs modules one by one when something is imported before them', () => {
-      expect(run(['hello'], { nodeArgs: ['--import', 'data:text/javascript,'] }).stdout).toBe(`${process.version} hello\n`);
+      for (const flag of ['--import', '--experimental-loader'])
+        expect(run(['hello'], { nodeArgs: [flag, 'data:text/javascript,'] }).stdout).toBe(`${process.version} hello\n`);
     });
   });
 
