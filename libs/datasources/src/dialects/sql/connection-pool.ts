@@ -84,6 +84,7 @@ export class ConnectionPool {
     if (member === undefined) return;
     if (!this.#isFit(member)) {
       this.#drop(member);
+      if (!connection.isUsable) this.#dropIdle();
       this.#grow();
       return;
     }
@@ -151,6 +152,11 @@ export class ConnectionPool {
   #drop(member: Member): void {
     this.#members.delete(member.connection);
     member.connection.destroy();
+  }
+
+  /** What one session was lost by, the free ones may have met too: each would cost somebody a timeout to find out, a new one costs milliseconds. */
+  #dropIdle(): void {
+    for (const member of this.#idle.splice(0)) this.#drop(member);
   }
 
   #sweepLater(): void {
