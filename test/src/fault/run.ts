@@ -22,14 +22,19 @@ const USAGE = `usage: npm run test:fault -- WHAT [OPTION...]\n\n${USAGES.join('\
 
 const [what = '', ...args] = process.argv.slice(2);
 const run = RUNS[what];
-if (run === undefined) {
+if ([what, ...args].includes('--help')) {
+  process.stdout.write(USAGE);
+} else if (run === undefined) {
   process.stderr.write(what === '' ? USAGE : `there is no run "${what}"\n\n${USAGE}`);
   process.exitCode = 2;
 } else {
   try {
     process.exitCode = await run(args, (line) => process.stdout.write(`${line}\n`));
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    process.exitCode = 1;
+    const isUsage = error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
+    process.stderr.write(
+      isUsage ? `${error.message}\n\n${USAGE}` : `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+    process.exitCode = isUsage ? 2 : 1;
   }
 }
