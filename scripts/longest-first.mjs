@@ -11,7 +11,6 @@ const LONG = [
   'data-layer-install',
   'kubernetes-e2e',
   'up-platform',
-  'consistency',
   'power-loss',
   'fuzz',
   'databases',

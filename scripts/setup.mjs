@@ -163,7 +163,11 @@ async function bundle(references) {
   const made = modified(path.join(root, 'apps', 'cli', 'bundle', 'main.js'));
   const bundler = path.join(root, 'scripts', 'bundle.mjs');
   const programs = references.filter((reference) => /(?:^|\/)(?:apps|libs)\//.test(reference.path));
-  const sources = [bundler, stamp, ...programs.map((reference) => path.join(root, reference.path, 'tsconfig.tsbuildinfo'))];
+  const sources = [
+    bundler,
+    path.join(modules, '.package-lock.json'),
+    ...programs.map((reference) => path.join(root, reference.path, 'tsconfig.tsbuildinfo')),
+  ];
   if (sources.every((file) => modified(file) <= made)) return;
   const result = await run(node24, [bundler], { label: 'bundling', env: process.env });
   if (result.code === 0) return;

@@ -14,7 +14,6 @@ const launcher = realpathSync(fileURLToPath(import.meta.url));
 const cli = join(dirname(launcher), '..');
 const compiled = join(cli, 'dist', 'main.js');
 const bundled = join(cli, 'bundle', 'main.js');
-const main = isBundleFresh() ? bundled : compiled;
 
 function fail(sentence) {
   process.stderr.write('harikube: ' + sentence + '\n');
@@ -34,17 +33,18 @@ function modified(file) {
   }
 }
 
-/** The bundle is all of this in a few files (scripts/bundle.mjs). Whoever compiles without it gets what was compiled, and so does who looks at modules as they load. */
+/** The bundle is all of this in a few files (scripts/bundle.mjs). Who compiles or installs without it gets the modules, and so does who looks at them as they load. */
 function isBundleFresh() {
   const made = modified(bundled);
   const flags = process.execArgv.concat(process.env.NODE_OPTIONS || '').join(' ');
   if (made === 0 || /--(import|loader|experimental-loader)\b/.test(flags)) return false;
-  const projects = [];
+  const root = join(cli, '..', '..');
+  const sources = [join(root, 'node_modules', '.package-lock.json')];
   for (const group of ['apps', 'libs']) {
-    const folder = join(cli, '..', '..', group);
-    for (const name of existsSync(folder) ? readdirSync(folder) : []) projects.push(join(folder, name, 'tsconfig.tsbuildinfo'));
+    const folder = join(root, group);
+    for (const name of existsSync(folder) ? readdirSync(folder) : []) sources.push(join(folder, name, 'tsconfig.tsbuildinfo'));
   }
-  return projects.every((file) => modified(file) <= made);
+  return sources.every((file) => modified(file) <= made);
 }
 
 function isNewEnough(program) {
@@ -106,7 +106,7 @@ if (majorOf(process.version) < NEEDED) {
     process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
     process.channel.unref();
   }
-  import(pathToFileURL(main).href)
+  import(pathToFileURL(isBundleFresh() ? bundled : compiled).href)
     .then((program) => program.main(process.argv.slice(2)))
     .then((code) => {
       process.exitCode = code;

@@ -112,6 +112,13 @@ describe('the launcher', () => {
       expect(run(['hello'], { nodeArgs: [] }).stdout).toBe(`${process.version} hello\n`);
     });
 
+    it('runs modules when packages were installed since', () => {
+      compiledAt(1000);
+      mkdirSync(join(repository, 'node_modules'));
+      writeFileSync(join(repository, 'node_modules', '.package-lock.json'), '{}');
+      expect(run(['hello'], { nodeArgs: [] }).stdout).toBe(`${process.version} hello\n`);
+    });
+
     it('runs modules one by one when something is imported before them', () => {
       for (const flag of ['--import', '--experimental-loader'])
         expect(run(['hello'], { nodeArgs: [flag, 'data:text/javascript,'] }).stdout).toBe(`${process.version} hello\n`);

@@ -17,7 +17,7 @@ interface Span {
 
 /**
  * When the machine itself stood still: a page is appended to a file of its own and synced, again and again. A disk that is busy with what others write, and a
- * processor that is, hold that up as they hold up a database. Points in time are those of `performance.now()`.
+ * processor that is, hold that up as they hold up a database. It excuses nothing; it tells where to look. Points in time are those of `performance.now()`.
  */
 export class MachineStalls {
   readonly #spans: Span[] = [];
@@ -38,12 +38,13 @@ export class MachineStalls {
     return new MachineStalls(folder, await open(join(folder, 'pages'), 'w'));
   }
 
-  /** How long of the time from `from` to `to` it stood still, in milliseconds. */
-  between(from: number, to: number): number {
+  /** Behind a finding about time: how long of it the machine stood still; empty when it did not. */
+  told(since: number): string {
     const spans = [...this.#spans, { from: this.#since, to: performance.now() }];
-    return spans
-      .filter((span) => span.to - span.from > STALL_MS)
-      .reduce((sum, span) => sum + Math.max(0, Math.min(to, span.to) - Math.max(from, span.from)), 0);
+    const ms = spans
+      .filter(({ from, to }) => to - from > STALL_MS)
+      .reduce((sum, { from, to }) => sum + Math.max(0, to - Math.max(from, since)), 0);
+    return ms === 0 ? '' : ` (the machine itself stood still for ${Math.round(ms)} ms of it)`;
   }
 
   async close(): Promise<void> {
