@@ -104,7 +104,13 @@ describe('the topology-operator and a router', () => {
     expect(router.lines.some(({ msg }) => msg.startsWith('Backends registered: [') && msg.endsWith(' main]'))).toBe(true);
     await annotate('user', { 'harikube.info/deployOrder': '1' });
     await eventually(inForce, ([first]) => first === 'user');
-    expect((await get('user'))?.status).toMatchObject({ deployStatus: 'Active', deployOrder: 1 });
+    // The operator writes the status after the router has answered.
+    const { status } =
+      (await eventually(
+        () => get('user'),
+        (found) => found?.status?.deployOrder === 1,
+      )) ?? {};
+    expect(status).toMatchObject({ deployStatus: 'Active' });
   });
 
   it('hold back a rule that would hide keys, and take it up when they are deleted', async () => {
