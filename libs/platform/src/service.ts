@@ -168,6 +168,7 @@ export async function runServices(services: readonly PreparedService[]): Promise
       ready: () => running.flatMap((one) => one.checks.ready()),
     };
     await serveAdmin(common, { registry, checks, logger }, steps);
+    logger.info('all services have started', { services: services.map(({ name }) => name) });
   } catch (error) {
     // A start that fails half way leaves nothing that listens or works.
     for (const step of [...stepsToClose()]) await step.close();

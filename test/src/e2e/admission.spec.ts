@@ -127,13 +127,11 @@ async function everywhere(): Promise<Map<string, string>> {
 }
 
 function startWebhook(): Promise<ProgramProcess> {
-  return ProgramProcess.start({ name: 'admission', args: webhookFlags, logFile: join(cluster.folder, 'logs', 'admission-webhook.log') });
-}
-
-/** The most memory that the webhook had so far. */
-async function peakKib(): Promise<number> {
-  const answer = (await webhook.ask('memory')) as { readonly peakKib: number };
-  return answer.peakKib;
+  return ProgramProcess.start({
+    command: 'admission-webhook',
+    args: webhookFlags,
+    logFile: join(cluster.folder, 'logs', 'admission-webhook.log'),
+  });
 }
 
 /** A webhook that runs after ours and changes every object, so that kube-apiserver asks ours again. */
@@ -425,7 +423,7 @@ describe('the admission webhook on a real kube-apiserver', () => {
   });
 
   it('hashes few passwords at once when many register, and turns none of them away for good', async () => {
-    const before = await peakKib();
+    const before = await webhook.peakKib();
     const seen = { running: 0, waiting: 0 };
     const register = async (name: string): Promise<RegistrationRequest> => {
       const created = await client.create(REGISTRATION_REQUESTS, registration(name));
@@ -445,7 +443,7 @@ describe('the admission webhook on a real kube-apiserver', () => {
     expect(seen.running).toBeLessThanOrEqual(PARALLEL);
     expect(seen.waiting).toBeLessThanOrEqual(100);
     // Two hundred hashes at once would be 12 800 MiB.
-    expect((await peakKib()) - before).toBeLessThan((PARALLEL * 64 + 256) * 1024);
+    expect((await webhook.peakKib()) - before).toBeLessThan((PARALLEL * 64 + 256) * 1024);
   });
 
   it('is missed when it is away: no registration is stored then, and a trigger is', async () => {

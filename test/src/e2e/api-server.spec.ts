@@ -103,7 +103,7 @@ let certificateCount = 0;
 const traces = (): Env => ({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '200' });
 
 function startServer(port: number, log = 'server.log'): Promise<ProgramProcess> {
-  return ProgramProcess.start({ name: 'api-server', args: flagsOf(port), logFile: join(folder, log), env: traces() });
+  return ProgramProcess.start({ command: 'api-server', args: flagsOf(port), logFile: join(folder, log), env: traces() });
 }
 
 beforeAll(async () => {
@@ -165,7 +165,7 @@ beforeAll(async () => {
   await controller.start();
   cluster.beforeStop(() => controller.stop());
   const [webhook, started] = await Promise.all([
-    ProgramProcess.start({ name: 'admission', args: webhookFlags, logFile: join(folder, 'webhook.log'), env: traces() }),
+    ProgramProcess.start({ command: 'admission-webhook', args: webhookFlags, logFile: join(folder, 'webhook.log'), env: traces() }),
     startServer(ports[0]),
   ]);
   cluster.beforeStop(() => webhook.stop());

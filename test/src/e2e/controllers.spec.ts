@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
@@ -57,11 +58,9 @@ let controllers: ProgramProcess;
 /** They may not have begun when it returns, and nothing is synced then. */
 function startControllers(...more: string[]): ProgramProcess {
   const all = Object.fromEntries(Object.entries(flags).map(([name, own]) => [name, [...own, ...more]]));
-  return ProgramProcess.launch({
-    name: 'controllers',
-    args: [JSON.stringify(all)],
-    logFile: join(cluster.folder, 'controllers.log'),
-  });
+  const file = join(cluster.folder, 'controllers.json');
+  writeFileSync(file, JSON.stringify(all));
+  return ProgramProcess.launch({ command: 'services', args: [file], logFile: join(cluster.folder, 'controllers.log') });
 }
 
 /** The states that requests went through, from a watch. */

@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
   CONFIG_MAPS,
@@ -266,7 +267,7 @@ describe('two LeaderElectors on a real kube-apiserver', () => {
     const first = last;
     const args: LeaderProgramArguments = { kubeconfig: proxiedKubeconfig, lease: 'stopped', configMap: 'written', ...LEASE_TIMES };
     const logFile = join(cluster.folder, 'leader.log');
-    const process = ProgramProcess.launch({ name: 'leader', args: [JSON.stringify(args)], logFile });
+    const process = ProgramProcess.fork(fileURLToPath(new URL('leader-program.js', import.meta.url)), [JSON.stringify(args)], logFile);
     try {
       while (versionOf((last = await load())) === versionOf(first));
       // It waits for the answer to a write, and would send the next one as soon as that comes.

@@ -1,12 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Env, readEnv } from '@harikube/platform';
 
 export interface ProgramProcessOptions {
-  /** The file `NAME-program.ts` beside this one. */
-  readonly name: 'admission' | 'api-server' | 'controllers' | 'leader' | 'topology-operator' | 'trigger';
+  /** A command of `harikube` that runs until it is stopped. */
+  readonly command: string;
   readonly args: readonly string[];
   /** What it writes to stderr is added to it. */
   readonly logFile: string;
@@ -14,7 +15,12 @@ export interface ProgramProcessOptions {
   readonly env?: Env;
 }
 
-/** A program of ours in a process of its own. */
+const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
+
+/** The line of a log that says that everything has started, in either format. */
+const STARTED = /"msg":"all services have started"|INFO +all services have started/;
+
+/** A program in a process of its own, for tests that look at it, stop it or kill it. */
 export class ProgramProcess {
   private constructor(
     private readonly child: ChildProcess,
@@ -24,18 +30,26 @@ export class ProgramProcess {
     private readonly started: Promise<void>,
   ) {}
 
-  /** The process is there; the program may not have begun. */
-  static launch({ name, args, logFile, env }: ProgramProcessOptions): ProgramProcess {
-    const program = fileURLToPath(new URL(`${name}-program.js`, import.meta.url));
-    const child = fork(program, [...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [], env: { ...readEnv(), ...env } });
-    child.stderr?.pipe(createWriteStream(logFile, { flags: 'a' }));
+  /** The process of a command of `harikube` is there; the program may not have begun. It takes no kubeconfig but the one it is told. */
+  static launch({ command, args, logFile, env }: ProgramProcessOptions): ProgramProcess {
+    return ProgramProcess.fork(LAUNCHER, [command, ...args], logFile, { KUBECONFIG: '', POD_NAMESPACE: '', ...env });
+  }
+
+  /** The same for a file that Node runs. */
+  static fork(file: string, args: readonly string[], logFile: string, env: Env = {}): ProgramProcess {
+    const child = fork(file, [...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [], env: { ...readEnv(), ...env } });
+    const { stderr } = child;
+    if (stderr === null) throw new Error('no stderr');
+    stderr.pipe(createWriteStream(logFile, { flags: 'a' }));
     const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => resolve(code ?? signal));
     });
     const started = new Promise<void>((resolve, reject) => {
-      child.once('message', () => resolve());
-      ended.then((end) => reject(new Error(`the ${name} program ended with ${end}; see ${logFile}`)), reject);
+      createInterface(stderr).on('line', (line) => {
+        if (STARTED.test(line)) resolve();
+      });
+      ended.then((end) => reject(new Error(`${args[0]} ended with ${end}; see ${logFile}`)), reject);
     });
     started.catch(() => undefined); // told by `ended`, too
     return new ProgramProcess(child, ended, started);
@@ -48,12 +62,10 @@ export class ProgramProcess {
     return process;
   }
 
-  /** The answer of the program to a message; it has to know the question. */
-  async ask(question: string): Promise<unknown> {
-    const answered = once(this.child, 'message');
-    this.child.send(question);
-    const [answer] = (await answered) as [unknown];
-    return answer;
+  /** The most memory that it had so far. */
+  async peakKib(): Promise<number> {
+    const status = await readFile(`/proc/${this.child.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]);
   }
 
   /** SIGSTOP: it does nothing until `continue`. */

@@ -79,7 +79,7 @@ beforeAll(async () => {
   cluster.beforeStop(() => store.close());
   const kubeconfig = await cluster.accountKubeconfig(PLATFORM_NAMESPACE, 'topology-operator');
   const operator = await ProgramProcess.start({
-    name: 'topology-operator',
+    command: 'topology-operator',
     args: [
       `--kubeconfig=${kubeconfig}`,
       '--health-probe-bind-address=0',

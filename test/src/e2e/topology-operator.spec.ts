@@ -94,7 +94,7 @@ const isGone = (name: string): Promise<TopologyConfig | null> =>
 
 async function start(...more: string[]): Promise<ProgramProcess> {
   const args = [...flags, ...more];
-  const operator = await ProgramProcess.start({ name: 'topology-operator', args, logFile: join(cluster.folder, 'operator.log') });
+  const operator = await ProgramProcess.start({ command: 'topology-operator', args, logFile: join(cluster.folder, 'operator.log') });
   running.push(operator);
   return operator;
 }

@@ -28,7 +28,7 @@ let receiver: EventReceiver;
 let flags: string[];
 
 function launch(): ProgramProcess {
-  return ProgramProcess.launch({ name: 'trigger', args: flags, logFile: join(cluster.folder, 'trigger.log') });
+  return ProgramProcess.launch({ command: 'watch-trigger', args: flags, logFile: join(cluster.folder, 'trigger.log') });
 }
 
 function emailOf(index: number): Email {

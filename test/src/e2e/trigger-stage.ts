@@ -59,7 +59,7 @@ export class TriggerStage {
   launch(...flags: string[]): ProgramProcess {
     const health = flags.some((flag) => flag.startsWith('--health-probe-bind-address')) ? [] : ['--health-probe-bind-address=0'];
     const args = [...this.#flags, ...health, ...flags];
-    const program = ProgramProcess.launch({ name: 'trigger', args, logFile: join(this.cluster.folder, 'trigger.log') });
+    const program = ProgramProcess.launch({ command: 'watch-trigger', args, logFile: join(this.cluster.folder, 'trigger.log') });
     this.cluster.beforeStop(() => program.kill());
     return program;
   }

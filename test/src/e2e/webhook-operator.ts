@@ -70,7 +70,7 @@ export class WebhookOperator {
 
   async restart(): Promise<void> {
     await this.kill();
-    this.#process = await ProgramProcess.start({ name: 'topology-operator', args: this.#args, logFile: this.logFile });
+    this.#process = await ProgramProcess.start({ command: 'topology-operator', args: this.#args, logFile: this.logFile });
   }
 
   /** Resolves when the webhook is asked: kube-apiserver takes up what is configured a little later. */
