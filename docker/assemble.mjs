@@ -112,5 +112,7 @@ for (const name of ['package-lock.json', '.npmrc', 'package.json', path.join('no
 trim(path.join(app, 'node_modules'));
 const launcherModules = path.join(app, 'apps', 'cli', 'node_modules');
 if (fs.existsSync(launcherModules)) trim(launcherModules);
+const bundled = spawnSync(process.execPath, [path.join(root, 'scripts', 'bundle.mjs'), app], { stdio: 'inherit' });
+if (bundled.status !== 0) process.exit(1);
 // An image's user is nobody special: it reads everything and writes nothing.
 spawnSync('chmod', ['-R', 'u+rwX,go+rX,go-w', app], { stdio: 'inherit' });

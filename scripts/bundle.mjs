@@ -1,19 +1,19 @@
 // Puts the compiled command line and everything that it loads into a few files, which Node reads in half the time of 1 500 modules. The launcher takes
-// them while nothing was compiled since; what is compiled stays complete without them. Arguments: none.
+// them while nothing was compiled since; what is compiled stays complete without them. Argument: the folder of apps, libs and node_modules; without it, this
+// repository. An image has its own, where what it does not hold stays out of the bundle, too.
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const root = path.resolve(process.argv[2] ?? path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const folder = path.join(root, 'apps', 'cli', 'bundle');
 
 /** What Node starts: the command line, and the thread of a SQLite file. By the file's name, as `new Worker` names it. */
-const ENTRIES = {
-  main: path.join(root, 'apps', 'cli', 'dist', 'main.js'),
-  'store-thread': path.join(root, 'libs', 'datasources', 'dist', 'dialects', 'sqlite', 'store-thread.js'),
-};
+const entries = { main: path.join(root, 'apps', 'cli', 'dist', 'main.js') };
+const storeThread = path.join(root, 'libs', 'datasources', 'dist', 'dialects', 'sqlite', 'store-thread.js');
+if (fs.existsSync(storeThread)) entries['store-thread'] = storeThread;
 
 /** Packages with a binary of their own, which stands beside them. */
 const NATIVE = ['better-sqlite3', '@node-rs/argon2'];
@@ -25,7 +25,7 @@ const KEPT_MILLISECONDS = 24 * 60 * 60 * 1000;
 const places = {
   name: 'places',
   setup({ onLoad }) {
-    const workers = new Set(Object.values(ENTRIES));
+    const workers = new Set(Object.values(entries));
     onLoad({ filter: /[/\\](?:apps|libs)[/\\][^/\\]+[/\\]dist[/\\].*\.js$/ }, async ({ path: file }) => {
       const source = await fs.promises.readFile(file, 'utf8');
       if (!source.includes('import.meta.url')) return undefined;
@@ -57,7 +57,7 @@ const outside = {
 };
 
 const { outputFiles } = await build({
-  entryPoints: ENTRIES,
+  entryPoints: entries,
   outdir: folder,
   bundle: true,
   splitting: true,
@@ -84,7 +84,7 @@ const naming = outputFiles.filter(({ text }) => text.includes(NAMER));
 if (naming.length === 0) throw new Error('esbuild gives names in another way than it did: see NAMER');
 
 fs.mkdirSync(folder, { recursive: true });
-const isEntry = ({ path: file }) => path.basename(file, '.js') in ENTRIES;
+const isEntry = ({ path: file }) => path.basename(file, '.js') in entries;
 // The entries last, each at once: whoever starts meanwhile gets the files of one build.
 for (const { path: file, contents, text } of outputFiles.toSorted((one, other) => Number(isEntry(one)) - Number(isEntry(other)))) {
   const draft = `${file}.${randomUUID()}`;

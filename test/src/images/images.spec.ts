@@ -100,6 +100,7 @@ describe('the images of docker/Dockerfile', () => {
 
   it.each(TARGETS)('%s holds what it runs, and nothing that builds, tests or describes', async (target) => {
     const files = await filesOf(target);
+    expect(files).toContain('apps/cli/bundle/main.js');
     expect(files.filter((file) => /\.spec\.js$|\.d\.ts$|\.map$|\.ts$|tsbuildinfo$/.test(file))).toEqual([]);
     const packages = files
       .filter((file) => /(?:^|\/)node_modules\/(?:@[^/]+\/)?[^/@]+$/.test(file))
