@@ -58,7 +58,7 @@ async function merged(): Promise<{ readonly name: string; readonly text: string 
 }
 
 beforeAll(async () => {
-  cluster = await RunningCluster.start({ name: 'topology-admission', store: 'etcd' });
+  cluster = await RunningCluster.start({ name: 'topology-admission', store: 'etcd', controllerManager: false });
   ({ kubectl } = cluster);
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'topology-admission-spec' });
   cluster.beforeStop(() => client.close());

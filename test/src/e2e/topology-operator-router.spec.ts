@@ -52,7 +52,7 @@ const key = (kind: string, name: string): string => `/registry/${GROUP}/${kind}s
 
 /** The router's data is not that of the cluster: the keys in it are the test's own. */
 beforeAll(async () => {
-  cluster = await RunningCluster.start({ name: 'topology-operator-router', store: 'etcd' });
+  cluster = await RunningCluster.start({ name: 'topology-operator-router', store: 'etcd', controllerManager: false });
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'topology-operator-router-spec' });
   cluster.beforeStop(() => client.close());
   await cluster.installCrds();

@@ -42,7 +42,7 @@ describe('the images of docker/Dockerfile', () => {
       cache: () => npmCache,
     });
     for (const target of TARGETS) images.set(target, await builder.build(target));
-    cluster = await RunningCluster.start({ name: 'images', store: 'etcd' });
+    cluster = await RunningCluster.start({ name: 'images', store: 'etcd', controllerManager: false });
     await cluster.installCrds();
     await cluster.kubectl.succeed(['create', 'namespace', 'harikube-system']);
   }, 10 * MINUTES);
