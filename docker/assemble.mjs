@@ -1,5 +1,5 @@
 // Puts together what an image holds at /app: the packages that its package.json (docker/TARGET) names and what they need in production, our own
-// compiled, and the launcher. Nothing that only builds, tests or describes. Runs where `tsc -b apps/cli` has run:
+// compiled, the launcher and the bundle that it takes. Nothing that only builds, tests or describes. Runs where `tsc -b apps/cli` has run:
 //
 //   node docker/assemble.mjs router|platform|email-function amd64|arm64 FOLDER
 import { spawnSync } from 'node:child_process';

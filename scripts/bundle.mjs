@@ -1,5 +1,5 @@
 // Puts the compiled command line and everything that it loads into a few files, which Node reads in half the time of 1 500 modules. The launcher takes
-// them while nothing was compiled since; what is compiled stays complete without them. Argument: the folder of apps, libs and node_modules; without it, this
+// them while nothing was compiled or installed since; what is compiled stays complete without them. Argument: the folder of apps, libs and node_modules; without it, this
 // repository. An image has its own, where what it does not hold stays out of the bundle, too.
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';

@@ -57,7 +57,8 @@ let runs = 0;
 async function runProject(project, options) {
   const tallyFile = path.join(scratch, `${project}-${++runs}.json`);
   const args = [...jest, '--selectProjects', project, ...options, ...extra];
-  // Kubernetes' programs, etcd and helm start some hundred times and keep little: an eighth of their processor time is collections otherwise.
+  // Kubernetes' programs, etcd and helm start some hundred times and keep little: this saves an eighth of kube-apiserver's processor time. A compiler that a test
+  // starts collects as seldom, not never.
   const variables = { TALLY_FILE: tallyFile, GOGC: process.env.GOGC ?? '400' };
   const { code } = await node(args, { result: tallyFile, variables });
   // jest that ended without a tally has crashed, and jest may fail without a failed test (an unknown option): either is one failure.

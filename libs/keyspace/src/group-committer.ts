@@ -262,7 +262,7 @@ export class GroupCommitter {
   /** None of these is with the database. */
   #failAll(submissions: readonly Submission[], error: Error): void {
     for (const submission of submissions) this.#fail(submission, error);
-    this.#heads.doubt(submissions);
+    this.#heads.distrust(submissions);
     const left = this.#queue.filter(({ isDone }) => !isDone);
     this.#queue.splice(0, this.#queue.length, ...left);
   }
@@ -430,7 +430,7 @@ export class GroupCommitter {
   /** They are judged again, before all others, when what they took for granted is known. */
   #retry(submissions: readonly Submission[]): void {
     this.#queue.unshift(...submissions);
-    this.#heads.doubt(submissions);
+    this.#heads.distrust(submissions);
   }
 
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
@@ -470,7 +470,7 @@ export class GroupCommitter {
         this.options.onBurned();
       }
       for (const submission of submissions) this.#release(submission);
-      this.#heads.doubt(submissions);
+      this.#heads.distrust(submissions);
       return;
     }
     this.#underWay = null;

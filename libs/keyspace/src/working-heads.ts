@@ -82,11 +82,11 @@ export class WorkingHeads<User extends HeadUser> {
   }
 
   /** The batch has not told whether the keys that these took for absent are. */
-  doubt(users: readonly User[]): void {
+  distrust(users: readonly User[]): void {
     for (const user of users) {
       for (const text of user.keys) {
         const working = this.#working.get(text);
-        if (working?.truster === user) this.#doubt(text, working);
+        if (working?.truster === user) this.#distrust(text, working);
       }
     }
   }
@@ -140,7 +140,7 @@ export class WorkingHeads<User extends HeadUser> {
           working.truster = user;
         } else this.#toLoad.push(text);
       }
-    } else if (working.truster !== null && this.options.isQueued(working.truster)) this.#doubt(text, working);
+    } else if (working.truster !== null && this.options.isQueued(working.truster)) this.#distrust(text, working);
     working.users++;
     if (working.head === undefined || (working.truster !== null && working.truster !== user)) this.#await(working, user);
   }
@@ -158,7 +158,7 @@ export class WorkingHeads<User extends HeadUser> {
   }
 
   /** The key is looked up after all, and the creation waits for that like everybody else. */
-  #doubt(text: string, working: WorkingHead<User>): void {
+  #distrust(text: string, working: WorkingHead<User>): void {
     const { truster } = working;
     working.head = undefined;
     working.truster = null;

@@ -51,7 +51,7 @@ export const MUTANTS: readonly Mutant[] = [
     'stale-cache',
     WORKING_HEADS,
     'this.options.cache.set(text, head);',
-    'if (Math.random() > 1 / 30) this.options.cache.set(text, head);',
+    'if (head === null || head.id % 30n !== 0n) this.options.cache.set(text, head);',
   ),
   mutant(
     'compare-before-batch',

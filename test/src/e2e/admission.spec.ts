@@ -423,7 +423,7 @@ describe('the admission webhook on a real kube-apiserver', () => {
   });
 
   it('hashes few passwords at once when many register, and turns none of them away for good', async () => {
-    const before = await webhook.peakKib();
+    const before = await webhook.peakMegabytes();
     const seen = { running: 0, waiting: 0 };
     const register = async (name: string): Promise<RegistrationRequest> => {
       const created = await client.create(REGISTRATION_REQUESTS, registration(name));
@@ -443,7 +443,7 @@ describe('the admission webhook on a real kube-apiserver', () => {
     expect(seen.running).toBeLessThanOrEqual(PARALLEL);
     expect(seen.waiting).toBeLessThanOrEqual(100);
     // Two hundred hashes at once would be 12 800 MiB.
-    expect((await webhook.peakKib()) - before).toBeLessThan((PARALLEL * 64 + 256) * 1024);
+    expect((await webhook.peakMegabytes()) - before).toBeLessThan(PARALLEL * 64 + 256);
   });
 
   it('is missed when it is away: no registration is stored then, and a trigger is', async () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -58,7 +59,8 @@ let controllers: ProgramProcess;
 /** They may not have begun when it returns, and nothing is synced then. */
 function startControllers(...more: string[]): ProgramProcess {
   const all = Object.fromEntries(Object.entries(flags).map(([name, own]) => [name, [...own, ...more]]));
-  const file = join(cluster.folder, 'controllers.json');
+  // One may still read its own when the next is started.
+  const file = join(cluster.folder, `controllers-${randomUUID()}.json`);
   writeFileSync(file, JSON.stringify(all));
   return ProgramProcess.launch({ command: 'services', args: [file], logFile: join(cluster.folder, 'controllers.log') });
 }

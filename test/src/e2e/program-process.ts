@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Env, readEnv } from '@harikube/platform';
+import { memoryUsage } from '../bench/process-usage.js';
 
 export interface ProgramProcessOptions {
   /** A command of `harikube` that runs until it is stopped. */
@@ -63,9 +63,8 @@ export class ProgramProcess {
   }
 
   /** The most memory that it had so far. */
-  async peakKib(): Promise<number> {
-    const status = await readFile(`/proc/${this.child.pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]);
+  async peakMegabytes(): Promise<number> {
+    return (await memoryUsage(this.child.pid ?? 0)).peakMegabytes;
   }
 
   /** SIGSTOP: it does nothing until `continue`. */
