@@ -363,29 +363,32 @@ export class GroupCommitter {
   #load(): void {
     if (this.#isLoading || this.#toLoad.length === 0) return;
     this.#isLoading = true;
-    const texts = this.#toLoad.splice(0, this.#toLoad.length);
-    const wanted = texts.filter((text) => this.#working.has(text));
+    const wanted = this.#toLoad.splice(0, this.#toLoad.length).flatMap((text) => {
+      const working = this.#working.get(text);
+      return working === undefined ? [] : [{ text, working }];
+    });
     const { backend } = this.options;
-    backend.load(wanted.map(textKey), 'commit').then(
+    const keys = wanted.map(({ text }) => textKey(text));
+    backend.load(keys, 'commit').then(
       ({ heads }) => {
         this.#isLoading = false;
-        wanted.forEach((text, i) => this.#loaded(text, heads[i] ?? null));
+        wanted.forEach(({ text, working }, i) => this.#loaded(text, working, heads[i] ?? null));
         this.#loadIfDue();
         void this.#pump();
       },
       (error: unknown) => {
         this.#isLoading = false;
-        for (const text of wanted) this.#failLoad(text, this.#unavailable(error));
+        for (const { working } of wanted) this.#failLoad(working, this.#unavailable(error));
         this.#loadIfDue();
         void this.#pump();
       },
     );
   }
 
-  #loaded(text: string, head: Head | null): void {
-    const working = this.#working.get(text);
-    // A DeleteRange may have settled this key while it was loading: what it left is newer.
-    if (working === undefined || working.head !== undefined) return;
+  #loaded(text: string, working: WorkingHead, head: Head | null): void {
+    // A DeleteRange may have settled this key while it was loading: what it left is newer. The txns that waited for that may even be done, and the key named
+    // anew: this answer is from before what they wrote.
+    if (this.#working.get(text) !== working || working.head !== undefined) return;
     working.head = head === null ? null : { id: head.id, record: this.options.arena.copy(head.record) };
     this.options.cache.set(text, working.head);
     this.#ready(working);
@@ -396,8 +399,7 @@ export class GroupCommitter {
     working.waiting = [];
   }
 
-  #failLoad(text: string, error: Error): void {
-    const waiting = this.#working.get(text)?.waiting ?? [];
+  #failLoad({ waiting }: WorkingHead, error: Error): void {
     for (const submission of waiting) {
       if (submission.isDone) continue;
       this.#release(submission);

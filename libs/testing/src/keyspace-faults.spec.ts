@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { type BackendStatus, CommitFailedError, CommitUnknownError } from '@harikube/keyspace';
+import { type BackendStatus, CommitFailedError, CommitUnknownError, decodeKeyValue } from '@harikube/keyspace';
 import { Gate } from './gate.js';
 import { EVERYTHING, type HarnessOptions, KeyspaceHarness, kvsOf, putOp, responsesOf, watchOf } from './keyspace-harness.js';
 import { WatchRecorder } from './watch-recorder.js';
@@ -126,6 +126,23 @@ describe('a read at latest', () => {
     const { kv, revision } = await reading;
     expect([kv?.modRevision, revision]).toEqual([2n, 2n]);
     expect(await harness.get('/a')).toMatchObject({ kv: { modRevision: 3n }, revision: 3n });
+  });
+
+  it('of a head that its write did without in the end is not told to a later write of the key', async () => {
+    const harness = await start({ cacheBytes: 0 });
+    await harness.put('/a/1', 'one'); // 2
+    const gate = new Gate();
+    let loads = 0;
+    harness.hook('main').afterRead = (method) => (method === 'load' && ++loads === 1 ? gate.pass() : undefined);
+    const writing = harness.put('/a/1', 'two'); // 4
+    await gate.arrived;
+    // It tells the head of the key before the load does, and the write goes on.
+    await harness.delete('/a/', true); // 3
+    await writing;
+    const deleting = harness.delete('/a/1');
+    gate.open();
+    const { prevKvs } = await deleting;
+    expect(prevKvs.map((record) => decodeKeyValue(record).modRevision)).toEqual([4n]);
   });
 
   it('over two backends is whole though a compaction passes it', async () => {
