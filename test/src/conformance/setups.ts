@@ -119,18 +119,19 @@ const ETCD_URL = 'http://127.0.0.1:$PEER_PORT';
 async function etcd(env: Env): Promise<string> {
   const found = await new Binaries({ env, progress: silent }).find(['etcd'], new AbortController().signal);
   const server = [
-    quote(found.etcd.path),
-    '--data-dir "$DIR/etcd"',
+    // A test's folder may have a comma in its name, at which etcd parts the outputs of its log.
+    `(cd "$DIR" && exec ${quote(found.etcd.path)}`,
+    '--data-dir etcd',
     `--listen-client-urls ${ETCD_URL} --advertise-client-urls ${ETCD_URL}`,
     // A lone member is never called by another one.
     '--listen-peer-urls http://127.0.0.1:0 --initial-advertise-peer-urls http://127.0.0.1:1 --initial-cluster default=http://127.0.0.1:1',
-    '--unsafe-no-fsync --log-outputs stderr,"$DIR/etcd.log"',
+    '--unsafe-no-fsync --log-outputs stderr,etcd.log)',
   ].join(' ');
   return [
     `${server} & ETCD=$!`,
     `(while kill -0 $$ 2>/dev/null; do sleep 0.2; done; kill -9 $ETCD) >/dev/null 2>&1 &`,
     // It says so itself, hundreds of times, for less than etcdctl takes to ask.
-    `until grep -qs 'ready to serve client requests' "$DIR/etcd.log"; do sleep 0.02; done`,
+    `until grep -qs 'ready to serve client requests' "$DIR/etcd.log"; do kill -0 $ETCD || exit 1; sleep 0.02; done`,
     '',
   ].join('\n');
 }

@@ -17,7 +17,7 @@ for name in $names; do
   outcome=PASS
   case $name in
   TestFlaky) [ "$names" = TestFlaky ] || outcome=FAIL;;
-  TestBad) outcome=FAIL;;
+  TestBad) echo '    bad_test.go:7: got 1, want 2'; outcome=FAIL;;
   TestSkipped) outcome=SKIP;;
   TestPanics) echo 'panic: at the disco' >&2; exit 2;;
   esac
@@ -29,6 +29,7 @@ describe('runTestProgram', () => {
   let folder = '';
   let report: TestReport;
   let runs: string[] = [];
+  let notes: string[] = [];
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'test-program-'));
@@ -36,7 +37,8 @@ describe('runTestProgram', () => {
     await writeFile(path, PROGRAM);
     await chmod(path, 0o755);
     const env = { ...readEnv(), RUNS: join(folder, 'runs') };
-    report = await runTestProgram({ name: 'fake', path, pattern: '.', env, folder }, () => undefined);
+    notes = [];
+    report = await runTestProgram({ name: 'fake', path, pattern: '.', env, folder }, (text) => notes.push(text));
     runs = (await readFile(join(folder, 'runs'), 'utf8')).trim().split('\n');
   });
 
@@ -58,6 +60,10 @@ describe('runTestProgram', () => {
       timing: ['TestFlaky'],
       failed: ['TestPanics', 'TestBad'],
     });
+  });
+
+  it('says why a test failed alone as well', () => {
+    expect(notes.at(-1)).toBe('fake: TestBad fails alone as well\n    bad_test.go:7: got 1, want 2');
   });
 
   it('keeps what the program wrote', async () => {

@@ -34,9 +34,12 @@ interface Pass {
   readonly outcomes: ReadonlyMap<string, Outcome>;
   /** The test that was running when the program stopped before its end. */
   readonly interruptedBy: string | null;
+  /** The last lines that tests wrote themselves. */
+  readonly words: readonly string[];
 }
 
 const TEST_LIMIT_SECONDS = 300;
+const WORDS = 10;
 
 /**
  * Runs a compiled Go test program, one test at a time. A test that takes the whole program down (a panic, its time
@@ -72,7 +75,7 @@ export async function runTestProgram(program: TestProgram, note: (text: string) 
     // Its subtests side by side: TestGet has one that waits for 3 s and others that need an object which lives for 1 s.
     const alone = await runOnce(program, { names: [name], parallel: 8 }, `${program.name}.${name}.alone.out`, () => undefined);
     const passed = alone.outcomes.get(name) === 'PASS' && alone.interruptedBy === null;
-    note(`${program.name}: ${name} ${passed ? 'passes alone' : 'fails alone as well'}`);
+    note(`${program.name}: ${name} ${passed ? 'passes alone' : ['fails alone as well', ...alone.words].join('\n')}`);
     (passed ? timing : failed).push(name);
   }
   const skipped = names.filter((name) => outcomes.get(name) === 'SKIP');
@@ -122,10 +125,13 @@ async function runOnce(
   child.stdout.pipe(output, { end: false });
   child.stderr.pipe(output, { end: false });
   const outcomes = new Map<string, Outcome>();
+  const words: string[] = [];
   let running: string | null = null;
   createInterface(child.stdout).on('line', (line) => {
     const begun = /^=== RUN +(\w+)$/.exec(line);
     if (begun?.[1] !== undefined) running = begun[1];
+    if (/^ +\w+\.go:\d+: /.test(line)) words.push(line);
+    if (words.length > WORDS) words.shift();
     const ended = /^--- (PASS|FAIL|SKIP): (\w+) /.exec(line);
     if (ended?.[1] === undefined || ended[2] === undefined) return;
     outcomes.set(ended[2], ended[1] as Outcome);
@@ -141,5 +147,5 @@ async function runOnce(
   process.removeListener('exit', killGroup);
   output.end();
   await finished(output);
-  return { outcomes, interruptedBy: running };
+  return { outcomes, interruptedBy: running, words };
 }
