@@ -27,14 +27,13 @@ export class LeaseKeys {
   /** In key order. */
   async of(lease: bigint): Promise<Buffer[]> {
     const slots = readyOf(this.#slots());
-    await Promise.all(slots.map((slot) => this.#whenSettled(slot)));
-    const keys = await Promise.all(slots.map((slot) => askSlot(slot, slot.guarded.keysOfLease(lease, MAX_RANGE_KEYS))));
+    const keys = await Promise.all(slots.map((slot) => unlessGone(slot, this.#keysIn(slot, lease), [])));
     return keys.flat().sort((a, b) => Buffer.compare(a, b));
   }
 
   /** A backend that is away holds up the lease, but not the removal of its keys from the others. */
   async remove(lease: bigint): Promise<void> {
-    const removals = await Promise.allSettled(this.#slots().map((slot) => this.#removeFrom(slot, lease)));
+    const removals = await Promise.allSettled(this.#slots().map((slot) => unlessGone(slot, this.#removeFrom(slot, lease), undefined)));
     for (const removal of removals) if (removal.status === 'rejected') throw removal.reason;
   }
 
@@ -57,7 +56,7 @@ export class LeaseKeys {
     await this.#whenSettled(slot);
     for (;;) {
       this.options.store.checkHeld();
-      const keys = await slot.guarded.keysOfLease(lease, LEASE_KEYS_PER_TXN);
+      const keys = await askSlot(slot, slot.guarded.keysOfLease(lease, LEASE_KEYS_PER_TXN));
       if (keys.length === 0) break;
       // A key that was put again with another lease meanwhile makes the compare fail: the keys are read again then.
       await slot.committer.submit({
@@ -67,6 +66,11 @@ export class LeaseKeys {
         failure: [],
       });
     }
+  }
+
+  async #keysIn(slot: Slot, lease: bigint): Promise<readonly Buffer[]> {
+    await this.#whenSettled(slot);
+    return askSlot(slot, slot.guarded.keysOfLease(lease, MAX_RANGE_KEYS));
   }
 
   #whenSettled(slot: Slot): Promise<void> {
@@ -79,3 +83,13 @@ export class LeaseKeys {
 }
 
 const NO_BYTES: Buffer = Buffer.alloc(0);
+
+/** A backend that has gone from the topology meanwhile holds no key that anybody sees: its failing is the answer of an empty one. */
+async function unlessGone<T>(slot: Slot, work: Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (slot.isGone) return otherwise;
+    throw error;
+  }
+}

@@ -318,6 +318,28 @@ describe('a change of the topology', () => {
     await expect(users.size()).rejects.toThrow(/closed/);
   });
 
+  it('lets a lease end, and be asked for its keys, while a database goes', async () => {
+    const store = await start();
+    await store.reroute(kindsApart('users'));
+    const { keyspace } = store;
+    const { id } = await keyspace.grantLease(60n, 0n);
+    await keyspace.put(putOp(key('orders/a'), 'x', { lease: id }));
+    const users = store.backend('/users');
+    const asked = new Gate();
+    users.hooks.beforeRead = (method) => (method === 'keysOfLease' ? asked.pass() : undefined);
+    const life = keyspace.leaseLife(id, true);
+    await asked.arrived;
+    const revoked = keyspace.revokeLease(id);
+    await turns();
+    expect(await store.reroute(kindsApart(), { abandoned: new Set([users]) })).toEqual({ moves: [], problems: [] });
+    await turns();
+    await expect(users.size()).rejects.toThrow(/closed/);
+    asked.open();
+    await revoked;
+    expect((await life)?.keys.map(String)).toEqual([key('orders/a')]);
+    expect([await keyspace.leaseLife(id, true), store.keyspace.backendStatus()[0]?.problem]).toEqual([null, '']);
+  });
+
   it('lets a watch go on that waited for a database which is given up', async () => {
     const store = await start();
     await store.reroute(kindsApart('users', 'orders'));
