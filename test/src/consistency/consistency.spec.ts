@@ -3,7 +3,7 @@ import { runEpisode } from './episode.js';
 import { huntAll } from './hunt.js';
 import { judge } from './judge.js';
 import { mutate, readModule } from './mutation.js';
-import { MUTANTS, TIGHT } from './mutants.js';
+import { MUTANTS, TIGHT, UNEVEN } from './mutants.js';
 import { THREE_FILES } from './engines.js';
 
 const PLAN = { engines: THREE_FILES, clients: 8, operations: null, keysOfArea: 12, mutants: [] as string[], kills: 0, awaitsLeases: true };
@@ -15,14 +15,14 @@ describe('a router over three databases', () => {
     expect([verdict.writes > 100, verdict.reads > 100, verdict.events > 500, verdict.compactions > 0]).toEqual([true, true, true, true]);
   });
 
-  it('tells the same from caches that hold nearly nothing, and after kill -9', async () => {
-    const verdict = judge(await runEpisode({ ...PLAN, seed: 20_262, seconds: 3, kills: 1, mutants: [TIGHT.name] }));
+  it('tells the same from caches that hold nearly nothing and databases that are late by turns, and after kill -9', async () => {
+    const verdict = judge(await runEpisode({ ...PLAN, seed: 20_262, seconds: 3, kills: 1, mutants: [TIGHT.name, UNEVEN.name] }));
     expect(verdict.findings).toEqual([]);
   });
 });
 
 describe('every mutant', () => {
-  it.each([...MUTANTS, TIGHT].map((mutant) => [mutant.name, mutant] as const))(
+  it.each([...MUTANTS, TIGHT, UNEVEN].map((mutant) => [mutant.name, mutant] as const))(
     '%s replaces what is there once',
     async (_name, { mutations }) => {
       for (const mutation of mutations) {

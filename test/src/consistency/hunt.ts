@@ -2,7 +2,7 @@ import { type EpisodePlan, runEpisode } from './episode.js';
 import type { Finding } from './finding.js';
 import { judge } from './judge.js';
 import { THREE_FILES } from './engines.js';
-import type { Mutant } from './mutants.js';
+import { type Mutant, UNEVEN } from './mutants.js';
 
 export interface Catch {
   readonly mutant: string;
@@ -24,7 +24,7 @@ async function hunt(mutant: Mutant, seed: number, seconds: number): Promise<Catc
 }
 
 function planFor({ name, isOfCrashes }: Mutant, seed: number, size: number): EpisodePlan {
-  const basis = { seed, engines: THREE_FILES, clients: 8, keysOfArea: 8, mutants: [name], awaitsLeases: size > 0 };
+  const basis = { seed, engines: THREE_FILES, clients: 8, keysOfArea: 8, mutants: [name, UNEVEN.name], awaitsLeases: size > 0 };
   // What a crash has done shows when the clients go on behind it.
   if (isOfCrashes) return { ...basis, operations: null, seconds: 1 + 2 * size, kills: 1 };
   return { ...basis, operations: 100 * 3 ** size, seconds: 30, kills: 0 };

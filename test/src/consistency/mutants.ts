@@ -112,13 +112,27 @@ export const TIGHT: Mutant = {
   ],
 };
 
+/** Nothing that these change may show either: one database is done later than another with what was to be written before. */
+export const UNEVEN: Mutant = {
+  name: 'uneven',
+  isOfCrashes: false,
+  mutations: [
+    {
+      module: 'libs/keyspace/dist/guarded-backend.js',
+      find: 'await this.#noting(this.backend.commit(batch));',
+      replace:
+        'if (batch.lastRevision % 4n === 0n) await new Promise((resolve) => setTimeout(resolve, 5)); await this.#noting(this.backend.commit(batch));',
+    },
+  ],
+};
+
 export function mutationsOf(names: readonly string[]): Mutation[] {
   return names.flatMap((name) => mutantOf(name).mutations);
 }
 
 /** Throws when there is none of that name. */
 export function mutantOf(name: string): Mutant {
-  const found = [...MUTANTS, TIGHT].find((each) => each.name === name);
+  const found = [...MUTANTS, TIGHT, UNEVEN].find((each) => each.name === name);
   if (found === undefined)
     throw new UsageError(`there is no mutant "${name}": take one of ${MUTANTS.map((each) => `"${each.name}"`).join(', ')}`);
   return found;
