@@ -15,6 +15,9 @@ import { parseOptions, RouterModule, type RouterModuleOptions, RunningParts } fr
 import { watcherFor } from './topology/watcher-for.js';
 import { DEPOSED_EXIT_CODE, WriterRole } from './writer-role.js';
 
+/** Whoever waited for the start has what it asked for by then; a router that ends sooner has spared itself the work. */
+const WARM_UP_AFTER_MS = 3000;
+
 /** The process ends by then after a signal, whatever is still open. */
 const SHUTDOWN_DEADLINE_MS = 10_000;
 
@@ -82,7 +85,7 @@ async function start(options: RouterModuleOptions): Promise<void> {
   compactor?.start();
   logger.info(`Backends registered: [${manager.topology.registeredNames().join(' ')}]`);
   logger.info('serving the etcd API', { addresses: server.addresses, startupMs: Math.round(performance.now() - started) });
-  void server.warmUp();
+  setTimeout(() => void server.warmUp(), WARM_UP_AFTER_MS).unref();
   if (role === null) {
     metrics.watchWriter(() => ({ isActive: keyspace.writer.isHeld, epoch: keyspace.writer.epoch, takeovers: 0, forwarded: 0 }));
     await serveMetrics(config, metrics, health, logger, steps);

@@ -15,7 +15,7 @@ import { writer } from './wire/wire-writer.js';
 
 /*
  * The first lists after a start cost three to eight times what later ones do: V8 compiles a function when it first runs, and well only
- * when it has run often. So a server that has begun to serve answers a few lists to nobody, with pauses in which it serves.
+ * when it has run often. So a server that has served for a moment answers a few lists to nobody, with pauses in which it serves.
  * The requests go through the real code from the bytes of HTTP/2 to the store and back to bytes; they ask for keys that nobody has, and
  * records made up here stand for those in the answers.
  */

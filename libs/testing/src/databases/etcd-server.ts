@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { get } from 'node:http';
+import { get, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -156,8 +156,10 @@ class OwnEtcd implements EtcdServer {
   }
 
   async createDatabase(): Promise<string> {
-    await this.etcdctl('del', '', '--from-key');
-    const { rootPassword } = this.options;
+    const { rootPassword, tls } = this.options;
+    // Hundreds of times, by the gateway: etcdctl takes a tenth of a second of processor time for it.
+    if (rootPassword === undefined && tls === undefined) await deleteAll(this.url);
+    else await this.etcdctl('del', '', '--from-key');
     if (rootPassword === undefined) return this.url;
     return this.url.replace('://', `://root:${encodeURIComponent(rootPassword)}@`);
   }
@@ -188,6 +190,20 @@ async function ready(server: ChildProcess, url: string): Promise<void> {
     if (performance.now() > deadline) throw new Error(`etcd has no leader after ${READY_MS} ms: ${said.join('').slice(-2000)}`);
     await delay(20);
   }
+}
+
+/** See api/etcdserverpb/rpc.proto, v3.6, for the gateway's paths and fields. */
+function deleteAll(url: string): Promise<void> {
+  const everyKey = { key: 'AA==', range_end: 'AA==' };
+  return new Promise((resolve, reject) => {
+    request(`${url}/v3/kv/deleterange`, { method: 'POST', agent: false }, (response) => {
+      response.resume();
+      if (response.statusCode === 200) response.once('end', resolve);
+      else reject(new Error(`etcd answers ${response.statusCode} when all keys are to be deleted`));
+    })
+      .once('error', reject)
+      .end(JSON.stringify(everyKey));
+  });
 }
 
 function isHealthy(url: string): Promise<boolean> {
