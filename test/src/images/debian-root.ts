@@ -1,30 +1,24 @@
 /** Root file systems from Debian's packages, in the place of the images that docker/Dockerfile begins with: no container engine runs here. */
 import { cp, mkdir, mkdtemp, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { cacheRoot, type Progress, unpackDebianPackage } from '@harikube/local-cluster';
+import { cacheRoot } from '@harikube/local-cluster';
 import type { Env } from '@harikube/platform';
 import { runProgram } from '../run-program.js';
 
 const SUITE = 'bookworm';
 /** What the image `distroless/nodejs24-debian12` holds beside Node: no shell, no package manager. */
 const BARE_PACKAGES = ['base-files', 'ca-certificates', 'gcc-12-base', 'libc6', 'libgcc-s1', 'libstdc++6', 'netbase', 'tzdata'];
-
-interface RootOptions {
-  readonly env: Env;
-  readonly progress: Progress;
-}
+/** A shell, and what its commands need. */
+const SHELL_PACKAGES = ['coreutils', 'dash', 'libacl1', 'libattr1', 'libgmp10', 'libpcre2-8-0', 'libselinux1'];
 
 /** A Debian with a shell, and this machine's npm on this process's Node: stands for node:24-bookworm-slim. */
-export function buildRoot(options: RootOptions): Promise<string> {
-  return cachedRoot(`${SUITE}-build-node-${process.version}`, options, async (draft) => {
-    const { root: tool } = await unpackDebianPackage('debootstrap', options);
-    options.progress.note('debootstrap makes a Debian to build images in (once, about a minute)');
-    const env = { ...options.env, DEBOOTSTRAP_DIR: join(tool, 'usr', 'share', 'debootstrap') };
-    const args = ['--variant=minbase', '--include=ca-certificates', SUITE, draft, await mirror(options.env)];
-    await runProgram(join(tool, 'usr', 'sbin', 'debootstrap'), args, { env });
+export function buildRoot(env: Env): Promise<string> {
+  return cachedRoot(`${SUITE}-shell-node-${process.version}`, env, async (draft) => {
+    await unpack([...BARE_PACKAGES, ...SHELL_PACKAGES], draft, env);
+    await writeFile(join(draft, 'etc', 'passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
     await installNode(join(draft, 'usr', 'local', 'bin'));
     // npm comes with the machine's own Node: the package `node` has none.
-    const program = (await runProgram('/bin/sh', ['-c', 'command -v npm'], { env: options.env })).trim();
+    const program = (await runProgram('/bin/sh', ['-c', 'command -v npm'], { env })).trim();
     const npm = dirname(dirname(await realpath(program)));
     const target = join(draft, 'usr', 'local', 'lib', 'node_modules', 'npm');
     await cp(npm, target, { recursive: true, dereference: true });
@@ -34,18 +28,23 @@ export function buildRoot(options: RootOptions): Promise<string> {
 }
 
 /** Node and the libraries that it needs, and nothing else: stands for distroless/nodejs24-debian12. */
-export function runRoot(options: RootOptions): Promise<string> {
-  return cachedRoot(`${SUITE}-run-node-${process.version}`, options, async (draft) => {
-    const downloads = await mkdtemp(join(dirname(draft), 'packages-'));
-    try {
-      await runProgram('apt-get', ['download', ...BARE_PACKAGES], { cwd: downloads, env: options.env });
-      for (const file of await readdir(downloads)) await runProgram('dpkg-deb', ['-x', join(downloads, file), draft]);
-    } finally {
-      await rm(downloads, { recursive: true });
-    }
+export function runRoot(env: Env): Promise<string> {
+  return cachedRoot(`${SUITE}-run-node-${process.version}`, env, async (draft) => {
+    await unpack(BARE_PACKAGES, draft, env);
     await installNode(join(draft, 'nodejs', 'bin'));
     for (const folder of ['proc', 'dev', 'tmp']) await mkdir(join(draft, folder), { recursive: true });
   });
+}
+
+/** Of packages only their files: nothing of them is set up. */
+async function unpack(packages: readonly string[], root: string, env: Env): Promise<void> {
+  const downloads = await mkdtemp(join(dirname(root), 'packages-'));
+  try {
+    await runProgram('apt-get', ['download', ...packages], { cwd: downloads, env });
+    for (const file of await readdir(downloads)) await runProgram('dpkg-deb', ['-x', join(downloads, file), root]);
+  } finally {
+    await rm(downloads, { recursive: true });
+  }
 }
 
 async function installNode(folder: string): Promise<void> {
@@ -54,7 +53,7 @@ async function installNode(folder: string): Promise<void> {
 }
 
 /** A folder of the cache that is whole once it is there. */
-async function cachedRoot(name: string, { env }: RootOptions, fill: (draft: string) => Promise<void>): Promise<string> {
+async function cachedRoot(name: string, env: Env, fill: (draft: string) => Promise<void>): Promise<string> {
   const folder = join(cacheRoot(env), 'images');
   const target = join(folder, name);
   if ((await stat(target).catch(() => null)) !== null) return target;
@@ -69,12 +68,4 @@ async function cachedRoot(name: string, { env }: RootOptions, fill: (draft: stri
     await rm(draft, { recursive: true, force: true });
   }
   return target;
-}
-
-/** Where this machine has its Debian packages from. */
-async function mirror(env: Env): Promise<string> {
-  const format = ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages'];
-  const [first] = (await runProgram('apt-get', format, { env })).split('\n');
-  if (first === undefined || first === '') throw new Error('apt-get knows no source of Debian packages: see /etc/apt/sources.list');
-  return first;
 }

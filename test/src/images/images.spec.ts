@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { freePort, loadCertificate, silent } from '@harikube/local-cluster';
+import { freePort, loadCertificate } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { startPostgres } from '@harikube/testing';
 import { parse } from 'yaml';
@@ -30,7 +30,6 @@ describe('the images of docker/Dockerfile', () => {
   beforeAll(async () => {
     scratch = await mkdtemp(join(tmpdir(), 'images-'));
     const npmCache = (await runProgram('npm', ['config', 'get', 'cache'])).trim();
-    const options = { env, progress: { ...silent, note: (text: string) => process.stderr.write(`images: ${text}\n`) } };
     const stages = parseDockerfile(await readFile(join(CONTEXT, 'docker', 'Dockerfile'), 'utf8'), {
       BUILDPLATFORM: 'linux/amd64',
       TARGETARCH: process.arch === 'arm64' ? 'arm64' : 'amd64',
@@ -38,7 +37,7 @@ describe('the images of docker/Dockerfile', () => {
     const builder = new ImageBuilder(stages, {
       folder: scratch,
       context: CONTEXT,
-      root: (name) => (name.startsWith('node:') ? buildRoot(options) : runRoot(options)),
+      root: (name) => (name.startsWith('node:') ? buildRoot(env) : runRoot(env)),
       cache: () => npmCache,
     });
     for (const target of TARGETS) images.set(target, await builder.build(target));
