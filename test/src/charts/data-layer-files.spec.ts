@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { KUBERNETES_VERSION } from '@harikube/local-cluster';
 import { topologyOperatorManifests } from '@harikube/topology-operator';
 import { watchTriggerManifests } from '@harikube/watch-trigger';
+import { routerMemory } from '../router-memory.js';
 import { chartFiles, chartNames, unexplainedValues } from './chart-files.js';
 import { DATA_LAYER, DEFINITIONS, Helm, type RenderedObject, renderedObjects, valuesFiles } from './data-layer-cluster.js';
 
@@ -117,6 +118,24 @@ describe('chart harikube', () => {
     expect((await names('two')).filter((name) => first.includes(name)).toSorted()).toEqual(roles.toSorted());
     const second = await names('two', '--set', 'operator.create=false', '--set', 'serverlessKubeWatchTrigger.triggerNamespace=two');
     expect(second.filter((name) => first.includes(name))).toEqual([]);
+  });
+
+  it('runs a router in the memory in which the launcher runs one', async () => {
+    interface Workload {
+      readonly template: { readonly spec: { readonly containers: readonly Container[] } };
+    }
+    interface Container {
+      readonly name: string;
+      readonly env?: readonly { readonly name: string; readonly value?: string }[];
+    }
+    const router = renderedObjects(await helm.template(DATA_LAYER, {}))
+      .flatMap(({ spec }) => (spec as Partial<Workload> | undefined)?.template?.spec.containers ?? [])
+      .find(({ name }) => name === 'router');
+    const env = new Map(router?.env?.map(({ name, value = '' }) => [name, value]));
+    const { NODE_OPTIONS = '', ...rest } = await routerMemory();
+    expect(Object.fromEntries(env)).toMatchObject(rest);
+    // With the limit of its heap behind it.
+    expect(env.get('NODE_OPTIONS')?.split(' ')).toEqual([...NODE_OPTIONS.split(' '), expect.stringMatching(/^--max-old-space-size=/)]);
   });
 
   it('gives each account the rules that its program names, and nothing else', async () => {

@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from '@jest/globals';
+import { routerMemory } from '../router-memory.js';
 import { parseDockerfile } from './dockerfile.js';
 
 const TEXT = `# syntax=docker/dockerfile:1
@@ -63,5 +65,13 @@ describe('a Dockerfile', () => {
     ['ENV A 1', 'ENV A 1'],
   ])('with %s is refused by name', (line, named) => {
     expect(() => parseDockerfile(`FROM a AS b\n${line}\n`, {})).toThrow(named);
+  });
+});
+
+describe('docker/Dockerfile', () => {
+  it('runs a router in the memory in which the launcher runs one', async () => {
+    const text = await readFile(new URL('../../../docker/Dockerfile', import.meta.url), 'utf8');
+    const router = parseDockerfile(text, { BUILDPLATFORM: 'linux/amd64', TARGETARCH: 'amd64' }).find(({ name }) => name === 'router');
+    expect(router?.config.env).toMatchObject(await routerMemory());
   });
 });
