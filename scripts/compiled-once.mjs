@@ -1,5 +1,5 @@
-// jest compiles every module anew for every test file. With this V8 gets what it made of the same text earlier in the process, which takes a sixth off what a worker
-// does: most test files do little but load.
+// jest compiles every module anew for every test file. With this V8 gets what it made of the same text earlier in the process: a tenth less processor time for the
+// unit tests, a sixth for files that do little but load.
 import vm from 'node:vm';
 
 const { compileFunction, SourceTextModule } = vm;
@@ -26,8 +26,9 @@ function sourceTextModule(code, options) {
 /** A CommonJS module. */
 function commonJsModule(code, parameters, options) {
   const cachedData = known.get(code);
-  if (cachedData !== undefined) return compileFunction(code, parameters, { ...options, cachedData });
-  const made = compileFunction(code, parameters, { ...options, produceCachedData: true });
+  const made = compileFunction(code, parameters, { ...options, cachedData, produceCachedData: cachedData === undefined });
+  // Without it this has been compiled all the same; the next one makes it anew.
+  if (made.cachedDataRejected) known.delete(code);
   if (made.cachedData !== undefined) known.set(code, made.cachedData);
   return made;
 }

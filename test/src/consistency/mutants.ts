@@ -112,7 +112,7 @@ export const TIGHT: Mutant = {
   ],
 };
 
-/** Nothing that these change may show either: one database is done later than another with what was to be written before. */
+/** Nothing of this may show either: a quarter of all commits begin late, so that a database is often done later than another that was asked after it. */
 export const UNEVEN: Mutant = {
   name: 'uneven',
   isOfCrashes: false,
