@@ -6,8 +6,11 @@ export class SharedAddress {
   readonly #sockets = new Set<Socket>();
   #next = 0;
 
-  private constructor(private readonly ports: readonly number[]) {
-    this.#server = createServer((client) => this.#join(client, 0));
+  private constructor(ports: readonly number[]) {
+    this.#server = createServer((client) => {
+      const first = this.#next++ % ports.length;
+      this.#join(client, [...ports.slice(first), ...ports.slice(0, first)]);
+    });
   }
 
   static async start(ports: readonly number[]): Promise<SharedAddress> {
@@ -20,14 +23,13 @@ export class SharedAddress {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  #join(client: Socket, failures: number): void {
-    const port = this.ports[this.#next++ % this.ports.length];
-    if (port === undefined || failures === this.ports.length) {
+  #join(client: Socket, [port, ...others]: readonly number[]): void {
+    if (port === undefined) {
       client.destroy();
       return;
     }
     const upstream = connect(port, '127.0.0.1');
-    const refused = (): void => this.#join(client, failures + 1);
+    const refused = (): void => this.#join(client, others);
     upstream.once('error', refused);
     upstream.once('connect', () => {
       upstream.off('error', refused);
