@@ -77,7 +77,7 @@ const DATABASES = '[/\\\\]libs[/\\\\]testing[/\\\\]dist[/\\\\](?:etcd|mariadb|po
 
 /** Those whose findings are times or memory, which a test beside them would change. */
 const ALONE =
-  '[/\\\\]test[/\\\\]dist[/\\\\](?:consistency[/\\\\]consistency|e2e[/\\\\](?:standby|up-databases|kube-informer|admission\\.)|fault[/\\\\]flood)';
+  '[/\\\\]test[/\\\\]dist[/\\\\](?:e2e[/\\\\](?:standby\\.|up-databases)|fault[/\\\\]flood)';
 
 /** Those that mount and make network namespaces. */
 const AS_ROOT = '[/\\\\]test[/\\\\]dist[/\\\\](?:images[/\\\\]images|charts[/\\\\](?:webshop|data-layer-install))\\.spec';
