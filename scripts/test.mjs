@@ -76,8 +76,7 @@ async function testsOf(project) {
 const DATABASES = '[/\\\\]libs[/\\\\]testing[/\\\\]dist[/\\\\](?:etcd|mariadb|postgres)-';
 
 /** Those whose findings are times or memory, which a test beside them would change. */
-const ALONE =
-  '[/\\\\]test[/\\\\]dist[/\\\\](?:e2e[/\\\\](?:standby\\.|up-databases)|fault[/\\\\]flood)';
+const ALONE = '[/\\\\]test[/\\\\]dist[/\\\\](?:e2e[/\\\\](?:standby\\.|up-databases)|fault[/\\\\]flood)';
 
 /** Those that mount and make network namespaces. */
 const AS_ROOT = '[/\\\\]test[/\\\\]dist[/\\\\](?:images[/\\\\]images|charts[/\\\\](?:webshop|data-layer-install))\\.spec';
