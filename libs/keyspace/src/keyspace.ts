@@ -341,12 +341,17 @@ export class Keyspace implements Store {
     const compactRevision = this.#compaction.revision;
     const hashRevision = revision > 0n ? revision : current;
     const request = { type: 'range', range: EVERY_KEY, revision: hashRevision, limit: 0, keysOnly: false, countOnly: false } as const;
-    await hasher.addLive(await this.range(request));
-    const placed = this.#history.present.slotsFor(EVERY_KEY);
-    const slots = readyOf([...placed, ...this.#history.before(EVERY_KEY, compactRevision, placed).slots]);
-    for (const slot of slots) await askSlot(slot, hasher.addChanges(slot.guarded, compactRevision, hashRevision));
-    // What a compaction has passed may be missing from what was read.
-    if (this.#compaction.revision !== compactRevision) return this.hash(revision);
+    const isPassed = (): boolean => this.#compaction.revision !== compactRevision;
+    try {
+      await hasher.addLive(await this.range(request));
+      const placed = this.#history.present.slotsFor(EVERY_KEY);
+      const slots = readyOf([...placed, ...this.#history.before(EVERY_KEY, compactRevision, placed).slots]);
+      for (const slot of slots) await askSlot(slot, hasher.addChanges(slot.guarded, compactRevision, hashRevision));
+    } catch (error) {
+      if (!isPassed()) throw error;
+    }
+    // What a compaction has passed may be missing from what was read, or the backend that held it is gone.
+    if (isPassed()) return this.hash(revision);
     return { hash: hasher.value, hashRevision, compactRevision: compactRevision === 0n ? -1n : compactRevision, revision: current };
   }
 

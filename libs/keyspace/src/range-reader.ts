@@ -75,9 +75,11 @@ export class RangeReader {
     try {
       return await this.#rangeIn(placement, request);
     } catch (error) {
-      // A backend that has gone from the rules meanwhile need not answer any more.
-      if (this.#placement === placement || !(error instanceof UnavailableError)) throw error;
-      return this.#range(request);
+      if (!(error instanceof UnavailableError)) throw error;
+      // A backend that has gone from the rules meanwhile need not answer any more, nor one that held only what a compaction has passed.
+      if (this.#placement !== placement) return this.#range(request);
+      this.#checkRevision(request.revision);
+      throw error;
     }
   }
 

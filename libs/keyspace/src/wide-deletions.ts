@@ -33,15 +33,14 @@ export class WideDeletions {
     const { range } = op;
     const query: RangeQuery = { range, revision: 0n, limit: 1, keysOnly: true, countOnly: false, count: false };
     // A first look, for which nobody waits: a backend that does not answer holds up the deletion and nothing else.
-    await holderOf(slots, query);
+    if ((await holderOf(slots, query, isOutdated)) === null) return null;
     const gate = new WriteGate('a deletion over several databases', (key) => contains(range, key), [range]);
     this.#gates.add(gate);
     try {
       // What was let in before.
       await Promise.all(slots.map((slot) => inTime(slot, this.requestTimeoutMs, slot.committer.whenDone())));
-      const slot = await holderOf(slots, query);
-      if (isOutdated()) return null;
-      return await slot.committer.submit(request);
+      const slot = await holderOf(slots, query, isOutdated);
+      return slot === null ? null : await slot.committer.submit(request);
     } finally {
       this.#gates.delete(gate);
       gate.open();
@@ -49,9 +48,16 @@ export class WideDeletions {
   }
 }
 
-/** The slot that holds keys of the range; the first one when none does. */
-async function holderOf(slots: readonly Slot[], query: RangeQuery): Promise<Slot> {
-  const answers = await Promise.all(slots.map((slot) => askSlot(slot, slot.guarded.range(query))));
+/** The slot that holds keys of the range, the first one when none does; null when that is outdated, so that nobody need have answered. */
+async function holderOf(slots: readonly Slot[], query: RangeQuery, isOutdated: () => boolean): Promise<Slot | null> {
+  let answers: readonly RangeAnswer[];
+  try {
+    answers = await Promise.all(slots.map((slot) => askSlot(slot, slot.guarded.range(query))));
+  } catch (error) {
+    if (isOutdated()) return null;
+    throw error;
+  }
+  if (isOutdated()) return null;
   const holding = slots.filter((_, i) => (answers[i] as RangeAnswer).records > 0);
   if (holding.length > 1) throw acrossBackends('a DeleteRange that holds keys', holding);
   return holding[0] ?? (slots[0] as Slot);

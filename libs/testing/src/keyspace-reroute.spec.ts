@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { affectedRanges, endpointLocation, MAIN, parseTopology, Topology } from '@harikube/datasources';
 import {
   CommitFailedError,
+  CompactedError,
   Keyspace,
   prefixRange,
   revisionOf,
@@ -338,6 +339,67 @@ describe('a change of the topology', () => {
     await revoked;
     expect((await life)?.keys.map(String)).toEqual([key('orders/a')]);
     expect([await keyspace.leaseLife(id, true), store.keyspace.backendStatus()[0]?.problem]).toEqual([null, '']);
+  });
+
+  /** A store whose users are of the past, in a database that goes with the next compaction; the revision at which there was one. */
+  async function withFormerUsers(): Promise<{ store: MemoryStore; users: MemoryBackend; at: bigint }> {
+    const store = await start();
+    await store.reroute(kindsApart('orders', 'users'));
+    const { revision: at } = await store.keyspace.put(putOp(key('users/a'), 'x'));
+    await store.keyspace.deleteRange({ type: 'delete', range: singleKey(bytesOf(key('users/a'))), prevKv: false });
+    const users = store.backend('/users');
+    await store.reroute(kindsApart('orders'));
+    return { store, users, at };
+  }
+
+  it('is not told as the failing of a database to who reads what a compaction has passed', async () => {
+    const { store, users, at } = await withFormerUsers();
+    const { keyspace } = store;
+    const commit = new Gate();
+    store.main.hooks.beforeCommit = () => commit.pass();
+    const pending = keyspace.put(putOp(key('carts/a'), 'x'));
+    await commit.arrived;
+    const { revision } = await keyspace.put(putOp(key('orders/a'), 'x'));
+    const range = prefixRange(bytesOf(key('users/')));
+    // It waits for what is pending.
+    const read = keyspace.range({ type: 'range', range, limit: 0, revision: at, keysOnly: false, countOnly: false });
+    const refused = expect(read).rejects.toBeInstanceOf(CompactedError);
+    await keyspace.compact(revision);
+    await turns();
+    await expect(users.size()).rejects.toThrow(/closed/);
+    commit.open();
+    await pending;
+    await refused;
+  });
+
+  it('lets a hash begin anew when a database goes with what a compaction has passed', async () => {
+    const { store, users } = await withFormerUsers();
+    const { keyspace } = store;
+    const asked = new Gate();
+    store.main.hooks.beforeRead = (method) => (method === 'changes' ? asked.pass() : undefined);
+    const hashing = keyspace.hash(0n);
+    await asked.arrived;
+    await keyspace.compact((await keyspace.put(putOp(key('orders/a'), 'x'))).revision);
+    await turns();
+    await expect(users.size()).rejects.toThrow(/closed/);
+    asked.open();
+    expect(await hashing).toEqual(await keyspace.hash(0n));
+  });
+
+  it('lets a deletion over several databases begin anew when one of them goes', async () => {
+    const store = await start();
+    await store.reroute(kindsApart('orders', 'users'));
+    const { keyspace } = store;
+    await keyspace.put(putOp(key('orders/a'), 'x'));
+    const asked = new Gate();
+    const users = store.backend('/users');
+    users.hooks.beforeRead = (method) => (method === 'range' ? asked.pass() : undefined);
+    const deleting = keyspace.deleteRange({ type: 'delete', range: prefixRange(bytesOf(BASE)), prevKv: false });
+    await asked.arrived;
+    expect(await store.reroute(kindsApart('orders'), { abandoned: new Set([users]) })).toEqual({ moves: [], problems: [] });
+    await turns();
+    asked.open();
+    expect((await deleting).deleted).toBe(1);
   });
 
   it('lets a watch go on that waited for a database which is given up', async () => {
