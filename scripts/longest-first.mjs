@@ -15,7 +15,6 @@ const LONG = [
   'fuzz',
   'databases',
   'observability',
-  'consistency',
   'controllers',
   'api-server',
   'adopt',
