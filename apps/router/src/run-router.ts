@@ -34,8 +34,6 @@ export async function runRouter(argv: readonly string[], env: Env): Promise<void
   setFlagsFromString('--heap-growing-percent=70');
   // What each request goes through is optimized after 1000 calls instead of 3000: a router that has just started comes up to speed sooner.
   setFlagsFromString('--invocation-count-for-turbofan=1000');
-  // V8 forgets the code of what has not run for a few collections: a list after minutes of nothing but writes would compile all of its way again.
-  setFlagsFromString('--no-flush-bytecode');
   const config = parseRouterConfig(argv, env);
   const logger = createLogger({ format: config.logFormat, debug: config.debug });
   for (const warning of config.warnings) logger.warn(warning);
