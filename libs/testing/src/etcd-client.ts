@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import type { SecureContextOptions } from 'node:tls';
 import { decodeKeyValue, prefixEnd, type KeyValue, type Revision } from '@harikube/keyspace';
 import type { WatchedMessage } from './history-checker.js';
 import { bytesField, fieldsOf, numberField } from './protobuf-fields.js';
@@ -65,8 +66,9 @@ export class EtcdClient {
   readonly #session: ClientHttp2Session;
   #lost: Error | null = null;
 
-  constructor(address: string) {
-    this.#session = connect(address);
+  /** `tls`: for an `https://` address. */
+  constructor(address: string, tls: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'> = {}) {
+    this.#session = connect(address, tls);
     this.#session.on('error', (error: Error) => (this.#lost = error));
     this.#session.on('close', () => (this.#lost ??= new Error('the connection is closed')));
   }

@@ -72,7 +72,7 @@ async function expectRotated(release: InstalledDataLayer, etcd: EtcdAccess, repl
   const running = await release.running();
   const failures = await failuresDuring(
     {
-      'a put': () => etcd.call('put', '/registry/example.com/users/shop/john', '{}'),
+      'a put': () => etcd.put('/registry/example.com/users/shop/john', '{}'),
       'a question to the webhook': () => dryRun(release.namespace),
     },
     async () => {

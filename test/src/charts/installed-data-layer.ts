@@ -1,10 +1,11 @@
 import { once } from 'node:events';
-import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { Binaries, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
+import { EtcdClient } from '@harikube/testing';
 import { runProgram } from '../run-program.js';
 import { DATA_LAYER, type Helm } from './data-layer-cluster.js';
 import type { RunningPod } from './network-policy.js';
@@ -101,7 +102,7 @@ export class InstalledDataLayer {
   }
 }
 
-/** etcdctl by a connection of its own for each call. */
+/** A connection of its own for each call. */
 export class EtcdAccess {
   constructor(
     private readonly program: string,
@@ -117,15 +118,29 @@ export class EtcdAccess {
     return await this.anonymously(...identity, ...args);
   }
 
+  /** Without etcdctl, for what is asked again and again: it takes a tenth of a second of processor time. */
+  async put(key: string, value: string): Promise<void> {
+    const [ca, cert, tlsKey] = await Promise.all(['ca.crt', 'tls.crt', 'tls.key'].map((file) => readFile(join(this.folder, file))));
+    const client = new EtcdClient(`https://localhost:${this.#port}`, { ca, cert, key: tlsKey });
+    try {
+      await client.put(key, value);
+    } finally {
+      client.close();
+    }
+  }
+
   /** Without a certificate of a client. */
   async anonymously(...args: readonly string[]): Promise<string> {
-    const { port } = this.forward.address() as AddressInfo;
-    const trust = ['--endpoints', `https://localhost:${port}`, '--cacert', join(this.folder, 'ca.crt')];
+    const trust = ['--endpoints', `https://localhost:${this.#port}`, '--cacert', join(this.folder, 'ca.crt')];
     return (await runProgram(this.program, [...trust, ...args])).trim();
   }
 
   close(): void {
     this.forward.close();
+  }
+
+  get #port(): number {
+    return (this.forward.address() as AddressInfo).port;
   }
 }
 
