@@ -13,23 +13,19 @@ import { type Judgement, TxnJudge } from './txn-judge.js';
 import { collect, MAX_RANGE_KEYS, valueBytes } from './txn-scope.js';
 import { keyText, textKey } from './key-text.js';
 import { LateAnswerError } from './within.js';
+import { type HeadUser, WorkingHeads } from './working-heads.js';
 
 /** Most txns in one commit: bounds the time that the others wait for it. */
 const MAX_BATCH_TXNS = 1024;
 /** Bytes of keys and values after which a batch is closed. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-/** Creations that load the head of their key first, after one whose key turned out to be there. */
-const CAUTIOUS_CREATIONS = 64;
 /** Pauses before a database is asked again for the outcome of a commit: each is twice the one before. */
 const RESOLVE_PAUSE_MS = { first: 100, most: 2_000 };
 /** So long everybody waits for the outcome of a commit that is not known; then requests are refused at once until it is. */
 const DOUBT_AFTER_MS = 500;
 
-interface Submission {
-  readonly txn: TxnRequest;
-  readonly keys: readonly string[];
-  /** Ranges of more than one key; such a txn is a batch of its own. */
-  readonly ranges: readonly KeyRange[];
+/** One with ranges is a batch of its own. */
+interface Submission extends HeadUser {
   /** Ranges at an old revision, and what they are answered with; such a txn, too. */
   readonly pasts: readonly RangeRequest[];
   readonly resolve: (result: TxnResult) => void;
@@ -37,24 +33,12 @@ interface Submission {
   readonly cohort: Cohort;
   /** On the monotonic clock. */
   readonly since: number;
-  /** Heads still being loaded, or being committed on trust. */
-  missing: number;
-  isDone: boolean;
 }
 
 /** What was submitted between two questions of `whenDone`. */
 interface Cohort {
   open: number;
   onDone: (() => void) | null;
-}
-
-/** The head of a key that some waiting txn names. */
-interface WorkingHead {
-  head: Head | null | undefined;
-  /** The creation that takes the key for absent though nobody has looked; `head` is null meanwhile, for its eyes only. */
-  truster: Submission | null;
-  users: number;
-  waiting: Submission[];
 }
 
 interface Answer {
@@ -115,22 +99,17 @@ export interface CommitterOptions {
  * order; Gathering tells when that is worth waiting for. A batch is judged only after the one before it has settled, so it sees
  * every earlier write.
  *
- * Kubernetes creates under names that are new, and no cache knows those. Such a creation is judged as if its key were absent, without a
- * load, and the database refuses the whole batch if it is not. Until then nothing is told that rests on it: whoever else names the key waits.
+ * A creation that takes its key for absent (`WorkingHeads`) is judged as if it were, and the database refuses the whole batch if it is not. Until then
+ * nothing is told that rests on it.
  */
 export class GroupCommitter {
   readonly #queue: Submission[] = [];
-  /** Heads of every key that a waiting txn names, kept whatever the cache evicts. */
-  readonly #working = new Map<string, WorkingHead>();
-  readonly #toLoad: string[] = [];
+  readonly #heads: WorkingHeads<Submission>;
   /** Of the batch that has settled last: told as soon as the database has the next one, or before, where the next one waits for them or there is none. */
   readonly #toAnswer: (() => void)[] = [];
   readonly #gathering = new Gathering();
-  #isLoading = false;
   #isScheduled = false;
   #isBusy = false;
-  /** Creations that are not to be trusted, after one that was wrong. */
-  #cautious = 0;
   #closed: Error | null = null;
   /** Why everything is refused at the moment; empty: it is not. */
   #refusedFor = '';
@@ -150,7 +129,21 @@ export class GroupCommitter {
   #lastBatchRows = 0;
   #failedCommits = 0;
 
-  constructor(private readonly options: CommitterOptions) {}
+  constructor(private readonly options: CommitterOptions) {
+    const { cache, arena, backend } = options;
+    this.#heads = new WorkingHeads({
+      cache,
+      arena,
+      load: async (keys) => (await backend.load(keys, 'commit')).heads,
+      isQueued: (submission) => this.#queue.includes(submission),
+      onReady: () => this.#gathering.arrived(),
+      onLoaded: () => {
+        this.#loadIfDue();
+        void this.#pump();
+      },
+      onFailed: (submission, error) => this.#fail(submission, this.#unavailable(error)),
+    });
+  }
 
   get stats(): CommitterStats {
     return {
@@ -206,7 +199,7 @@ export class GroupCommitter {
         missing: 0,
         isDone: false,
       };
-      for (const text of keys) this.#use(text, submission);
+      this.#heads.use(submission);
       this.#queue.push(submission);
       if (submission.missing === 0) this.#gathering.arrived();
       this.#schedule();
@@ -269,7 +262,7 @@ export class GroupCommitter {
   /** None of these is with the database. */
   #failAll(submissions: readonly Submission[], error: Error): void {
     for (const submission of submissions) this.#fail(submission, error);
-    this.#doubtAll(submissions);
+    this.#heads.distrust(submissions);
     const left = this.#queue.filter(({ isDone }) => !isDone);
     this.#queue.splice(0, this.#queue.length, ...left);
   }
@@ -298,113 +291,15 @@ export class GroupCommitter {
     });
   }
 
-  #use(text: string, submission: Submission): void {
-    let working = this.#working.get(text);
-    if (working === undefined) {
-      working = { head: this.options.cache.get(text), truster: null, users: 0, waiting: [] };
-      this.#working.set(text, working);
-      if (working.head === undefined) {
-        if (this.#isTrusted(submission)) {
-          working.head = null;
-          working.truster = submission;
-        } else this.#toLoad.push(text);
-      }
-    } else if (working.truster !== null && this.#queue.includes(working.truster)) this.#doubt(text, working);
-    working.users++;
-    if (working.head === undefined || (working.truster !== null && working.truster !== submission)) this.#await(working, submission);
-  }
-
-  #await(working: WorkingHead, submission: Submission): void {
-    working.waiting.push(submission);
-    submission.missing++;
-  }
-
-  #isTrusted({ txn, keys, ranges }: Submission): boolean {
-    if (keys.length !== 1 || ranges.length > 0 || !isCreation(txn)) return false;
-    if (this.#cautious === 0) return true;
-    this.#cautious--;
-    return false;
-  }
-
-  /** The key is looked up after all, and the creation waits for that like everybody else. */
-  #doubt(text: string, working: WorkingHead): void {
-    const { truster } = working;
-    working.head = undefined;
-    working.truster = null;
-    this.#toLoad.push(text);
-    if (truster !== null && !truster.isDone) this.#await(working, truster);
-  }
-
-  /** The batch has not told whether the keys that these took for absent are. */
-  #doubtAll(submissions: readonly Submission[]): void {
-    for (const submission of submissions) {
-      for (const text of submission.keys) {
-        const working = this.#working.get(text);
-        if (working?.truster === submission) this.#doubt(text, working);
-      }
-    }
-  }
-
   #release(submission: Submission): void {
     submission.isDone = true;
     if (--submission.cohort.open === 0) submission.cohort.onDone?.();
-    for (const text of submission.keys) {
-      const working = this.#working.get(text);
-      if (working !== undefined && --working.users === 0) this.#working.delete(text);
-    }
+    this.#heads.release(submission);
   }
 
   /** During a commit keys are loaded some at a time: a message to the database costs as much as many keys do. What is left goes when it is over. */
   #loadIfDue(): void {
-    if (!this.#isBusy || this.#gathering.isWaiting || this.#toLoad.length >= Math.max(8, this.#lastBatchRows / 2)) this.#load();
-  }
-
-  /** Asked for while the commit before is under way, so that they are there right behind it. A key that is loading is in no batch: its txns wait. */
-  #load(): void {
-    if (this.#isLoading || this.#toLoad.length === 0) return;
-    this.#isLoading = true;
-    const wanted = this.#toLoad.splice(0, this.#toLoad.length).flatMap((text) => {
-      const working = this.#working.get(text);
-      return working === undefined ? [] : [{ text, working }];
-    });
-    const { backend } = this.options;
-    const keys = wanted.map(({ text }) => textKey(text));
-    backend.load(keys, 'commit').then(
-      ({ heads }) => {
-        this.#isLoading = false;
-        wanted.forEach(({ text, working }, i) => this.#loaded(text, working, heads[i] ?? null));
-        this.#loadIfDue();
-        void this.#pump();
-      },
-      (error: unknown) => {
-        this.#isLoading = false;
-        for (const { working } of wanted) this.#failLoad(working, this.#unavailable(error));
-        this.#loadIfDue();
-        void this.#pump();
-      },
-    );
-  }
-
-  #loaded(text: string, working: WorkingHead, head: Head | null): void {
-    // A DeleteRange may have settled this key while it was loading: what it left is newer. The txns that waited for that may even be done, and the key named
-    // anew: this answer is from before what they wrote.
-    if (this.#working.get(text) !== working || working.head !== undefined) return;
-    working.head = head === null ? null : { id: head.id, record: this.options.arena.copy(head.record) };
-    this.options.cache.set(text, working.head);
-    this.#ready(working);
-  }
-
-  #ready(working: WorkingHead): void {
-    for (const submission of working.waiting) if (--submission.missing === 0) this.#gathering.arrived();
-    working.waiting = [];
-  }
-
-  #failLoad({ waiting }: WorkingHead, error: Error): void {
-    for (const submission of waiting) {
-      if (submission.isDone) continue;
-      this.#release(submission);
-      submission.reject(error);
-    }
+    if (!this.#isBusy || this.#gathering.isWaiting || this.#heads.toLoad >= Math.max(8, this.#lastBatchRows / 2)) this.#heads.load();
   }
 
   async #pump(): Promise<void> {
@@ -413,7 +308,7 @@ export class GroupCommitter {
     try {
       for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) {
         await this.#process(batch);
-        this.#load();
+        this.#heads.load();
         if (this.#gathering.isWorthwhile(this.#toAnswer.length, this.#queue.length)) {
           this.#answer();
           await this.#gathering.wait();
@@ -422,7 +317,7 @@ export class GroupCommitter {
     } finally {
       this.#isBusy = false;
       this.#answer();
-      this.#load();
+      this.#heads.load();
       if (this.#queue.length === 0) this.#tellIdle();
     }
   }
@@ -498,7 +393,7 @@ export class GroupCommitter {
   #judgeOf(rangeHeads: Map<string, Head>, pasts: ReadonlyMap<RangeRequest, TxnRangeResult | Error>): TxnJudge {
     const { clock, arena, hasLease, compactRevision } = this.options;
     const settled = {
-      head: (text: string): Head | null => this.#working.get(text)?.head ?? rangeHeads.get(text) ?? null,
+      head: (text: string): Head | null => this.#heads.head(text) ?? rangeHeads.get(text) ?? null,
       *keysIn(range: KeyRange): Generator<string> {
         for (const text of rangeHeads.keys()) if (contains(range, textKey(text))) yield text;
       },
@@ -513,7 +408,7 @@ export class GroupCommitter {
     try {
       judgement = judge.judge(submission.txn);
     } catch (error) {
-      if (this.#isTrusting(submission)) this.#retry([submission]);
+      if (this.#heads.isTrusting(submission)) this.#retry([submission]);
       else if (judge.isDerived) waiting.push({ submission, judgement: error as Error });
       else this.#fail(submission, this.options.refusal() ?? (error as Error));
       return;
@@ -532,14 +427,10 @@ export class GroupCommitter {
     }
   }
 
-  #isTrusting(submission: Submission): boolean {
-    return submission.keys.some((text) => this.#working.get(text)?.truster === submission);
-  }
-
   /** They are judged again, before all others, when what they took for granted is known. */
   #retry(submissions: readonly Submission[]): void {
     this.#queue.unshift(...submissions);
-    this.#doubtAll(submissions);
+    this.#heads.distrust(submissions);
   }
 
   async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
@@ -553,8 +444,8 @@ export class GroupCommitter {
     try {
       await committed;
     } catch (error) {
-      if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#isTrusting(each))) {
-        this.#cautious = CAUTIOUS_CREATIONS;
+      if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#heads.isTrusting(each))) {
+        this.#heads.beCautious();
         clock.takeBack(id);
         this.options.onBurned();
         this.#underWay = null;
@@ -579,7 +470,7 @@ export class GroupCommitter {
         this.options.onBurned();
       }
       for (const submission of submissions) this.#release(submission);
-      this.#doubtAll(submissions);
+      this.#heads.distrust(submissions);
       return;
     }
     this.#underWay = null;
@@ -634,19 +525,11 @@ export class GroupCommitter {
   }
 
   #settle(batch: CommitBatch, judge: TxnJudge): void {
-    const { id, cache, clock, onSettled } = this.options;
+    const { id, clock, onSettled } = this.options;
     this.#commits++;
     this.#rows += batch.rows.length;
     this.#lastBatchRows = batch.rows.length;
-    for (const [text, head] of judge.heads) {
-      cache.set(text, head);
-      const working = this.#working.get(text);
-      if (working !== undefined) {
-        working.head = head;
-        working.truster = null;
-        this.#ready(working);
-      }
-    }
+    for (const [text, head] of judge.heads) this.#heads.settle(text, head);
     clock.observe(batch.lastRevision);
     clock.settle(id);
     onSettled(judge.events);
@@ -699,21 +582,4 @@ function misfitOf({ success, failure }: TxnRequest, misfit: Misfit): string | nu
     }
   }
   return null;
-}
-
-/** A put of a key that is to be absent, and nothing whose answer or effect would depend on more than that. */
-function isCreation({ compares, success }: TxnRequest): boolean {
-  const [compare] = compares;
-  const [op] = success;
-  return (
-    compares.length === 1 &&
-    success.length === 1 &&
-    compare !== undefined &&
-    compare.result === 'equal' &&
-    compare.number === 0n &&
-    (compare.target === 'mod' || compare.target === 'create' || compare.target === 'version') &&
-    op?.type === 'put' &&
-    !op.ignoreValue &&
-    !op.ignoreLease
-  );
 }

@@ -13,6 +13,7 @@ const RANGE_READER = 'libs/keyspace/dist/range-reader.js';
 const LEASE_KEYS = 'libs/keyspace/dist/lease-keys.js';
 const WATCH_HUB = 'libs/keyspace/dist/watch-hub.js';
 const COMMITTER = 'libs/keyspace/dist/group-committer.js';
+const WORKING_HEADS = 'libs/keyspace/dist/working-heads.js';
 const TXN_JUDGE = 'libs/keyspace/dist/txn-judge.js';
 const CLOCK = 'libs/keyspace/dist/clock.js';
 const SQLITE_FILE = 'libs/datasources/dist/dialects/sqlite/file-connection.js';
@@ -48,9 +49,9 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('answer-before-commit', COMMITTER, 'await committed;', 'committed.catch(() => undefined);', true),
   mutant(
     'stale-cache',
-    COMMITTER,
-    '            cache.set(text, head);',
-    '            if (batch.lastRevision % 30n !== 0n) cache.set(text, head);',
+    WORKING_HEADS,
+    'this.options.cache.set(text, head);',
+    'if (head === null || (head.id >> 20n) % 30n !== 0n) this.options.cache.set(text, head);',
   ),
   mutant(
     'compare-before-batch',
