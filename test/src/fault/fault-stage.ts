@@ -1,6 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { memoryFolder } from '../memory-folder.js';
 import { DatabaseProxy } from './database-proxy.js';
 import { type Engine, type EngineServer, openEngine } from './engine-server.js';
 import { COMMON, type KindBackend, kindTopology } from './kind-topology.js';
@@ -47,7 +47,8 @@ export class FaultStage {
   ) {}
 
   static async start({ main, kinds, timeoutMs, isSmall = false }: StagePlan): Promise<FaultStage> {
-    const folder = await mkdtemp(join(tmpdir(), 'harikube-databases-'));
+    // A SQLite file that waits for a disk at which others write is no file that is well.
+    const folder = await memoryFolder('harikube-databases-');
     const backends: StagedBackend[] = [];
     const targets: Target[] = [];
     const rules: KindBackend[] = [];
