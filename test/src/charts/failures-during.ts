@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Between two requests of a kind: whoever is asked runs on this machine, too. */
-const PAUSE_MS = 150;
+const PAUSE_MS = 50;
 /** Enough to see what is wrong. */
 const MAX_FAILURES = 20;
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
@@ -85,7 +85,8 @@ export class InstalledDataLayer {
     const { data } = JSON.parse(await this.kubectl(['get', 'secret', secretName, '-o', 'json'])) as { data: Record<string, string> };
     const folder = await mkdtemp(join(this.stage.cluster.folder, 'client-'));
     await mkdir(folder, { recursive: true });
-    for (const [name, text] of Object.entries(data)) await writeFile(join(folder, name), Buffer.from(text, 'base64'));
+    const files = new Map(Object.entries(data).map(([name, text]) => [name, Buffer.from(text, 'base64')]));
+    for (const [name, content] of files) await writeFile(join(folder, name), content);
     // As `kubectl port-forward` does: the certificate has to be good for localhost.
     const forward = createServer((client) => {
       const router = connect(2379, host);
@@ -94,7 +95,7 @@ export class InstalledDataLayer {
       client.pipe(router).pipe(client);
     }).listen(0, '127.0.0.1');
     await once(forward, 'listening');
-    return new EtcdAccess(this.etcdctlProgram, forward, folder);
+    return new EtcdAccess(this.etcdctlProgram, forward, folder, files);
   }
 
   serviceAddress(): Promise<string> {
@@ -108,6 +109,8 @@ export class EtcdAccess {
     private readonly program: string,
     private readonly forward: Server,
     private readonly folder: string,
+    /** What is in the folder. */
+    private readonly files: ReadonlyMap<string, Buffer>,
   ) {
     forward.unref();
   }
@@ -118,10 +121,10 @@ export class EtcdAccess {
     return await this.anonymously(...identity, ...args);
   }
 
-  /** Without etcdctl, for what is asked again and again: it takes a tenth of a second of processor time. */
+  /** For what is written again and again: etcdctl takes a tenth of a second of processor time for each call. */
   async put(key: string, value: string): Promise<void> {
-    const [ca, cert, tlsKey] = await Promise.all(['ca.crt', 'tls.crt', 'tls.key'].map((file) => readFile(join(this.folder, file))));
-    const client = new EtcdClient(`https://localhost:${this.#port}`, { ca, cert, key: tlsKey });
+    const [ca, cert, privateKey] = ['ca.crt', 'tls.crt', 'tls.key'].map((file) => this.files.get(file));
+    const client = new EtcdClient(`https://localhost:${this.#port}`, { ca, cert, key: privateKey });
     try {
       await client.put(key, value);
     } finally {

@@ -2,7 +2,6 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import {
@@ -31,8 +30,6 @@ const MINUTES = 60 * SECONDS;
 const MANY = Number(readEnv()['REGISTRATIONS'] ?? '30');
 /** REGISTRATION_KILLS=40 in the long form; each process once when it is absent. */
 const KILLS = readEnv()['REGISTRATION_KILLS'];
-/** Between two registrations of a caller while processes are killed: what is to come back runs on this machine, too. */
-const PAUSE_MS = 1000;
 const REGISTRATIONS = `/apis/${AGGREGATED_API_VERSION}/registrations`;
 const PASSWORD = 'Canary-Passw0rd';
 /** Of a user called John. */
@@ -248,7 +245,6 @@ describe('a registration', () => {
             }
           }
           done.push(name);
-          await delay(PAUSE_MS);
         }
       };
       const isRegistered = async (name: string): Promise<boolean> => {

@@ -200,7 +200,6 @@ async function revive(server: DatabaseServer): Promise<void> {
 }
 
 async function close(server: DatabaseServer, disk: SmallDisk | null): Promise<void> {
-  await server.kill();
   await disk?.unmount();
   await server.stop();
 }

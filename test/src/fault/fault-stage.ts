@@ -1,9 +1,9 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { memoryFolder } from '../memory-folder.js';
 import { DatabaseProxy } from './database-proxy.js';
 import { type Engine, type EngineServer, openEngine } from './engine-server.js';
 import { COMMON, type KindBackend, kindTopology } from './kind-topology.js';
+import { memoryFolder } from './memory-folder.js';
 import { RouterProcess } from './router-process.js';
 import type { Area } from '../consistency/history.js';
 

@@ -150,11 +150,7 @@ class RunningPostgres implements PostgresServer {
   }
 
   async shutDown(): Promise<void> {
-    const child = this.#child;
-    if (child === null) return;
-    const ended = once(child, 'exit');
-    child.kill('SIGINT');
-    await ended;
+    await this.#end('SIGINT');
   }
 
   pause(): void {
@@ -166,13 +162,10 @@ class RunningPostgres implements PostgresServer {
   }
 
   async stop(): Promise<void> {
-    const child = this.#child;
-    if (child !== null) {
-      // Killed at once it would leave a segment of shared memory behind, of which the system has some thousands.
+    if (this.#child !== null) {
+      // What is killed leaves a segment of shared memory behind, and the system has only some thousands. Paused, it could not end.
       this.resume();
-      const ended = once(child, 'exit');
-      child.kill('SIGQUIT');
-      await Promise.race([ended, delay(QUIT_TIMEOUT_MS, undefined, { ref: false })]);
+      await Promise.race([this.#end('SIGQUIT'), delay(QUIT_TIMEOUT_MS, undefined, { ref: false })]);
     }
     await this.kill();
     rmSync(this.directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
@@ -226,6 +219,15 @@ class RunningPostgres implements PostgresServer {
     client.on('error', () => undefined); // a server that is killed meanwhile
     await client.connect();
     return client;
+  }
+
+  /** By a signal that the first of its processes hands on to the others. */
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
   }
 
   /** To the server and the processes that it has started: each of those has a process group of its own. */
