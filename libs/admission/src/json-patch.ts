@@ -2,7 +2,8 @@ import { isObject, type JsonObject } from './json-object.js';
 
 /** One operation of RFC 6902. */
 export type PatchOperation =
-  { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown } | { readonly op: 'remove'; readonly path: string };
+  | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string };
 
 /** Changes to an object, and the operations that make the same changes elsewhere. The object itself stays as it is. */
 export class JsonPatch {

@@ -12,7 +12,8 @@ import {
 } from '@harikube/keyspace';
 
 export type Write =
-  { readonly put: string | Buffer; readonly value?: string | Buffer; readonly lease?: bigint } | { readonly delete: string | Buffer };
+  | { readonly put: string | Buffer; readonly value?: string | Buffer; readonly lease?: bigint }
+  | { readonly delete: string | Buffer };
 
 interface Row {
   readonly id: RowId;

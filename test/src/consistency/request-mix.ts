@@ -58,7 +58,8 @@ const WEIGHTS = {
 
 /** A step of a client: requests one after the other, or pages of one list. */
 export type Step =
-  { readonly type: 'calls'; readonly requests: readonly Request[] } | { readonly type: 'pages'; readonly first: RangeOperation };
+  | { readonly type: 'calls'; readonly requests: readonly Request[] }
+  | { readonly type: 'pages'; readonly first: RangeOperation };
 
 /** Random requests of one client. */
 export class RequestMix {

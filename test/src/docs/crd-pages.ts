@@ -54,7 +54,7 @@ interface Definition {
   };
 }
 
-/** Each page by its path, with its text as Prettier leaves it. */
+/** Each page by its path, with its text as oxfmt leaves it. */
 export async function crdPages(): Promise<Map<string, string>> {
   const definitions = await Promise.all(crdFiles().map(async (file) => parse(await readFile(file, 'utf8')) as Definition));
   return new Map([

