@@ -7,6 +7,9 @@ const { compileFunction, SourceTextModule } = vm;
 /** What V8 made, by the text of a module. */
 const known = new Map();
 
+/** A buffer of the test file's own context would keep all of that in memory. */
+const ours = (data) => Buffer.from(data);
+
 /** An ES module. */
 function sourceTextModule(code, options) {
   const cachedData = known.get(code);
@@ -19,7 +22,7 @@ function sourceTextModule(code, options) {
     }
   }
   const made = new SourceTextModule(code, options);
-  known.set(code, made.createCachedData());
+  known.set(code, ours(made.createCachedData()));
   return made;
 }
 
@@ -29,7 +32,7 @@ function commonJsModule(code, parameters, options) {
   const made = compileFunction(code, parameters, { ...options, cachedData, produceCachedData: cachedData === undefined });
   // Without it this has been compiled all the same; the next one makes it anew.
   if (made.cachedDataRejected) known.delete(code);
-  if (made.cachedData !== undefined) known.set(code, made.cachedData);
+  if (made.cachedData !== undefined) known.set(code, ours(made.cachedData));
   return made;
 }
 

@@ -50,7 +50,9 @@ function node(args, { result, variables, isPiped = false, isNice = false } = {})
   });
 }
 
-const jest = [path.join(modules, 'jest', 'bin', 'jest.js'), '--passWithNoTests'];
+// V8 keeps what it compiled for whoever compiles the same text again, and with it everything that the text's test file had in memory, which its collector would
+// visit over and over; scripts/compiled-once.mjs has what is of use of it. The young generation is large enough for most files.
+const jest = ['--no-compilation-cache', '--max-semi-space-size=64', path.join(modules, 'jest', 'bin', 'jest.js'), '--passWithNoTests'];
 
 let runs = 0;
 
