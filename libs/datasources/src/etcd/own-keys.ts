@@ -197,8 +197,14 @@ export interface StoreMeta {
 
 const FORMAT = 1;
 
-export function encodeStoreMeta(meta: StoreMeta): Buffer {
-  return toJson({ format: FORMAT, ...meta });
+/** As `toJson` writes it, whose way by a function for each field takes ten times as long: it is part of every commit. */
+export function encodeStoreMeta({ identity, storeId, epoch, lastRevision, floor, pending, ignored, task }: StoreMeta): Buffer {
+  const half = pending === null ? 'null' : `{"lastRevision":"#${pending.lastRevision}","base":"#${pending.base}"}`;
+  return Buffer.from(
+    `{"format":${FORMAT},"identity":${JSON.stringify(identity)},"storeId":${JSON.stringify(storeId)},"epoch":"#${epoch}",` +
+      `"lastRevision":"#${lastRevision}","floor":{"local":"#${floor.local}","lastRevision":"#${floor.lastRevision}"},` +
+      `"pending":${half},"ignored":"#${ignored}","task":${JSON.stringify(task)}}`,
+  );
 }
 
 export function decodeStoreMeta(bytes: Buffer): StoreMeta {
