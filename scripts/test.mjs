@@ -30,7 +30,7 @@ function scratchFolder() {
   const prefix = `harikube-${process.pid}-`;
   const isRoomy =
     process.env.TMPDIR === undefined &&
-    process.availableMemory() >= 8 * 2 ** 30 &&
+    Math.min(os.freemem(), process.constrainedMemory() || Infinity) >= 8 * 2 ** 30 &&
     runsPrograms(memory) &&
     freeBytes(memory) >= 4 * 2 ** 30;
   const folder = fs.mkdtempSync(path.join(isRoomy ? memory : os.tmpdir(), prefix));
