@@ -10,6 +10,7 @@ import { crdFiles } from '@harikube/crds';
 import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { type Env, readEnv } from '@harikube/platform';
 import { runProgram } from '../run-program.js';
+import { eventually } from './eventually.js';
 import { UpProcess } from './up-process.js';
 
 const MINUTES = 60_000;
@@ -62,23 +63,38 @@ class KubectlWatch {
   readonly lines: string[] = [];
   readonly #child: ChildProcess;
   readonly #waiting: (() => void)[] = [];
+  #complaint = '';
+  #hasEnded = false;
 
   constructor(...args: string[]) {
     const format = ['--watch', '--output-watch-events', '-o', 'jsonpath={.type} {.object.metadata.name}{"\\n"}'];
-    const child = spawn(kubectlProgram, ['get', ...args, ...format], { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn(kubectlProgram, ['get', ...args, ...format], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     createInterface({ input: child.stdout }).on('line', (line) => {
       this.lines.push(line);
-      for (const resolve of this.#waiting.splice(0)) resolve();
+      this.#tell();
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.#complaint += text));
+    child.on('close', () => {
+      this.#hasEnded = true;
+      this.#tell();
     });
     this.#child = child;
   }
 
+  /** Rejects when the watch has ended or takes longer than two minutes. */
   async until(holds: (lines: readonly string[]) => boolean): Promise<void> {
-    while (!holds(this.lines)) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const timer = setTimeout(() => this.#child.kill(), 2 * MINUTES);
+    while (!holds(this.lines) && !this.#hasEnded) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    clearTimeout(timer);
+    if (!holds(this.lines)) throw new Error(`the watch has ended after ${this.lines.length} lines: ${this.#complaint}`);
   }
 
   close(): void {
     this.#child.kill();
+  }
+
+  #tell(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 }
 
@@ -93,6 +109,13 @@ beforeAll(async () => {
   const definitions = crdFiles().flatMap((file) => ['-f', file]);
   await kubectl('apply', '--server-side', ...definitions);
   await kubectl('wait', '--for=condition=Established', '--timeout=120s', ...definitions);
+  // A kind that is established is not told by discovery yet, and a kubectl that does not find it there ends.
+  const isServed = (): Promise<boolean> =>
+    kubectl('get', 'users', '-A').then(
+      () => true,
+      () => false,
+    );
+  await eventually(isServed, (served) => served);
 }, 15 * MINUTES);
 
 afterAll(async () => {
