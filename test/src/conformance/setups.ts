@@ -129,7 +129,7 @@ async function etcd(env: Env): Promise<string> {
   ].join(' ');
   return [
     `${server} & ETCD=$!`,
-    `(while kill -0 $$ 2>/dev/null; do sleep 1; done; kill -9 $ETCD) >/dev/null 2>&1 &`,
+    `(while kill -0 $$ 2>/dev/null; do sleep 0.2; done; kill -9 $ETCD) >/dev/null 2>&1 &`,
     // It says so itself, hundreds of times, for less than etcdctl takes to ask.
     `until grep -qs 'ready to serve client requests' "$DIR/etcd.log"; do kill -0 $ETCD || exit 1; sleep 0.1; done`,
     '',

@@ -197,7 +197,7 @@ export interface StoreMeta {
 
 const FORMAT = 1;
 
-/** As `toJson` writes it, whose way by a function for each field takes ten times as long: it is part of every commit. */
+/** As `toJson` writes it, without its call for each field: it is part of every commit. */
 export function encodeStoreMeta({ identity, storeId, epoch, lastRevision, floor, pending, ignored, task }: StoreMeta): Buffer {
   const half = pending === null ? 'null' : `{"lastRevision":"#${pending.lastRevision}","base":"#${pending.base}"}`;
   return Buffer.from(
