@@ -1,6 +1,5 @@
 import type { KeyspaceLog } from '@harikube/keyspace';
 import type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
-import { DataSourceRegistry } from './data-source-registry.js';
 import { inspectFile } from './dialects/sqlite/inspect-file.js';
 import { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
 import { StoreThreads } from './dialects/sqlite/store-threads.js';
@@ -32,7 +31,6 @@ interface KnownDatabase {
 /** The databases of one store, each once, whatever the rules call it; with what they share. The code for a kind of database is loaded with the first one. */
 export class Databases {
   readonly #threads = new StoreThreads();
-  readonly #registry = new DataSourceRegistry();
   readonly #making = new Map<string, Promise<KnownDatabase>>();
   /** Those that are made. */
   readonly #known = new Map<string, KnownDatabase>();
@@ -84,7 +82,6 @@ export class Databases {
   async close(): Promise<void> {
     await Promise.allSettled(this.#making.values());
     await Promise.all([...this.#known.values()].map(({ database }) => database.close()));
-    await this.#registry.closeAll();
     await this.#threads.close();
   }
 
@@ -94,12 +91,12 @@ export class Databases {
         return this.#makeSqlite(endpoint, settings);
       case 'postgres': {
         const { PostgresBackend } = await import('./dialects/postgres/postgres-backend.js');
-        const database = new PostgresBackend(endpoint, settings, this.#registry);
+        const database = new PostgresBackend(endpoint, settings);
         return { database, configure: ofScheme(['postgres'], (now, other) => database.configure(now, other)) };
       }
       case 'mysql': {
         const { MysqlBackend } = await import('./dialects/mysql/mysql-backend.js');
-        const database = new MysqlBackend(endpoint, settings, this.#registry);
+        const database = new MysqlBackend(endpoint, settings);
         return { database, configure: ofScheme(['mysql'], (now, other) => database.configure(now, other)) };
       }
       case 'http':
@@ -114,7 +111,7 @@ export class Databases {
   #makeSqlite(endpoint: SqliteEndpoint, { name, compactBatchSize, expectedIdentity }: DatabaseSettings): KnownDatabase {
     const { path: file, synchronous, busyTimeoutMs } = endpoint;
     const options = { name, file, synchronous, busyTimeoutMs, compactBatchSize, expectedIdentity };
-    const database = new SqliteBackend(options, this.#threads.add(), this.#registry);
+    const database = new SqliteBackend(options, this.#threads.add());
     return { database, configure: ofScheme(['sqlite'], (now, settings) => database.configure({ ...now, ...settings })) };
   }
 

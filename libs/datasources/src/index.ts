@@ -1,6 +1,5 @@
 export type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
 export { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.js';
-export { DataSourceRegistry } from './data-source-registry.js';
 export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
 export { StoreThreads } from './dialects/sqlite/store-threads.js';
 export { RefusedDatabaseError } from './database-errors.js';

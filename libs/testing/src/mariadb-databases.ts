@@ -1,4 +1,4 @@
-import { type DatabaseSettings, DataSourceRegistry, type MysqlEndpoint, parseMysql } from '@harikube/datasources';
+import { type DatabaseSettings, type MysqlEndpoint, parseMysql } from '@harikube/datasources';
 import { MysqlBackend } from '@harikube/datasources/engines';
 import { createConnection } from 'mysql2/promise';
 import { type MariadbOptions, type MariadbServer, startMariadb } from './databases/mariadb-server.js';
@@ -69,7 +69,7 @@ export function mysqlEndpoint(url: string, changes: Partial<MysqlEndpoint> = {})
 }
 
 export async function openMysql(url: string, settings: Partial<DatabaseSettings> = {}): Promise<MysqlBackend> {
-  const backend = new MysqlBackend(mysqlEndpoint(url), { ...MYSQL_SETTINGS, ...settings }, new DataSourceRegistry());
+  const backend = new MysqlBackend(mysqlEndpoint(url), { ...MYSQL_SETTINGS, ...settings });
   await backend.open();
   return backend;
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { DataSourceRegistry, type DatabaseSettings } from '@harikube/datasources';
+import type { DatabaseSettings } from '@harikube/datasources';
 import { glanceAtMysql, MysqlBackend } from '@harikube/datasources/engines';
 import {
   type CommitBatch,
@@ -367,7 +367,7 @@ describe('MysqlBackend and its server', () => {
     it('waits for a server that takes no writes, and then opens', async () => {
       const server = await mariadb.server();
       await server.query('SET GLOBAL read_only = ON');
-      const backend = new MysqlBackend(mysqlEndpoint(url), MYSQL_SETTINGS, new DataSourceRegistry());
+      const backend = new MysqlBackend(mysqlEndpoint(url), MYSQL_SETTINGS);
       opened.push(backend);
       try {
         await expect(backend.open()).rejects.toMatchObject({

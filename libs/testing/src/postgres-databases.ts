@@ -1,4 +1,4 @@
-import { type DatabaseSettings, DataSourceRegistry, parsePostgres, type PostgresEndpoint } from '@harikube/datasources';
+import { type DatabaseSettings, parsePostgres, type PostgresEndpoint } from '@harikube/datasources';
 import { PostgresBackend } from '@harikube/datasources/engines';
 import { type PostgresServer, type PostgresServerOptions, startPostgres } from './databases/postgres-server.js';
 
@@ -38,7 +38,7 @@ export function postgresEndpoint(dataSourceName: string, changes: Partial<Postgr
 
 /** Not opened yet. */
 export function postgresBackend(dataSourceName: string, settings: Partial<DatabaseSettings> = {}): PostgresBackend {
-  return new PostgresBackend(postgresEndpoint(dataSourceName), { ...POSTGRES_SETTINGS, ...settings }, new DataSourceRegistry());
+  return new PostgresBackend(postgresEndpoint(dataSourceName), { ...POSTGRES_SETTINGS, ...settings });
 }
 
 export async function openPostgres(dataSourceName: string, settings: Partial<DatabaseSettings> = {}): Promise<PostgresBackend> {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
-import { type DatabaseSettings, DataSourceRegistry } from '@harikube/datasources';
+import type { DatabaseSettings } from '@harikube/datasources';
 import { glanceAtPostgres, PostgresBackend } from '@harikube/datasources/engines';
 import { CommitFailedError, CommitUnknownError, type ControlState, FencedError, prefixRange, type RangeAnswer } from '@harikube/keyspace';
 import pg from 'pg';
@@ -523,7 +523,7 @@ it('refuses a key that is longer than the indexes take', async () => {
 
 it('takes up other options of its database while it is used', async () => {
   const name = await databases.create();
-  const backend = new PostgresBackend(postgresEndpoint(name), POSTGRES_SETTINGS, new DataSourceRegistry());
+  const backend = new PostgresBackend(postgresEndpoint(name), POSTGRES_SETTINGS);
   opened.push(backend);
   await backend.open();
   const { writer } = await claimed(backend);

@@ -1,17 +1,16 @@
-import { DataSourceRegistry, SqliteBackend, StoreThreads } from '@harikube/datasources';
+import { SqliteBackend, StoreThreads } from '@harikube/datasources';
 
 /** Opens SQLite backends for tests, with the threads that they share. */
 export class SqliteFiles {
   readonly #threads = new StoreThreads();
   readonly #used: ReturnType<StoreThreads['add']>[] = [];
-  readonly #registry = new DataSourceRegistry();
 
   /** An absolute path; a file that is there is opened again. */
   async open(name: string, file: string): Promise<SqliteBackend> {
     const options = { name, file, synchronous: 'full', busyTimeoutMs: 5_000, compactBatchSize: 500, expectedIdentity: null } as const;
     const threads = this.#threads.add();
     this.#used.push(threads);
-    const backend = new SqliteBackend(options, threads, this.#registry);
+    const backend = new SqliteBackend(options, threads);
     await backend.open();
     return backend;
   }
@@ -24,7 +23,6 @@ export class SqliteFiles {
   }
 
   async close(): Promise<void> {
-    await this.#registry.closeAll();
     await this.#threads.close();
   }
 }

@@ -22,8 +22,7 @@ export class GuardedProcess {
   /** SIGSTOP; the server does nothing any more when this returns. */
   pause(): void {
     process.kill(this.pid, 'SIGSTOP');
-    // A thread on another processor goes on until it is interrupted there.
-    while (!isStopped(this.pid));
+    waitUntilStopped(this.pid);
   }
 
   /** SIGKILL; resolves when it is gone. Its data stays. */
@@ -41,11 +40,21 @@ export class GuardedProcess {
   }
 }
 
-/** Whether each of its threads is; where the system does not tell, it is believed. */
+/** For a process that has got its SIGSTOP: a thread on another processor goes on until it is interrupted there. */
+export function waitUntilStopped(pid: number): void {
+  while (!isStopped(pid));
+}
+
+/** Whether each of its threads is, or is gone; where the system does not tell, it is believed. */
 function isStopped(pid: number): boolean {
   const tasks = `/proc/${pid}/task`;
   if (!existsSync(tasks)) return true;
-  return readdirSync(tasks).every((task) => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1')));
+  try {
+    return readdirSync(tasks).every((task) => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1')));
+  } catch {
+    // A thread ended meanwhile.
+    return false;
+  }
 }
 
 /** The pipe to it is closed when this process is gone. */

@@ -132,7 +132,7 @@ class OwnMariadb implements MariadbServer {
   }
 
   pause(): void {
-    process.kill(this.pid, 'SIGSTOP');
+    this.#process?.pause();
   }
 
   resume(): void {

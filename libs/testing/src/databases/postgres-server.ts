@@ -28,6 +28,7 @@ import { cacheRoot, freePort } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import pg from 'pg';
 import type { DatabaseServer } from './database-server.js';
+import { waitUntilStopped } from './guarded-process.js';
 import { TestAuthority } from './test-authority.js';
 
 const run = promisify(execFile);
@@ -154,7 +155,7 @@ class RunningPostgres implements PostgresServer {
   }
 
   pause(): void {
-    this.#signal('SIGSTOP');
+    for (const pid of this.#signal('SIGSTOP')) waitUntilStopped(pid);
   }
 
   resume(): void {
@@ -231,12 +232,17 @@ class RunningPostgres implements PostgresServer {
   }
 
   /** To the server and the processes that it has started: each of those has a process group of its own. */
-  #signal(signal: NodeJS.Signals): void {
+  #signal(signal: NodeJS.Signals): readonly number[] {
     const { pid } = this;
-    // The first one starts no further ones then.
-    if (signal !== 'SIGCONT') process.kill(pid, 'SIGSTOP');
-    for (const child of childrenOf(pid)) signalIfThere(child, signal);
+    if (signal !== 'SIGCONT') {
+      process.kill(pid, 'SIGSTOP');
+      // It starts no further ones then.
+      waitUntilStopped(pid);
+    }
+    const children = childrenOf(pid);
+    for (const child of children) signalIfThere(child, signal);
     process.kill(pid, signal);
+    return [pid, ...children];
   }
 }
 

@@ -1,4 +1,3 @@
-import type { DataSourceRegistry } from '../../data-source-registry.js';
 import type { DatabaseSettings } from '../../database.js';
 import { type MysqlEndpoint, mysqlLocation } from '../../topology/endpoints/mysql.js';
 import type { BatchPlan } from '../sql/batch-plan.js';
@@ -30,7 +29,6 @@ export class MysqlDialect implements SqlDialect {
   constructor(
     private readonly endpoint: MysqlEndpoint,
     private readonly settings: DatabaseSettings,
-    private readonly registry: DataSourceRegistry,
   ) {
     this.location = mysqlLocation(endpoint);
   }
@@ -40,7 +38,7 @@ export class MysqlDialect implements SqlDialect {
   }
 
   async prepare(): Promise<PreparedDatabase> {
-    const { identity, storeId, connection, verdict, fileSize } = await openDatabase(this.endpoint, this.settings, this.registry);
+    const { identity, storeId, connection, verdict, fileSize } = await openDatabase(this.endpoint, this.settings);
     this.#connection = connection;
     this.#maxPacketBytes = verdict.maxPacketBytes;
     this.#endsIdleTransactions = verdict.product === 'MariaDB';

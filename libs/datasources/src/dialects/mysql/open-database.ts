@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { isIP, connect } from 'node:net';
-import type { ConnectionOptions, SslOptions } from 'mysql2';
+import mysql, { type ConnectionOptions, type SslOptions } from 'mysql2';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
 import type { DatabaseSettings } from '../../database.js';
-import type { DataSourceRegistry } from '../../data-source-registry.js';
+import { migrate, MIGRATIONS_TABLE } from '../../migrate.js';
 import { type MysqlEndpoint, mysqlLocation } from '../../topology/endpoints/mysql.js';
 import type { SqlStatement } from '../sql/sql-connection.js';
 import { MYSQL_MIGRATIONS } from './migrations.js';
@@ -17,7 +17,6 @@ import { judgeServer, SETTINGS_TO_READ, type ServerVerdict } from './server-sett
 const ACCESS_DENIED = [1044, 1045, 1142, 1227, 1698];
 export const UNKNOWN_DATABASE = 1049;
 
-const MIGRATIONS_TABLE = 'harikube_migrations';
 /** A transaction whose router is cut off must not hold the lock of the writer for longer than that router's lease. */
 const IDLE_TRANSACTION_SECONDS = 5;
 
@@ -94,11 +93,7 @@ export interface OpenedDatabase {
  * Makes the database when it is absent and the user may, judges the server, and brings the tables up to date. Several
  * routers may do that at once. Rejects with DatabaseOpenError or RefusedDatabaseError.
  */
-export async function openDatabase(
-  endpoint: MysqlEndpoint,
-  settings: DatabaseSettings,
-  registry: DataSourceRegistry,
-): Promise<OpenedDatabase> {
+export async function openDatabase(endpoint: MysqlEndpoint, settings: DatabaseSettings): Promise<OpenedDatabase> {
   const location = mysqlLocation(endpoint);
   try {
     const connection = await connectionSettings(endpoint, settings);
@@ -107,7 +102,7 @@ export async function openDatabase(
       const verdict = await readVerdict(first);
       if (verdict.refusals.length > 0) throw new RefusedDatabaseError(`${location} cannot be a backend: ${verdict.refusals.join('; ')}`);
       if (verdict.obstacles.length > 0) throw new Error(verdict.obstacles.join('; '));
-      await migrate(first, endpoint, connection, registry);
+      await updateTables(first, endpoint, connection);
       const { rows } = await first.query('SELECT identity, store_id FROM meta');
       const [identity, storeId = null] = rows[0] ?? [];
       if (identity === undefined || identity === null) throw new Error('the meta row is missing');
@@ -200,32 +195,23 @@ export async function readVerdict(connection: MysqlConnection): Promise<ServerVe
 }
 
 /** The lock is the server's own and ends with the connection; TypeORM migrates on another one meanwhile. */
-async function migrate(
+async function updateTables(
   holder: MysqlConnection,
   endpoint: MysqlEndpoint,
   { options, answerTimeoutMs }: ConnectionSettings,
-  registry: DataSourceRegistry,
 ): Promise<void> {
   const { database } = endpoint;
-  const location = mysqlLocation(endpoint);
   const lock = lockNameOf(database);
   const patience = Math.max(1, Math.floor(answerTimeoutMs / 1000) - 1);
   const { rows } = await holder.query(`SELECT get_lock('${lock}', ${patience})`);
   if (Number(rows[0]?.[0]) !== 1) throw new Error('another router is making its tables; try again when it is done');
-  try {
-    await tablesOf(holder, endpoint);
-    await registry.open(location, {
-      type: 'mysql',
-      database,
-      poolSize: 1,
-      extra: options,
-      migrations: MYSQL_MIGRATIONS,
-      migrationsTableName: MIGRATIONS_TABLE,
-      synchronize: false,
-    });
-  } finally {
-    await registry.close(location);
-  }
+  const tables = await tablesOf(holder, endpoint);
+  const done = tables.has(MIGRATIONS_TABLE) ? (await holder.query(`SELECT name FROM ${MIGRATIONS_TABLE}`)).rows : [];
+  await migrate(
+    mysqlLocation(endpoint),
+    done.map(([name]) => String(name)),
+    { type: 'mysql', driver: mysql, database, poolSize: 1, extra: options, migrations: MYSQL_MIGRATIONS },
+  );
 }
 
 /** The tables of the database, in lower case. Rejects with RefusedDatabaseError when they are those of another program. */

@@ -97,6 +97,4 @@ const STATEMENTS = [
     FROM log`,
 ];
 
-export const MIGRATIONS_TABLE = 'harikube_migrations';
-
 export const POSTGRES_MIGRATIONS = [CreateTables1764600000000];

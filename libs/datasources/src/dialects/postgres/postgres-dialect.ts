@@ -1,14 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { type DataSourceRegistry, refuseNewerTables } from '../../data-source-registry.js';
 import type { DatabaseGlance, DatabaseSettings } from '../../database.js';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
+import { migrate, MIGRATIONS_TABLE } from '../../migrate.js';
 import { type PostgresEndpoint, postgresLocation } from '../../topology/endpoints/postgres.js';
 import type { BatchPlan } from '../sql/batch-plan.js';
 import type { SqlCall, SqlConnection, SqlRole } from '../sql/sql-connection.js';
 import type { PreparedDatabase, SqlDialect } from '../sql/sql-dialect.js';
 import { clientConfig } from './client-config.js';
-import { MIGRATIONS_TABLE, POSTGRES_MIGRATIONS } from './migrations.js';
+import { POSTGRES_MIGRATIONS } from './migrations.js';
 import { PostgresConnection } from './postgres-connection.js';
 import { checkServer } from './server-facts.js';
 import { batchCalls, loadCall, POSTGRES_STATEMENTS, TABLES } from './statements.js';
@@ -43,7 +43,6 @@ export class PostgresDialect implements SqlDialect {
   constructor(
     private readonly endpoint: PostgresEndpoint,
     private readonly settings: DatabaseSettings,
-    private readonly registry: DataSourceRegistry,
   ) {
     this.location = postgresLocation(endpoint);
   }
@@ -100,7 +99,7 @@ export class PostgresDialect implements SqlDialect {
       }
       try {
         await checkServer(connection, this.location);
-        if ((await this.#migrationsIn(connection)).size === 0) return { identity: null, storeId: null, keys: 0 };
+        if ((await this.#migrationsIn(connection)).length === 0) return { identity: null, storeId: null, keys: 0 };
         const [row] = await connection.plain('SELECT identity, store_id, (SELECT count(*) FROM head) FROM meta');
         const [identity = null, storeId = null, keys] = row ?? [];
         return { identity, storeId, keys: Number(keys ?? 0) };
@@ -195,29 +194,20 @@ export class PostgresDialect implements SqlDialect {
     try {
       const [found] = await connection.plain(`SELECT to_regnamespace(${pg.escapeLiteral(pg.escapeIdentifier(schema))})`);
       if (typeof found?.[0] !== 'string') await connection.plain(`CREATE SCHEMA ${pg.escapeIdentifier(schema)}`);
-      const done = await this.#migrationsIn(connection);
-      const known = POSTGRES_MIGRATIONS.map(({ name }) => name);
-      refuseNewerTables(this.location, done, known);
-      if (known.every((name) => done.has(name))) return;
       const client = await clientConfig(this.endpoint, this.settings);
       const searchPath = `-c search_path=${pg.escapeIdentifier(schema).replace(/([\\ ])/g, '\\$1')}`;
-      try {
-        await this.registry.open(this.location, {
-          type: 'postgres',
-          database,
-          schema,
-          poolSize: 1,
-          extra: { ...client, options: client.options === undefined ? searchPath : `${client.options} ${searchPath}` },
-          installExtensions: false,
-          poolErrorHandler: () => undefined,
-          logging: false,
-          migrations: POSTGRES_MIGRATIONS,
-          migrationsTableName: MIGRATIONS_TABLE,
-          synchronize: false,
-        });
-      } finally {
-        await this.registry.close(this.location);
-      }
+      await migrate(this.location, await this.#migrationsIn(connection), {
+        type: 'postgres',
+        driver: pg,
+        database,
+        schema,
+        poolSize: 1,
+        extra: { ...client, options: client.options === undefined ? searchPath : `${client.options} ${searchPath}` },
+        installExtensions: false,
+        poolErrorHandler: () => undefined,
+        logging: false,
+        migrations: POSTGRES_MIGRATIONS,
+      });
     } catch (error) {
       if (codeOf(error) !== NO_PRIVILEGE) throw error;
       throw new RefusedDatabaseError(
@@ -228,7 +218,7 @@ export class PostgresDialect implements SqlDialect {
   }
 
   /** Names of the migrations that the schema has had; none in one that was never a backend. */
-  async #migrationsIn(connection: PostgresConnection): Promise<Set<string>> {
+  async #migrationsIn(connection: PostgresConnection): Promise<readonly string[]> {
     const schema = pg.escapeIdentifier(this.endpoint.schema);
     const present = async (table: string): Promise<boolean> =>
       typeof (await connection.plain(`SELECT to_regclass(${pg.escapeLiteral(`${schema}.${table}`)})`))[0]?.[0] === 'string';
@@ -239,9 +229,9 @@ export class PostgresDialect implements SqlDialect {
           `${this.location} has a table "${table}" of another program; name a schema of its own with ?search_path=NAME, or another database`,
         );
       }
-      return new Set();
+      return [];
     }
-    return new Set((await connection.plain(`SELECT name FROM ${schema}.${MIGRATIONS_TABLE}`)).map(([name]) => name ?? ''));
+    return (await connection.plain(`SELECT name FROM ${schema}.${MIGRATIONS_TABLE}`)).map(([name]) => name ?? '');
   }
 
   #session(): string {

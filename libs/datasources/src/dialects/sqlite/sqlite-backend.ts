@@ -30,10 +30,7 @@ import {
 } from '@harikube/keyspace';
 import { DatabaseOpenError, RefusedDatabaseError } from '../../database-errors.js';
 import type { Database } from '../../database.js';
-import type { DataSourceRegistry } from '../../data-source-registry.js';
 import { BlockReader } from './block-writer.js';
-import { SQLITE_MIGRATIONS } from './migrations.js';
-import { applyPragmas } from './pragmas.js';
 import { SideLock } from './side-lock.js';
 import type { FileThreads, StoreThread } from './store-threads.js';
 import {
@@ -45,6 +42,7 @@ import {
   packKeys,
   packRows,
 } from './thread-protocol.js';
+import { updateTables } from './update-tables.js';
 
 export interface SqliteBackendOptions {
   readonly name: string;
@@ -88,7 +86,6 @@ export class SqliteBackend implements Database {
   constructor(
     options: SqliteBackendOptions,
     private readonly threads: FileThreads,
-    private readonly registry: DataSourceRegistry,
   ) {
     this.name = options.name;
     this.#options = options;
@@ -138,17 +135,7 @@ export class SqliteBackend implements Database {
     }
     this.#lock = SideLock.take(file);
     try {
-      await this.registry.open(file, {
-        type: 'better-sqlite3',
-        database: file,
-        timeout: this.#options.busyTimeoutMs,
-        prepareDatabase: (database: Parameters<typeof applyPragmas>[0]) =>
-          applyPragmas(database, { synchronous, cacheKib: CACHE_KIB.reader }),
-        migrations: SQLITE_MIGRATIONS,
-        migrationsTableName: 'harikube_migrations',
-        synchronize: false,
-      });
-      await this.registry.close(file);
+      await updateTables(file, this.#options.busyTimeoutMs, { synchronous, cacheKib: CACHE_KIB.reader });
       const { identity } = await this.#open(this.threads.writer);
       const { expectedIdentity } = this.#options;
       if (expectedIdentity !== null && identity !== expectedIdentity) {

@@ -1,0 +1,30 @@
+import Database from 'better-sqlite3';
+import { migrate, MIGRATIONS_TABLE } from '../../migrate.js';
+import { SQLITE_MIGRATIONS } from './migrations.js';
+import { applyPragmas, type PragmaOptions } from './pragmas.js';
+
+/** Makes a file's tables, or brings them up to date. The caller has the file for itself. Rejects with RefusedDatabaseError when a newer router had it. */
+export async function updateTables(file: string, timeout: number, pragmas: PragmaOptions): Promise<void> {
+  const prepareDatabase = (database: Database.Database): void => applyPragmas(database, pragmas);
+  const done = migrationsIn(file, timeout, prepareDatabase);
+  await migrate(file, done, {
+    type: 'better-sqlite3',
+    driver: Database,
+    database: file,
+    timeout,
+    prepareDatabase,
+    migrations: SQLITE_MIGRATIONS,
+  });
+}
+
+/** Names of the migrations that the file has had; none in an empty one. */
+function migrationsIn(file: string, timeout: number, prepare: (database: Database.Database) => void): readonly string[] {
+  const database = new Database(file, { timeout });
+  try {
+    prepare(database);
+    const table = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(MIGRATIONS_TABLE);
+    return table === undefined ? [] : database.prepare<[], string>(`SELECT name FROM ${MIGRATIONS_TABLE}`).pluck().all();
+  } finally {
+    database.close();
+  }
+}
