@@ -74,6 +74,8 @@ const quickHttp = {
   },
 };
 
+// esbuild is a Go program that keeps most of what it allocates: collecting garbage more seldom saves a fifth of a bundle's processor time.
+process.env.GOGC ??= '400';
 const { outputFiles } = await build({
   entryPoints: entries,
   outdir: folder,

@@ -1,7 +1,5 @@
 import type { KeyspaceLog } from '@harikube/keyspace';
 import type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
-import { inspectFile } from './dialects/sqlite/inspect-file.js';
-import { SqliteBackend } from './dialects/sqlite/sqlite-backend.js';
 import { StoreThreads } from './dialects/sqlite/store-threads.js';
 import { type Endpoint, endpointIdentity, type SqliteEndpoint } from './topology/endpoint.js';
 import type { BackendTls, CompactionPace, ConnectionPool } from './topology/topology.js';
@@ -68,7 +66,7 @@ export class Databases {
     const settings = this.#settingsOf(use, null);
     switch (endpoint.scheme) {
       case 'sqlite':
-        return inspectFile(endpoint.path);
+        return (await import('./dialects/sqlite/inspect-file.js')).inspectFile(endpoint.path);
       case 'postgres':
         return (await import('./dialects/postgres/postgres-backend.js')).glanceAtPostgres(endpoint, settings);
       case 'mysql':
@@ -108,7 +106,8 @@ export class Databases {
     }
   }
 
-  #makeSqlite(endpoint: SqliteEndpoint, { name, compactBatchSize, expectedIdentity }: DatabaseSettings): KnownDatabase {
+  async #makeSqlite(endpoint: SqliteEndpoint, { name, compactBatchSize, expectedIdentity }: DatabaseSettings): Promise<KnownDatabase> {
+    const { SqliteBackend } = await import('./dialects/sqlite/sqlite-backend.js');
     const { path: file, synchronous, busyTimeoutMs } = endpoint;
     const options = { name, file, synchronous, busyTimeoutMs, compactBatchSize, expectedIdentity };
     const database = new SqliteBackend(options, this.#threads.add());

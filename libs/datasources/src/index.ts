@@ -1,7 +1,5 @@
 export type { Database, DatabaseGlance, DatabaseSettings } from './database.js';
 export { type DatabaseDefaults, Databases, type DatabaseUse } from './databases.js';
-export { SqliteBackend, type SqliteBackendOptions } from './dialects/sqlite/sqlite-backend.js';
-export { StoreThreads } from './dialects/sqlite/store-threads.js';
 export { RefusedDatabaseError } from './database-errors.js';
 export { PlacementError } from './placement-check.js';
 export * from './topology-manager.js';

@@ -1,4 +1,4 @@
-import { SqliteBackend, StoreThreads } from '@harikube/datasources';
+import { SqliteBackend, StoreThreads } from '@harikube/datasources/engines';
 
 /** Opens SQLite backends for tests, with the threads that they share. */
 export class SqliteFiles {

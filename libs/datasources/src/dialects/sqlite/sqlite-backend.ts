@@ -44,7 +44,7 @@ import {
 } from './thread-protocol.js';
 import { updateTables } from './update-tables.js';
 
-export interface SqliteBackendOptions {
+interface SqliteBackendOptions {
   readonly name: string;
   /** Absolute path. */
   readonly file: string;
