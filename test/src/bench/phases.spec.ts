@@ -44,4 +44,39 @@ describe('phasesTable', () => {
       '| its files in the page cache before the last reads | 30 of 40 MB | 30 of 40 MB |  |',
     ]);
   });
+
+  it('compares each router with etcd and with kine on its engine', () => {
+    const stores = ['router', 'kine', 'kine-full', 'etcd', 'router-mariadb', 'kine-mariadb', 'router-etcd', 'router-normal'] as const;
+    const text = phasesTable({
+      options: {
+        stores,
+        phases: [{ kind: 'create', clients: 16 }],
+        repetitions: 1,
+        seconds: 1,
+        preload: 0,
+        cold: false,
+        warmUp: 1,
+        grpcGo: false,
+      },
+      repetitions: Object.fromEntries(stores.map((store, at) => [store, [repetition(1000 * (at + 1))]])),
+      errors: [],
+    });
+    const [header = [], , row = []] = text.split('\n').map((line) =>
+      line
+        .slice(2, -2)
+        .split(' | ')
+        .slice(stores.length + 1),
+    );
+    expect(header.map((pair, at) => `${pair} ${row[at]?.split(',')[0]}`)).toEqual([
+      'router ÷ kine 0.50x',
+      'router ÷ kine-full 0.33x',
+      'router ÷ etcd 0.25x',
+      'router-mariadb ÷ etcd 1.25x',
+      'router-mariadb ÷ kine-mariadb 0.83x',
+      'router-etcd ÷ etcd 1.75x',
+      'router-normal ÷ kine 4.00x',
+      'router-normal ÷ kine-full 2.67x',
+      'router-normal ÷ etcd 2.00x',
+    ]);
+  });
 });

@@ -120,16 +120,21 @@ async function measureStore(server: RunningStore, data: string, client: string, 
   return { phases, memory: await memoryUsage(pid), pageCache };
 }
 
-/** One row per phase: medians of each store, and the first store's ratio to each of the others, repetition by repetition. */
+/** One row per phase: medians of each store, and the ratios of each router to etcd and to kine on the same engine, repetition by repetition. */
 export function phasesTable({ options, repetitions }: PhasesResult): string {
-  const [first, ...others] = options.stores;
-  if (first === undefined) return '';
+  const pairs = options.stores.flatMap((store) =>
+    options.stores.filter((other) => isMeasureOf(store, other)).map((other) => [store, other] as const),
+  );
   const values = (store: StoreName, index: number, read: (measured: Measured) => number): number[] =>
     (repetitions[store] ?? []).flatMap((repetition) => {
       const measured = repetition.phases[index];
       return measured === undefined ? [] : [read(measured)];
     });
-  const header = ['requests/s (server CPU µs each; p50 / p99 ms)', ...options.stores, ...others.map((other) => `${first} ÷ ${other}`)];
+  const header = [
+    'requests/s (server CPU µs each; p50 / p99 ms)',
+    ...options.stores,
+    ...pairs.map(([store, other]) => `${store} ÷ ${other}`),
+  ];
   const rows = options.phases.map((phase, index) => {
     const cells = options.stores.map((store) => {
       const of = (read: (measured: Measured) => number): number => median(values(store, index, read));
@@ -137,12 +142,12 @@ export function phasesTable({ options, repetitions }: PhasesResult): string {
       const cpu = Math.round(of((measured) => measured.cpuMicroseconds));
       return `**${rate}** (${cpu}; ${of((measured) => measured.p50Ms).toFixed(2)} / ${of((measured) => measured.p99Ms).toFixed(2)})`;
     });
-    const ratio = (other: StoreName, read: (measured: Measured) => number): string => {
+    const ratio = (store: StoreName, other: StoreName, read: (measured: Measured) => number): string => {
       const theirs = values(other, index, read);
-      return median(values(first, index, read).map((own, repetition) => own / (theirs[repetition] ?? Number.NaN))).toFixed(2);
+      return median(values(store, index, read).map((own, repetition) => own / (theirs[repetition] ?? Number.NaN))).toFixed(2);
     };
-    const ratios = others.map(
-      (other) => `${ratio(other, (measured) => measured.perSecond)}x, CPU ${ratio(other, (measured) => measured.cpuMicroseconds)}x`,
+    const ratios = pairs.map(
+      (pair) => `${ratio(...pair, (measured) => measured.perSecond)}x, CPU ${ratio(...pair, (measured) => measured.cpuMicroseconds)}x`,
     );
     return [title(phase), ...cells, ...ratios];
   });
@@ -151,13 +156,21 @@ export function phasesTable({ options, repetitions }: PhasesResult): string {
       median((repetitions[store] ?? []).map((repetition) => read(repetition.memory))).toFixed(0);
     return `${of((usage) => usage.residentMegabytes)} MB, peak ${of((usage) => usage.peakMegabytes)} MB`;
   });
-  rows.push(['resident memory after all', ...memory, ...others.map(() => '')]);
+  rows.push(['resident memory after all', ...memory, ...pairs.map(() => '')]);
   const pageCache = options.stores.map((store) => {
     const of = (read: (each: Repetition) => number): string => median((repetitions[store] ?? []).map(read)).toFixed(0);
     return `${of((each) => each.pageCache.cached)} of ${of((each) => each.pageCache.size)} MB`;
   });
-  rows.push(['its files in the page cache before the last reads', ...pageCache, ...others.map(() => '')]);
+  rows.push(['its files in the page cache before the last reads', ...pageCache, ...pairs.map(() => '')]);
   return table(header, rows);
+}
+
+/** Whether a router's speed is told by that store's: etcd, or kine on the same engine. */
+function isMeasureOf(router: StoreName, other: StoreName): boolean {
+  if (!router.startsWith('router')) return false;
+  if (other === 'etcd') return true;
+  const engine = (store: StoreName): string => store.replace(/^(?:router|kine)/, '').replace(/^-(?:normal|full)$/, '');
+  return other.startsWith('kine') && engine(other) === engine(router);
 }
 
 function title({ kind, clients }: Phase): string {
