@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { chown, mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type DatabaseServer, startEtcd, startMariadb, startPostgres } from '@harikube/testing';
+import { type DatabaseServer, type MariadbServer, startEtcd, startMariadb, startPostgres } from '@harikube/testing';
 import { type CommitWire, EtcdWire, MysqlWire, PostgresWire } from './commit-wire.js';
 import { SmallDisk } from './small-disk.js';
 
@@ -189,10 +189,12 @@ async function mountFor(server: DatabaseServer, folder: string): Promise<SmallDi
   return SmallDisk.mount(folder);
 }
 
-/** Starts it if it has ended by itself: MariaDB does when it finds no room for a large value. */
-async function revive(server: DatabaseServer): Promise<void> {
+/** Starts it if it ends by itself: MariaDB does when it finds no room for a large value. It may be about to: one that takes a write is not. */
+async function revive(server: MariadbServer): Promise<void> {
   try {
-    process.kill(server.pid, 0);
+    await server.query(
+      'CREATE DATABASE IF NOT EXISTS probe; CREATE OR REPLACE TABLE probe.written (id INT); INSERT INTO probe.written VALUES (1)',
+    );
   } catch {
     await server.kill();
     await server.start();

@@ -107,6 +107,8 @@ class OwnMariadb implements MariadbServer {
         '--bind-address=127.0.0.1',
         `--port=${this.port}`,
         '--skip-name-resolve',
+        // A server that gives up is gone at once, not when it has found the names of its functions.
+        '--skip-stack-trace',
         '--innodb-buffer-pool-size=64M',
         ...STORAGE,
         ...(isDurable ? [] : ['--innodb-flush-method=nosync']),
