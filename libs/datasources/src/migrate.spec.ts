@@ -3,7 +3,9 @@ import type { MigrationInterface } from 'typeorm';
 import { RefusedDatabaseError } from './database-errors.js';
 import { migrate, type MigrationOptions } from './migrate.js';
 
-class First1 implements MigrationInterface {
+class First implements MigrationInterface {
+  readonly name: string = 'First1';
+
   up(): Promise<void> {
     return Promise.resolve();
   }
@@ -13,7 +15,9 @@ class First1 implements MigrationInterface {
   }
 }
 
-class Second2 extends First1 {}
+class Second extends First {
+  override readonly name = 'Second2';
+}
 
 describe('migrate', () => {
   const connected = new Error('somebody connected');
@@ -22,7 +26,7 @@ describe('migrate', () => {
       throw connected;
     }
   }
-  const options: MigrationOptions = { type: 'better-sqlite3', driver: Driver, database: ':memory:', migrations: [First1, Second2] };
+  const options: MigrationOptions = { type: 'better-sqlite3', driver: Driver, database: ':memory:', migrations: [First, Second] };
 
   it('connects to no database that has had all migrations', async () => {
     await expect(migrate('a.db', ['First1', 'Second2'], options)).resolves.toBeUndefined();

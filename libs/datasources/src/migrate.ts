@@ -5,7 +5,9 @@ import { RefusedDatabaseError } from './database-errors.js';
 export const MIGRATIONS_TABLE = 'harikube_migrations';
 
 /** A database, and the migrations that its tables need. */
-export type MigrationOptions = DataSourceOptions & { readonly migrations: readonly (new () => MigrationInterface)[] };
+export type MigrationOptions = DataSourceOptions & {
+  readonly migrations: readonly (new () => MigrationInterface & { readonly name: string })[];
+};
 
 /**
  * Brings a database's tables up to date by a DataSource of TypeORM's, which nothing else makes. `done` names the migrations that it has had; with all of them,
@@ -13,7 +15,8 @@ export type MigrationOptions = DataSourceOptions & { readonly migrations: readon
  * newer router had it: what this one would do to its tables, nobody can tell.
  */
 export async function migrate(location: string, done: readonly string[], options: MigrationOptions): Promise<void> {
-  const known = options.migrations.map(({ name }) => name);
+  // By the names that TypeORM writes down: a bundle may call classes otherwise.
+  const known = options.migrations.map((Migration) => new Migration().name);
   const unknown = done.find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new RefusedDatabaseError(

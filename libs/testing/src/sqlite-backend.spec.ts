@@ -61,6 +61,19 @@ describe('SqliteBackend', () => {
       await (await files.open('main', file)).close();
     }));
 
+  it('refuses the file of another program, and leaves it as it is', () =>
+    inFolder(async (file) => {
+      const database = new DatabaseSync(file);
+      database.exec('CREATE TABLE kine (id INTEGER)');
+      await expect(files.open('main', file)).rejects.toMatchObject({
+        name: 'RefusedDatabaseError',
+        message: expect.stringMatching(/main\.db is another program's database: it has the table "kine"; name a file of its own$/),
+      });
+      expect(database.prepare('SELECT name FROM sqlite_schema').all()).toEqual([{ name: 'kine' }]);
+      expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'delete' });
+      database.close();
+    }));
+
   it('tells what an older file held at an older revision, whose index was another one', () =>
     inFolder(async (file) => {
       const backend = await files.open('main', file);

@@ -51,8 +51,9 @@ function isStopped(pid: number): boolean {
   if (!existsSync(tasks)) return true;
   try {
     return readdirSync(tasks).every((task) => /\) [TtZX] /.test(readFileSync(`${tasks}/${task}/stat`, 'latin1')));
-  } catch {
+  } catch (error) {
     // A thread ended meanwhile.
+    if (!['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     return false;
   }
 }

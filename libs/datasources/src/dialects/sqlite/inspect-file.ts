@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import type { DatabaseGlance } from '../../database.js';
 import { SideLock } from './side-lock.js';
+import { tablesOf } from './update-tables.js';
 
 const NO_DATABASE: DatabaseGlance = { identity: null, storeId: null, keys: 0 };
 
@@ -18,10 +19,7 @@ export function inspectFile(file: string): DatabaseGlance {
   if (statSync(file).size === 0) return NO_DATABASE;
   const database = new Database(file, { readonly: true, timeout: 1000 });
   try {
-    const tables = database.prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-    if (tables.length === 0) return NO_DATABASE;
-    if (!tables.some(({ name }) => name === 'harikube_migrations')) throw new Error(`${file} is another program's database`);
-    if (!tables.some(({ name }) => name === 'head')) return NO_DATABASE;
+    if (!tablesOf(database).has('head')) return NO_DATABASE;
     const meta = database.prepare<[], { identity: string; store_id: string | null }>('SELECT identity, store_id FROM meta').get();
     const live = database.prepare<[], { keys: number }>('SELECT count(*) AS keys FROM head').get();
     return { identity: meta?.identity ?? null, storeId: meta?.store_id ?? null, keys: live?.keys ?? 0 };

@@ -1,4 +1,5 @@
 import Database from 'better-sqlite3';
+import { RefusedDatabaseError } from '../../database-errors.js';
 import { migrate, MIGRATIONS_TABLE } from '../../migrate.js';
 import { SQLITE_MIGRATIONS } from './migrations.js';
 import { applyPragmas, type PragmaOptions } from './pragmas.js';
@@ -21,10 +22,20 @@ export async function updateTables(file: string, timeout: number, pragmas: Pragm
 function migrationsIn(file: string, timeout: number, prepare: (database: Database.Database) => void): readonly string[] {
   const database = new Database(file, { timeout });
   try {
+    const tables = tablesOf(database);
     prepare(database);
-    const table = database.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(MIGRATIONS_TABLE);
-    return table === undefined ? [] : database.prepare<[], string>(`SELECT name FROM ${MIGRATIONS_TABLE}`).pluck().all();
+    return tables.size === 0 ? [] : database.prepare<[], string>(`SELECT name FROM ${MIGRATIONS_TABLE}`).pluck().all();
   } finally {
     database.close();
   }
+}
+
+/** The tables of a file that is opened. Throws RefusedDatabaseError when they are those of another program. */
+export function tablesOf(database: Database.Database): ReadonlySet<string> {
+  const tables = new Set(database.prepare<[], string>("SELECT name FROM sqlite_schema WHERE type = 'table'").pluck().all());
+  const [first] = tables;
+  if (first !== undefined && !tables.has(MIGRATIONS_TABLE)) {
+    throw new RefusedDatabaseError(`${database.name} is another program's database: it has the table "${first}"; name a file of its own`);
+  }
+  return tables;
 }
