@@ -53,7 +53,7 @@ export interface CommitBatch {
   readonly rows: readonly RowWrite[];
   readonly firstRevision: Revision;
   readonly lastRevision: Revision;
-  /** The last revision that this database is known to hold. The commit takes place only if it still does. */
+  /** The last revision that this database is known to hold, or that the commit under way leaves. The commit takes place only if it is the last one then. */
   readonly previousRevision: Revision;
 }
 
@@ -187,6 +187,11 @@ export class CommitUnknownError extends Error {
 export interface Backend {
   readonly name: string;
   /**
+   * A second commit may be given to it while one is under way: they take place in that order, the second one only if the first has. Absent: one
+   * at a time.
+   */
+  readonly ordersCommits?: boolean;
+  /**
    * Why a row of this key and value cannot be stored, whatever else is; null: it can. Asked before a write joins a batch, so that one which does
    * not fit fails alone. Absent: every row that a client may send fits.
    */
@@ -194,7 +199,7 @@ export interface Backend {
   /** Takes the database over for this writer and tells where it stands. Rejects with FencedError when it has a newer one. */
   claim(claim: WriterClaim): Promise<BackendState>;
   /**
-   * Writes all rows durably, or none. Calls never overlap. Rejects with CommitFailedError (FencedError for another epoch,
+   * Writes all rows durably, or none. Calls never overlap but for `ordersCommits`. Rejects with CommitFailedError (FencedError for another epoch,
    * RolledBackError for another `previousRevision`) or CommitUnknownError. A row without `prevId` whose key is live is a
    * conflict, which fails the batch: a creation is committed on trust, without a load before it.
    */

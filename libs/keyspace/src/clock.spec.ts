@@ -35,10 +35,27 @@ describe('Clock', () => {
     expect([clock.horizon('a'), clock.horizon('b'), clock.horizonOf(['a', 'b']), clock.horizonOf([])]).toEqual([14n, 12n, 12n, 14n]);
   });
 
-  it('allows one pending batch a backend', () => {
+  it('settles the batches of a backend in their order', async () => {
     const clock = clockOf('a');
-    clock.handOut('a', 1);
-    expect(() => clock.handOut('a', 1)).toThrow('already has a batch pending');
+    expect([clock.handOut('a', 2), clock.handOut('a', 1)]).toEqual([11n, 13n]);
+    let isSettled = false;
+    const settled = clock.whenSettled('a').then(() => (isSettled = true));
+    clock.settle('a');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([clock.horizon('a'), isSettled]).toEqual([12n, false]);
+    clock.settle('a');
+    await settled;
+    expect(clock.horizon('a')).toBe(13n);
+  });
+
+  it('takes no numbers back while later ones are pending', () => {
+    const clock = clockOf('a');
+    clock.handOut('a', 2); // 11, 12
+    clock.handOut('a', 2); // 13, 14
+    clock.takeBack('a');
+    expect([clock.current, clock.horizon('a')]).toEqual([14n, 12n]);
+    clock.takeBack('a');
+    expect([clock.current, clock.horizon('a')]).toEqual([12n, 12n]);
   });
 
   it('knows nothing of a backend until it is resumed', async () => {

@@ -2,8 +2,8 @@ import type { Revision } from './model.js';
 
 /** What the clock needs of a backend: its place in the order of revisions. */
 interface Place {
-  /** First revision of the batch that is being committed; null when nothing is pending. */
-  pending: Revision | null;
+  /** First revisions of the batches that are being committed, in order. */
+  readonly pending: Revision[];
   /** Not null while the backend is out of reach: everything up to here is known of it, nothing more. */
   stalled: Revision | null;
   /** Nobody waits for it any more: it was given up. */
@@ -53,7 +53,7 @@ export class Clock {
   /** A backend that nothing is known of yet: its horizon is 0 until it is resumed. */
   register(backend: string): void {
     if (this.#places.size > 0) this.#isSole = false;
-    this.#places.set(backend, { pending: null, stalled: 0n, isGone: false, waiters: [] });
+    this.#places.set(backend, { pending: [], stalled: 0n, isGone: false, waiters: [] });
   }
 
   /** The backend is no longer one: it holds nobody up, whatever it has pending. */
@@ -68,14 +68,13 @@ export class Clock {
     this.#places.delete(backend);
   }
 
-  /** Hands out `count` revisions for one batch of a backend that has none pending, and returns the first. */
+  /** Hands out `count` revisions for one batch of a backend, and returns the first. */
   handOut(backend: string, count: number): Revision {
     const place = this.#place(backend);
-    if (place.pending !== null) throw new Error(`backend "${backend}" already has a batch pending`);
     if (BigInt(count) > this.available) throw new Error('no revisions are reserved');
     const first = this.#current + 1n;
     this.#current += BigInt(count);
-    place.pending = first;
+    place.pending.push(first);
     return first;
   }
 
@@ -86,20 +85,20 @@ export class Clock {
     return ++this.#current;
   }
 
-  /** The backend's pending batch is committed, or certain never to be. */
+  /** The backend's oldest pending batch is committed, or certain never to be. */
   settle(backend: string): void {
     const place = this.#place(backend);
-    place.pending = null;
+    place.pending.shift();
     this.#wake(place);
   }
 
   /**
-   * The backend's pending batch is certain never to be. Its numbers are handed out again when nobody can have been told that they
-   * have passed: a sole backend's horizon lies below them. Otherwise they are burned.
+   * The backend's oldest pending batch is certain never to be. Its numbers are handed out again when nobody has got later ones and nobody can have
+   * been told that they have passed: a sole backend's horizon lies below them. Otherwise they are burned.
    */
   takeBack(backend: string): void {
-    const { pending } = this.#place(backend);
-    if (pending !== null && this.#isSole) this.#current = pending - 1n;
+    const [first, later] = this.#place(backend).pending;
+    if (first !== undefined && later === undefined && this.#isSole) this.#current = first - 1n;
     this.settle(backend);
   }
 
@@ -119,7 +118,8 @@ export class Clock {
     const place = this.#place(backend);
     if (place.isGone) return this.#current;
     if (place.stalled !== null) return place.stalled;
-    return place.pending === null ? this.#current : place.pending - 1n;
+    const [first] = place.pending;
+    return first === undefined ? this.#current : first - 1n;
   }
 
   /** The smallest horizon of several backends; `current` when there are none. One that is no longer registered holds nobody up. */
@@ -142,8 +142,8 @@ export class Clock {
   /** Resolves when what the backend has pending at this moment is settled, whatever becomes of it. */
   async whenSettled(backend: string): Promise<void> {
     const place = this.#place(backend);
-    if (place.pending === null) return;
-    await new Promise<void>((resolve) => place.waiters.push(resolve));
+    const last = place.pending.at(-1);
+    while (last !== undefined && place.pending.includes(last)) await new Promise<void>((resolve) => place.waiters.push(resolve));
   }
 
   async #wait(backends: readonly string[], revision: Revision): Promise<void> {

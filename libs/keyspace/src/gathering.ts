@@ -36,6 +36,11 @@ export class Gathering {
     return this.#go !== null;
   }
 
+  /** As many have come as were told last. */
+  get isComplete(): boolean {
+    return this.#missing === 0;
+  }
+
   committed(ms: number): void {
     this.#commitMs = average(this.#commitMs, ms);
   }

@@ -59,8 +59,14 @@ export interface CommitterStats {
 
 /** A batch that is with the database. */
 interface BatchUnderWay {
+  readonly batch: CommitBatch;
+  readonly judge: TxnJudge;
+  readonly waiting: readonly Answer[];
   readonly submissions: readonly Submission[];
-  readonly since: number;
+  /** Since when nothing was before it, on the monotonic clock. */
+  since: number;
+  /** It has not simply taken place: what goes behind it would come to nothing, or wait until that is known. */
+  hasFailed: boolean;
 }
 
 export interface CommitterOptions {
@@ -99,6 +105,9 @@ export interface CommitterOptions {
  * order; Gathering tells when that is worth waiting for. A batch is judged only after the one before it has settled, so it sees
  * every earlier write.
  *
+ * A backend that keeps commits in order is given a second one while the first is under way, so that it never waits for the router. The second holds
+ * only txns that name no key of the first, and is told after it. Where the first comes to nothing, so does the second, whose txns are judged again.
+ *
  * A creation that takes its key for absent (`WorkingHeads`) is judged as if it were, and the database refuses the whole batch if it is not. Until then
  * nothing is told that rests on it.
  */
@@ -117,7 +126,14 @@ export class GroupCommitter {
   #doubtReason = '';
   /** Taken from the queue, and not given to the database yet. */
   #preparing: readonly Submission[] = [];
-  #underWay: BatchUnderWay | null = null;
+  /** In the order of their commits: one, or two where the backend keeps them in order. */
+  readonly #underWay: BatchUnderWay[] = [];
+  /** Of the batch given last: whether it took place. */
+  #outcome: Promise<boolean> = Promise.resolve(true);
+  /** A commit came to nothing, and so will the one behind it: the next one is given when nothing is under way any more. */
+  #isDraining = false;
+  /** Lets the pump look again: a batch is settled, or another may go. */
+  #wake: () => void = () => undefined;
   #sweeper: NodeJS.Timeout | undefined;
   /** Ends the pause before the database is asked again. */
   #askAgain: () => void = () => undefined;
@@ -224,7 +240,7 @@ export class GroupCommitter {
     this.#gathering.end();
     while ((this.#queue.length > 0 || this.#isBusy) && !this.#isStuck()) await new Promise<void>((resolve) => this.#idle.push(resolve));
     clearInterval(this.#sweeper);
-    for (const { reject } of this.#underWay?.submissions ?? []) reject(this.#unknown());
+    this.#rejectUnderWay(() => true);
     this.#failAll(
       this.#queue.filter(({ isDone }) => !isDone),
       reason,
@@ -232,7 +248,8 @@ export class GroupCommitter {
   }
 
   #isStuck(): boolean {
-    return this.#underWay !== null && performance.now() - this.#underWay.since >= this.options.requestTimeoutMs;
+    const [oldest] = this.#underWay;
+    return oldest !== undefined && performance.now() - oldest.since >= this.options.requestTimeoutMs;
   }
 
   /** Tells those who have waited too long. What has not been given to the database never will be. */
@@ -240,12 +257,17 @@ export class GroupCommitter {
     const due = performance.now() - this.options.requestTimeoutMs;
     const overdue = [...this.#queue, ...this.#preparing].filter(({ since, isDone }) => since <= due && !isDone);
     if (overdue.length > 0) this.#failAll(overdue, this.#unavailable(new LateAnswerError(this.options.requestTimeoutMs)));
-    for (const { since, reject } of this.#underWay?.submissions ?? []) if (since <= due) reject(this.#unknown());
+    this.#rejectUnderWay(({ since }) => since <= due);
     if (this.#isStuck() && this.#doubtReason === '') this.#beInDoubt(new LateAnswerError(this.options.requestTimeoutMs));
     if (this.#isStuck() || this.#queue.length === 0) this.#tellIdle();
     if (this.#queue.length > 0 || this.#isBusy) return;
     clearInterval(this.#sweeper);
     this.#sweeper = undefined;
+  }
+
+  #rejectUnderWay(isDue: (submission: Submission) => boolean): void {
+    for (const { submissions } of this.#underWay)
+      for (const submission of submissions) if (isDue(submission)) submission.reject(this.#unknown());
   }
 
   #tellIdle(): void {
@@ -303,16 +325,17 @@ export class GroupCommitter {
   }
 
   async #pump(): Promise<void> {
-    if (this.#isBusy) return;
+    if (this.#isBusy) {
+      if (this.#mayTake) this.#wake();
+      return;
+    }
     this.#isBusy = true;
     try {
-      for (let batch = this.#takeReady(); batch.length > 0; batch = this.#takeReady()) {
-        await this.#process(batch);
-        this.#heads.load();
-        if (this.#gathering.isWorthwhile(this.#toAnswer.length, this.#queue.length)) {
-          this.#answer();
-          await this.#gathering.wait();
-        }
+      for (;;) {
+        const batch = this.#mayTake ? this.#takeReady() : NO_SUBMISSIONS;
+        if (batch.length > 0) await this.#process(batch);
+        else if (this.#underWay.length === 0) break;
+        else await this.#nextTurn();
       }
     } finally {
       this.#isBusy = false;
@@ -322,29 +345,59 @@ export class GroupCommitter {
     }
   }
 
-  /** The txns at hand whose heads are loaded, in order; a txn over ranges goes alone. */
-  #takeReady(): Submission[] {
+  /**
+   * Nothing is under way; or one batch is that another may go behind, once as many writers are back as were told last: by then those of the one under way
+   * wait for it, and whoever else comes is in time for the commit after.
+   */
+  get #mayTake(): boolean {
+    const [oldest, second] = this.#underWay;
+    if (oldest === undefined) return true;
+    const mayFollow = this.options.backend.ordersCommits && second === undefined && !this.#isDraining && !oldest.hasFailed;
+    return mayFollow && this.#gathering.isComplete && !oldest.submissions.some(isAlone);
+  }
+
+  /** Resolves when a batch is settled, or another may go behind the one that is under way. */
+  async #nextTurn(): Promise<void> {
+    await new Promise<void>((resolve) => (this.#wake = resolve));
+    const { backend } = this.options;
+    if (this.#underWay.length > 0 || backend.ordersCommits) return;
+    if (!this.#gathering.isWorthwhile(this.#toAnswer.length, this.#queue.length)) return;
+    this.#answer();
+    await this.#gathering.wait();
+  }
+
+  /** The txns at hand whose heads are loaded, in order; a txn over ranges goes alone. Behind a batch that is under way, those that name no key of it. */
+  #takeReady(): readonly Submission[] {
+    const [before] = this.#underWay;
+    const barred = new Set(before?.submissions.flatMap(({ keys }) => keys));
+    // Two batches of the same size keep the database busy best.
+    const most = before === undefined ? MAX_BATCH_TXNS : Math.ceil((before.submissions.length + this.#queue.length) / 2);
     const taken: Submission[] = [];
     let bytes = 0;
     let kept = 0;
+    let isFull = false;
     for (let i = 0; i < this.#queue.length; i++) {
       const submission = this.#queue[i] as Submission;
       if (submission.isDone) continue;
-      const isFull = taken.length >= MAX_BATCH_TXNS || bytes >= MAX_BATCH_BYTES;
-      const isAlone = submission.ranges.length > 0 || submission.pasts.length > 0;
-      if (submission.missing > 0 || isFull || (isAlone && taken.length > 0)) {
+      isFull ||= taken.length >= Math.min(most, MAX_BATCH_TXNS) || bytes >= MAX_BATCH_BYTES;
+      const goesAlone = isAlone(submission);
+      // Nobody overtakes one that waits for everything under way, so that its turn comes.
+      if (goesAlone && before !== undefined) isFull = true;
+      const isBarred = before !== undefined && submission.keys.some((text) => barred.has(text));
+      if (submission.missing > 0 || isFull || isBarred || (goesAlone && taken.length > 0)) {
         this.#queue[kept++] = submission;
+        if (isBarred) for (const text of submission.keys) barred.add(text);
         continue;
       }
       taken.push(submission);
       bytes += valueBytes(submission.txn);
-      if (isAlone) bytes = MAX_BATCH_BYTES;
+      if (goesAlone) bytes = MAX_BATCH_BYTES;
     }
     this.#queue.length = kept;
     return taken;
   }
 
-  async #process(taken: Submission[]): Promise<void> {
+  async #process(taken: readonly Submission[]): Promise<void> {
     const { id, clock } = this.options;
     const rangeHeads = new Map<string, Head>();
     const pasts = new Map<RangeRequest, TxnRangeResult | Error>();
@@ -387,7 +440,8 @@ export class GroupCommitter {
     const lastRevision = judge.lastRevision as Revision;
     const firstRevision = clock.current + 1n;
     clock.handOut(id, Number(lastRevision - firstRevision) + 1);
-    await this.#commit({ rows: judge.rows, firstRevision, lastRevision, previousRevision: this.options.backend.held }, judge, waiting);
+    const previousRevision = this.#underWay.at(-1)?.batch.lastRevision ?? this.options.backend.held;
+    this.#commit({ rows: judge.rows, firstRevision, lastRevision, previousRevision }, judge, waiting);
   }
 
   #judgeOf(rangeHeads: Map<string, Head>, pasts: ReadonlyMap<RangeRequest, TxnRangeResult | Error>): TxnJudge {
@@ -433,49 +487,37 @@ export class GroupCommitter {
     this.#heads.distrust(submissions);
   }
 
-  async #commit(batch: CommitBatch, judge: TxnJudge, waiting: Answer[]): Promise<void> {
-    const { id, backend, clock, onCommit, onCommitFailed } = this.options;
-    const started = performance.now();
+  #commit(batch: CommitBatch, judge: TxnJudge, waiting: readonly Answer[]): void {
+    const before = this.#underWay.length > 0 ? this.#outcome : null;
     const submissions = waiting.map(({ submission }) => submission);
-    this.#underWay = { submissions, since: started };
-    const committed = backend.commit(batch);
+    const underWay = { batch, judge, waiting, submissions, since: performance.now(), hasFailed: false };
+    this.#underWay.push(underWay);
+    this.#outcome = this.#conclude(underWay, this.options.backend.commit(batch), before);
     // The database works on while answers are made: their clients' next requests come for the commit after.
     this.#answer();
+  }
+
+  /** Resolves when the batch is settled: whether it took place. `before`: whether the one before it, if that was under way, did. */
+  async #conclude(underWay: BatchUnderWay, committed: Promise<void>, before: Promise<boolean> | null): Promise<boolean> {
+    let failure: unknown = null;
     try {
       await committed;
     } catch (error) {
-      if (error instanceof CommitFailedError && error.isConflict && submissions.some((each) => this.#heads.isTrusting(each))) {
-        this.#heads.beCautious();
-        clock.takeBack(id);
-        this.options.onBurned();
-        this.#underWay = null;
-        this.#endDoubt();
-        this.#retry(submissions);
-        if (this.#refusedFor !== '') this.#refuseQueued(this.#refusedFor);
-        return;
-      }
-      this.#failedCommits++;
-      onCommitFailed((performance.now() - started) / 1000);
-      const isUnknown = error instanceof CommitUnknownError;
-      const told = isUnknown ? this.#unknown(error) : this.#unavailable(error);
-      for (const submission of submissions) submission.reject(told);
-      const tookPlace = isUnknown && (await this.#resolve(batch.lastRevision));
-      this.#underWay = null;
-      this.#endDoubt();
-      if (tookPlace) {
-        backend.settle(batch.lastRevision);
-        this.#settle(batch, judge);
-      } else {
-        clock.settle(id);
-        this.options.onBurned();
-      }
-      for (const submission of submissions) this.#release(submission);
-      this.#heads.distrust(submissions);
-      return;
+      failure = error;
+      underWay.hasFailed = true;
+      if (error instanceof CommitUnknownError) for (const { reject } of underWay.submissions) reject(this.#unknown(error));
     }
-    this.#underWay = null;
-    this.#endDoubt();
-    const tookMs = performance.now() - started;
+    const hasGround = before === null || (await before);
+    const tookPlace = failure === null ? this.#succeed(underWay) : await this.#fall(underWay, failure, hasGround);
+    this.#heads.load();
+    this.#wake();
+    return tookPlace;
+  }
+
+  #succeed({ batch, judge, waiting, since }: BatchUnderWay): true {
+    const { clock, onCommit } = this.options;
+    this.#leave(true);
+    const tookMs = performance.now() - since;
     this.#gathering.committed(tookMs);
     onCommit(tookMs / 1000, batch.rows.length);
     this.#settle(batch, judge);
@@ -491,6 +533,50 @@ export class GroupCommitter {
         submission.resolve({ type: 'txn', revision, succeeded: judgement.succeeded, responses: judgement.responses });
       });
     }
+    if (this.#underWay.length > 0) this.#answer();
+    return true;
+  }
+
+  /** Whether it took place all the same. `hasGround`: the batch before it did. */
+  async #fall({ batch, judge, submissions, since }: BatchUnderWay, error: unknown, hasGround: boolean): Promise<boolean> {
+    const { id, backend, clock, onBurned, onCommitFailed } = this.options;
+    const isFailed = error instanceof CommitFailedError;
+    const isMistrusted = isFailed && error.isConflict && submissions.some((each) => this.#heads.isTrusting(each));
+    if (isMistrusted || (isFailed && !hasGround)) {
+      if (isMistrusted) this.#heads.beCautious();
+      clock.takeBack(id);
+      onBurned();
+      this.#leave(false);
+      this.#retry(submissions);
+      if (this.#refusedFor !== '') this.#refuseQueued(this.#refusedFor);
+      return false;
+    }
+    this.#failedCommits++;
+    onCommitFailed((performance.now() - since) / 1000);
+    const isUnknown = error instanceof CommitUnknownError;
+    const told = isUnknown ? this.#unknown(error) : this.#unavailable(error);
+    for (const submission of submissions) submission.reject(told);
+    const tookPlace = isUnknown && (await this.#resolve(batch.lastRevision));
+    this.#leave(tookPlace);
+    if (tookPlace) {
+      backend.settle(batch.lastRevision);
+      this.#settle(batch, judge);
+    } else {
+      clock.settle(id);
+      onBurned();
+    }
+    for (const submission of submissions) this.#release(submission);
+    this.#heads.distrust(submissions);
+    return tookPlace;
+  }
+
+  /** The oldest batch is settled. */
+  #leave(tookPlace: boolean): void {
+    this.#underWay.shift();
+    const [next] = this.#underWay;
+    if (next !== undefined) next.since = performance.now();
+    this.#isDraining = next !== undefined && (this.#isDraining || !tookPlace);
+    this.#endDoubt();
   }
 
   #answer(): void {
@@ -567,6 +653,11 @@ export class GroupCommitter {
       if (head !== null) into.set(keyText(keys[i] as Buffer), head);
     });
   }
+}
+
+/** It goes over ranges, whose keys nobody knows before they are read. */
+function isAlone({ ranges, pasts }: Submission): boolean {
+  return ranges.length > 0 || pasts.length > 0;
 }
 
 const NO_SUBMISSIONS: readonly Submission[] = [];

@@ -50,9 +50,10 @@ export class GuardedBackend implements Omit<Backend, 'name' | 'close' | 'resolve
     this.#held = lastRevision;
   }
 
-  /** A batch whose outcome was not known has taken place. */
+  /** A batch has taken place. */
   settle(lastRevision: Revision): void {
-    this.#held = lastRevision;
+    // Of two answers that come together either may be heard first.
+    if (lastRevision > this.#held) this.#held = lastRevision;
   }
 
   /** Opening a database may take its time: nobody waits for it. */
@@ -60,9 +61,20 @@ export class GuardedBackend implements Omit<Backend, 'name' | 'close' | 'resolve
     return this.backend.claim(claim);
   }
 
+  get ordersCommits(): boolean {
+    return this.backend.ordersCommits === true;
+  }
+
   async commit(batch: CommitBatch): Promise<void> {
-    await this.#noting(this.backend.commit(batch));
-    this.#held = batch.lastRevision;
+    try {
+      await this.backend.commit(batch);
+    } catch (error) {
+      // Behind a commit that came to nothing: the database stands where it did before both.
+      const isBehind = error instanceof RolledBackError && error.foundRevision === this.#held && batch.previousRevision !== this.#held;
+      if (!isBehind) this.#note(error);
+      throw error;
+    }
+    this.settle(batch.lastRevision);
   }
 
   /**
@@ -118,9 +130,13 @@ export class GuardedBackend implements Omit<Backend, 'name' | 'close' | 'resolve
     try {
       return await work;
     } catch (error) {
-      if (error instanceof RolledBackError || error instanceof FencedError) this.options.onForeign(error);
+      this.#note(error);
       throw error;
     }
+  }
+
+  #note(error: unknown): void {
+    if (error instanceof RolledBackError || error instanceof FencedError) this.options.onForeign(error);
   }
 
   #inTime<T>(work: Promise<T>): Promise<T> {

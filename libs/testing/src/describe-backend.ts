@@ -3,6 +3,7 @@ import {
   type Backend,
   type Change,
   type ChangesQuery,
+  type CommitBatch,
   CommitFailedError,
   type ControlState,
   type ControlStore,
@@ -294,6 +295,84 @@ export function describeBackend(name: string, create: () => Promise<TestDatabase
         await writer.commit(...Array.from({ length: 1000 }, (_, i): Write[] => [{ put: `/registry/pods/ns/p${i % 700}`, value: `${i}` }]));
         const { count } = await backend.range(query(EVERYTHING, { countOnly: true }));
         expect(count).toBe(700);
+      });
+    });
+
+    describe('a commit behind another', () => {
+      /** Two batches of which the second one follows the first; values of 1 to 40 KB go to the database in different ways. */
+      function prepareTwo(bytes: number): readonly CommitBatch[] {
+        const value = 'x'.repeat(bytes);
+        const first = writer.prepare([{ put: '/a', value }], [{ put: '/b', value }]);
+        writer.tookPlace(first);
+        const second = writer.prepare([{ put: '/c', value }], [{ put: '/d', value: 'small' }]);
+        writer.tookPlace(second);
+        return [first.batch, second.batch];
+      }
+
+      /** Gives both to the backend, the second one as early as it may be: what became of them. */
+      async function commitBoth(first: CommitBatch, second: CommitBatch): Promise<readonly unknown[]> {
+        const outcome = (batch: CommitBatch): Promise<unknown> => backend.commit(batch).catch((error: unknown) => error);
+        const outcomes = [outcome(first)];
+        if (backend.ordersCommits !== true) await outcomes[0];
+        return Promise.all([...outcomes, outcome(second)]);
+      }
+
+      it.each([1000, 40_000])('takes place after it (%i bytes)', async (bytes) => {
+        const [first, second] = prepareTwo(bytes) as [CommitBatch, CommitBatch];
+        expect(await commitBoth(first, second)).toEqual([undefined, undefined]);
+        expect(await backend.resolve()).toBe(second.lastRevision);
+        const { heads } = await backend.load(['/a', '/b', '/c', '/d'].map(bytesOf));
+        expect(heads.map((head) => head && revisionOf(head.id))).toEqual([2n, 3n, 4n, 5n]);
+        await writer.put('/e', 'next');
+      });
+
+      it.each([1000, 40_000])('comes to nothing with it, and leaves nothing of either (%i bytes)', async (bytes) => {
+        await writer.put('/b', 'is there');
+        const value = 'x'.repeat(bytes);
+        const { batch: first } = writer.prepare([{ put: '/a', value }], [{ put: '/b', value }]);
+        const { batch: second } = writer.prepare([{ put: '/c', value }], [{ put: '/d', value: 'small' }]);
+        // Its second row takes a key for absent that is not: the first one is written by then.
+        const conflicting = { ...first, rows: first.rows.map((row) => ({ ...row, prevId: 0n })) };
+        const [failure, behind] = await commitBoth(conflicting, { ...second, previousRevision: first.lastRevision });
+        expect(failure).toMatchObject({ name: 'CommitFailedError', isConflict: true });
+        expect(behind).toMatchObject({ name: 'RolledBackError', foundRevision: 2n, knownRevision: first.lastRevision });
+        expect(await texts(backend, query(EVERYTHING))).toEqual(['/b=is there 2/2 v1']);
+        expect(await backend.resolve()).toBe(2n);
+        await writer.commit([{ put: '/a', value: 'again' }], [{ put: '/c', value: 'again' }]);
+      });
+
+      it('waits for what is read between them', async () => {
+        const [first, second] = prepareTwo(1000) as [CommitBatch, CommitBatch];
+        const committing = backend.commit(first);
+        const loading = backend.load([bytesOf('/a'), bytesOf('/d')], 'commit');
+        if (backend.ordersCommits !== true) await committing;
+        await Promise.all([committing, backend.commit(second)]);
+        const { heads, lastRevision } = await loading;
+        const ofBoth = heads.map((head) => head && revisionOf(head.id));
+        expect([
+          [null, null],
+          [2n, null],
+          [2n, 5n],
+        ]).toContainEqual(ofBoth);
+        expect(lastRevision).toBe(ofBoth[1] ?? (ofBoth[0] === null ? 0n : first.lastRevision));
+      });
+
+      it('holds its own through hundreds of them beside compactions', async () => {
+        let behind: Promise<void> | null = null;
+        let held = 0n;
+        for (let i = 0; i < 200; i++) {
+          const prepared = writer.prepare([{ put: `/k/${i % 10}`, value: `${i}` }], [{ put: `/n/${i}`, value: 'x' }]);
+          const committing = backend.commit({ ...prepared.batch, previousRevision: held });
+          held = prepared.batch.lastRevision;
+          writer.tookPlace(prepared);
+          if (i % 50 === 49) await Promise.all([committing, compact(held - 20n)]);
+          if (backend.ordersCommits !== true) await committing;
+          await behind;
+          behind = committing;
+        }
+        await behind;
+        expect(await backend.resolve()).toBe(held);
+        expect(await texts(backend, query(EVERYTHING))).toEqual(writer.live(EVERYTHING).map(kvText));
       });
     });
 

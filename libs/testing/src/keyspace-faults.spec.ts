@@ -410,8 +410,9 @@ describe('a creation of a key that no cache knows', () => {
 });
 
 describe('writers that write again as soon as they are told', () => {
-  it('go in one commit, after a few in which they were two halves', async () => {
+  it('go in one commit, after a few in which they were two halves, where a database takes one at a time', async () => {
     const harness = await start();
+    harness.hook('main').ordersCommits = false;
     const commits: number[] = [];
     harness.hook('main').beforeCommit = async ({ rows }) => {
       commits.push(rows.length);
@@ -429,6 +430,153 @@ describe('writers that write again as soon as they are told', () => {
     await Promise.all(writers);
     expect(commits.slice(0, 2)).toEqual([4, 4]);
     expect(commits).toContain(8);
+  });
+});
+
+describe('a commit behind one that is under way', () => {
+  /** Keys of the commits that were given, in order. */
+  function givenTo(harness: KeyspaceHarness): string[] {
+    const given: string[] = [];
+    harness.hook('main').onCommit = ({ rows }) => given.push(rows.map(({ key }) => key.toString()).join());
+    return given;
+  }
+
+  it('holds half of the writes at hand, none of a key that is under way, and is told after it', async () => {
+    const harness = await start();
+    for (const key of ['/a', '/b', '/c', '/d']) await harness.put(key, 'one'); // 2 to 5
+    const given = givenTo(harness);
+    const gate = holdCommits(harness);
+    const first = harness.put('/a', 'two');
+    await gate.arrived;
+    const order: string[] = [];
+    const writes = ['/b', '/a', '/c', '/a', '/d'].map(async (key, i) => {
+      const revision = await harness.put(key, `${i}`);
+      order.push(`${key}@${revision}`);
+      return revision;
+    });
+    await settle();
+    expect([given, order]).toEqual([['/a', '/b,/c,/d'], []]);
+    gate.open();
+    expect([await first, ...(await Promise.all(writes))]).toEqual([6n, 7n, 10n, 8n, 11n, 9n]);
+    expect(order).toEqual(['/b@7', '/c@8', '/d@9', '/a@10', '/a@11']);
+    expect(given).toEqual(['/a', '/b,/c,/d', '/a,/a']);
+    expect((await harness.get('/a')).kv).toMatchObject({ version: 4n, modRevision: 11n });
+  });
+
+  it('waits until as many writers are back as were told last', async () => {
+    const harness = await start();
+    const given = givenTo(harness);
+    const gates = [new Gate(), new Gate(), new Gate()];
+    let begun = 0;
+    harness.hook('main').beforeCommit = () => gates[begun++]?.pass();
+    const write = async (key: string): Promise<bigint> => (await harness.create(key, 'x')).revision;
+    const writes = [write('/a'), write('/b')];
+    await gates[0]?.arrived;
+    writes.push(write('/c'), write('/d'));
+    await settle();
+    expect(given).toEqual(['/a,/b', '/c,/d']);
+    gates[0]?.open();
+    await Promise.all(writes.slice(0, 2));
+    writes.push(write('/e'));
+    await settle();
+    expect(given).toEqual(['/a,/b', '/c,/d']);
+    writes.push(write('/f'));
+    await settle();
+    expect(given).toEqual(['/a,/b', '/c,/d', '/e,/f']);
+    for (const gate of gates) gate.open();
+    expect(await Promise.all(writes)).toEqual([2n, 3n, 4n, 5n, 6n, 7n]);
+  });
+
+  it('is not given while one over a range is at hand or under way', async () => {
+    const harness = await start();
+    await harness.put('/a/1'); // 2
+    const given = givenTo(harness);
+    const gate = holdCommits(harness);
+    const before = harness.create('/b', 'x');
+    await gate.arrived;
+    const deleting = harness.delete('/a/', true);
+    await settle();
+    const writing = harness.create('/a/2', 'x');
+    const other = harness.create('/c', 'x');
+    await settle();
+    expect(given).toEqual(['/b']);
+    gate.open();
+    const [{ revision }] = await Promise.all([writing, other, before, deleting]);
+    expect(given).toEqual(['/b', '/a/1', '/a/2,/c']);
+    expect((await harness.list('/a/')).kvs).toEqual([`/a/2=x@${revision}`]);
+  });
+
+  it.each([
+    ['failed', () => new CommitFailedError('disk full'), /disk full/],
+    ['is not known, and that did not take place,', () => new CommitUnknownError('connection lost'), /./],
+  ])('that %s comes to nothing with it, and its txns go again with numbers of their own', async (_name, failure, told) => {
+    const harness = await start({ others: ['user'] });
+    const recorder = harness.watch('');
+    const given = givenTo(harness);
+    const gate = new Gate();
+    harness.hook('main').beforeCommit = async ({ rows }) => {
+      await gate.pass();
+      if (rows.some(({ key }) => key.toString() === '/a')) throw failure();
+    };
+    const first = harness.create('/a', 'x'); // 2
+    await gate.arrived;
+    const behind = [harness.create('/b', 'x'), harness.create('/c', 'x')]; // 3, 4
+    await settle();
+    expect(given).toEqual(['/a', '/b,/c']);
+    expect(await harness.put('/user/x')).toBe(5n);
+    gate.open();
+    await expect(first).rejects.toThrow(told);
+    await Promise.all([...behind, harness.put('/d', 'x')]);
+    delete harness.hook('main').beforeCommit;
+    const last = await harness.put('/a', 'again');
+    await recorder.until(() => recorder.reached() >= last);
+    const revisions = recorder.events().map(({ revision }) => revision);
+    expect(revisions).toEqual([...new Set(revisions)].toSorted((a, b) => Number(a - b)));
+    expect(
+      recorder
+        .events()
+        .map(({ key }) => key)
+        .toSorted(),
+    ).toEqual(['/a', '/b', '/c', '/d', '/user/x']);
+    expect(harness.keyspace.backendStatus().every(({ isReady }) => isReady)).toBe(true);
+  });
+
+  it('whose outcome is not known takes place with it', async () => {
+    const harness = await start();
+    const given = givenTo(harness);
+    const gate = holdCommits(harness);
+    harness.hook('main').afterCommit = () => {
+      throw new CommitUnknownError('connection lost');
+    };
+    const first = harness.create('/a', 'x'); // 2
+    await gate.arrived;
+    const second = harness.create('/b', 'x'); // 3
+    await settle();
+    expect(given).toEqual(['/a', '/b']);
+    gate.open();
+    for (const write of [first, second]) await expect(write).rejects.toMatchObject({ name: 'UnknownOutcomeError' });
+    delete harness.hook('main').afterCommit;
+    await untilKnown(harness, 'main');
+    expect((await harness.list('')).kvs).toEqual(['/a=x@2', '/b=x@3']);
+    expect(await harness.put('/c', 'x')).toBe(4n);
+  });
+
+  it('goes again when a creation of the first one found its key', async () => {
+    const harness = await start();
+    await harness.put('/a', 'old'); // 2
+    await harness.restart();
+    const given = givenTo(harness);
+    const gate = holdCommits(harness);
+    const creating = harness.create('/a', 'new');
+    await gate.arrived;
+    const writes = [harness.create('/b', 'x'), harness.create('/c', 'x')];
+    await settle();
+    expect(given.length).toBe(2);
+    gate.open();
+    expect((await creating).succeeded).toBe(false);
+    await Promise.all(writes);
+    expect((await harness.list('')).kvs.map((text) => text.replace(/@.*/, ''))).toEqual(['/a=old', '/b=x', '/c=x']);
+    expect(harness.revision).toBeGreaterThanOrEqual(4n);
   });
 });
 

@@ -77,6 +77,10 @@ export class MemoryDatabase {
  * promise delays the call.
  */
 export interface MemoryHooks {
+  /** False: commits are given to it one at a time. */
+  ordersCommits?: boolean;
+  /** A commit is given to it, maybe behind another. */
+  onCommit?: (batch: CommitBatch) => void;
   /** Before anything is written: throwing means that the commit did not take place. */
   beforeCommit?: (batch: CommitBatch) => void | Promise<void>;
   /** The batch is written and visible, but nobody was told: throwing means that it took place all the same. */
@@ -104,13 +108,18 @@ export class MemoryBackend implements Backend, ControlStore {
   readonly isExclusive = false;
   #epoch = 0n;
   #isClosed = false;
-  #isCommitting = false;
+  #commits = 0;
+  #lastCommit: Promise<void> = Promise.resolve();
 
   constructor(
     readonly name: string,
     private readonly database: MemoryDatabase,
     readonly hooks: MemoryHooks = {},
   ) {}
+
+  get ordersCommits(): boolean {
+    return this.hooks.ordersCommits ?? true;
+  }
 
   misfit(key: Buffer, value: Buffer): string | null {
     return this.hooks.misfit?.(key, value) ?? null;
@@ -131,14 +140,19 @@ export class MemoryBackend implements Backend, ControlStore {
   }
 
   async commit(batch: CommitBatch): Promise<void> {
-    if (this.#isCommitting) throw new Error('a commit began before the one before it had ended');
-    this.#isCommitting = true;
-    try {
+    if (this.#commits > (this.ordersCommits ? 1 : 0)) throw new Error(`a commit was given while ${this.#commits} were under way`);
+    this.hooks.onCommit?.(batch);
+    this.#commits++;
+    const committing = this.#lastCommit.then(async () => {
       await this.hooks.beforeCommit?.(batch);
       this.#write(batch);
       await this.hooks.afterCommit?.(batch);
+    });
+    this.#lastCommit = committing.catch(() => undefined);
+    try {
+      await committing;
     } finally {
-      this.#isCommitting = false;
+      this.#commits--;
     }
   }
 

@@ -54,6 +54,10 @@ export const DURABILITY: Readonly<Record<StoreName, string>> = {
   'kine-full': 'SQLite, WAL, synchronous=FULL: each acknowledged write is synced',
 };
 
+/** What the servers have by default, 15 and 10.11; tests start them with less. */
+const POSTGRES_SIZES = { shared_buffers: '128MB' };
+const MARIADB_SIZES = { innodb_buffer_pool_size: '128M', innodb_log_file_size: '96M' };
+
 const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
 const START_LIMIT_SECONDS = 90;
 const STOP_LIMIT_SECONDS = 10;
@@ -163,14 +167,14 @@ async function databaseOf(name: StoreName, programs: StorePrograms, folder: stri
     }
     case 'router-postgres':
     case 'kine-postgres': {
-      const server = await startPostgres();
+      const server = await startPostgres({ settings: POSTGRES_SIZES });
       const url = await server.createDatabase();
       // kine would ask for TLS, which this server has not.
       return { url: name === 'kine-postgres' ? `${url}?sslmode=disable` : url, stop: () => server.stop() };
     }
     case 'router-mariadb':
     case 'kine-mariadb': {
-      const server = await startMariadb();
+      const server = await startMariadb({ settings: MARIADB_SIZES });
       return { url: await server.createDatabase(), stop: () => server.stop() };
     }
     case 'router-mysql':

@@ -1,4 +1,5 @@
 import { ConnectionError, type KubeClient, type KubeObject, type ObjectMeta, type Resource } from '@harikube/kube';
+import { eventually } from './eventually.js';
 
 export interface Told {
   /** ADDED, MODIFIED or DELETED. */
@@ -40,7 +41,12 @@ export class Follower {
         if (!mayEnd || !(error instanceof ConnectionError)) throw error;
       }
     } while (mayEnd);
-    throw new Error('the server ended the watch');
+    throw new Error(`the server ended the watch after ${this.told.length} events`);
+  }
+
+  /** Rejects at once when the watch ends before it holds. */
+  async until(holds: (told: readonly Told[]) => boolean): Promise<void> {
+    await eventually(() => Promise.race([this.#done, Promise.resolve(holds(this.told))]), Boolean);
   }
 
   /** Rejects with what went wrong. */

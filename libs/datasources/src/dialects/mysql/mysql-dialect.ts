@@ -6,7 +6,7 @@ import type { PreparedDatabase, SqlDialect } from '../sql/sql-dialect.js';
 import type { SqlStatements } from '../sql/sql-statements.js';
 import { MAX_KEY_BYTES } from './migrations.js';
 import type { ConnectionSettings } from './mysql-connection.js';
-import { BYTES_CHARSET, MysqlSession } from './mysql-session.js';
+import { BYTES_CHARSET, isOneText, MysqlSession } from './mysql-session.js';
 import { connectionSettings, explained, lockNameOf, openDatabase } from './open-database.js';
 import { DEFAULT_PACKET_BYTES } from './server-settings.js';
 import { applyBatch, loadCall, MYSQL_STATEMENTS, packetMisfit } from './statements.js';
@@ -79,6 +79,10 @@ export class MysqlDialect implements SqlDialect {
 
   batch(plan: BatchPlan): readonly SqlCall[] {
     return applyBatch(plan, this.#maxPacketBytes);
+  }
+
+  isWhole(calls: readonly SqlCall[]): boolean {
+    return isOneText(calls);
   }
 }
 

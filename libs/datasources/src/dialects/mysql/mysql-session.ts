@@ -38,6 +38,8 @@ const UNLESS_CHANGED = 'SET @harikube_guard = 9223372036854775807 + (ROW_COUNT()
 export const BEGIN_READ = ['SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', 'START TRANSACTION WITH CONSISTENT SNAPSHOT'];
 /** Locks nothing beside the rows that are written: sessions read what is committed. */
 export const BEGIN_WRITE = ['START TRANSACTION'];
+/** A text that failed may have left its transaction open: START TRANSACTION would commit that. */
+const BEGIN_BEHIND = ['ROLLBACK', ...BEGIN_WRITE];
 
 /** Errors of the server, by their numbers. */
 const DUPLICATE_KEY = 1062;
@@ -87,6 +89,8 @@ export class MysqlSession implements SqlConnection {
   readonly session: string;
   #isBroken = false;
   #lastUse = performance.now();
+  /** Whole writes that were sent. */
+  #wholeWrites = 0;
   readonly #textOf: (call: SqlCall) => string;
   /** `wanted`: a snapshot begins with the next read. */
   #snapshot: 'none' | 'wanted' | 'open' = 'none';
@@ -151,7 +155,7 @@ export class MysqlSession implements SqlConnection {
       if (guard === undefined) return true;
       if (others.length === 0) return (await this.#commit([this.#textOf(guard)])) > 0;
       try {
-        if (others.reduce((bytes, call) => bytes + bytesOf(call), 0) <= WHOLE_TEXT_BYTES) return await this.#writeWhole(guard, others);
+        if (isOneText(calls)) return await this.#writeText(guard, others);
         return await this.#write(guard, inTrips(others));
       } catch (error) {
         if (!(error instanceof RefusedStatementError) || error.number !== DUPLICATE_KEY) throw error;
@@ -161,10 +165,32 @@ export class MysqlSession implements SqlConnection {
     });
   }
 
+  async writeWhole([guard, ...others]: readonly SqlCall[]): Promise<boolean | null> {
+    if (guard === undefined) return true;
+    return this.#using(async () => {
+      const number = ++this.#wholeWrites;
+      try {
+        await this.connection.queryAll([...BEGIN_BEHIND, ...this.#wholeTexts(guard, others)]);
+        return true;
+      } catch (error) {
+        if (!(error instanceof RefusedStatementError) || !CERTAIN_FAILURES.has(error.number)) throw this.#unknown(error);
+        // The one behind begins with a rollback, and may be under way already.
+        if (number === this.#wholeWrites) await this.#rollBack();
+        if (error.number === OUT_OF_RANGE) return false;
+        if (error.number === DUPLICATE_KEY) return null;
+        throw error;
+      }
+    });
+  }
+
+  #wholeTexts(guard: SqlCall, others: readonly SqlCall[]): string[] {
+    return [this.#textOf(guard), UNLESS_CHANGED, ...others.map(this.#textOf), 'COMMIT'];
+  }
+
   /** In one round trip. */
-  async #writeWhole(guard: SqlCall, others: readonly SqlCall[]): Promise<boolean> {
+  async #writeText(guard: SqlCall, others: readonly SqlCall[]): Promise<boolean> {
     try {
-      await this.#commit([...BEGIN_WRITE, this.#textOf(guard), UNLESS_CHANGED, ...others.map(this.#textOf), 'COMMIT']);
+      await this.#commit([...BEGIN_WRITE, ...this.#wholeTexts(guard, others)]);
       return true;
     } catch (error) {
       if (error instanceof RefusedStatementError && error.number === OUT_OF_RANGE) return false;
@@ -208,9 +234,14 @@ export class MysqlSession implements SqlConnection {
         await this.#rollBack();
         throw error;
       }
-      this.destroy();
-      throw new SqlError(messageOf(error), { isUnknown: true, cause: error });
+      throw this.#unknown(error);
     }
+  }
+
+  /** What was to be committed may have been; the session is over. */
+  #unknown(error: unknown): SqlError {
+    this.destroy();
+    return new SqlError(messageOf(error), { isUnknown: true, cause: error });
   }
 
   async transaction<T>(work: (transaction: SqlTransaction) => Promise<T>): Promise<T> {
@@ -340,6 +371,11 @@ function inTrips(calls: readonly SqlCall[]): SqlCall[][] {
     }
   }
   return [...trips, small];
+}
+
+/** A write of these calls takes one round trip. */
+export function isOneText([, ...others]: readonly SqlCall[]): boolean {
+  return others.length > 0 && others.reduce((bytes, call) => bytes + bytesOf(call), 0) <= WHOLE_TEXT_BYTES;
 }
 
 function bytesOf({ values }: SqlCall): number {

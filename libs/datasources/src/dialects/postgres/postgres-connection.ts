@@ -175,6 +175,10 @@ export class PostgresConnection implements SqlConnection {
     }
   }
 
+  writeWhole(calls: readonly SqlCall[]): Promise<boolean> {
+    return this.write(calls);
+  }
+
   async transaction<T>(work: (transaction: SqlTransaction) => Promise<T>): Promise<T> {
     let hasBegun = false;
     const query = async (call: SqlCall): Promise<readonly SqlRow[]> => {

@@ -55,6 +55,10 @@ export class PostgresDialect implements SqlDialect {
     return batchCalls(plan);
   }
 
+  isWhole(): boolean {
+    return true;
+  }
+
   connect(role: SqlRole): Promise<SqlConnection> {
     const { requestTimeoutMs } = this.settings;
     const setUp = [

@@ -1,8 +1,17 @@
 import type { SqlConnection } from './sql-connection.js';
 
+/** Works that were begun one behind the other, none of which waits for an answer before all of it is sent. */
+interface Train {
+  readonly connection: SqlConnection;
+  readonly ends: Promise<unknown>[];
+}
+
 /** One session for work that goes one after the other. It is opened when it is needed, and again after it was lost. */
 export class SerialConnection {
   #connection: SqlConnection | null = null;
+  /** What is under way, where more may follow it at once: nothing else waits. */
+  #train: Train | null = null;
+  #asked = 0;
   #last: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
@@ -13,6 +22,8 @@ export class SerialConnection {
 
   /** Rejects, with nothing done, when the work before it takes too long. */
   run<T>(work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    this.#train = null;
+    this.#asked++;
     return new Promise<T>((resolve, reject) => {
       let isGivenUp = false;
       const patienceMs = this.patienceMs();
@@ -29,8 +40,27 @@ export class SerialConnection {
     });
   }
 
+  /** Like `run`, for work that is sent whole at once: it may begin while other such work is under way in the session, whose order the session keeps. */
+  follow<T>(work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+    const train = this.#train;
+    if (train?.connection.isUsable === true) return onTrain(train, work);
+    const number = this.#asked + 1;
+    return new Promise<T>((resolve, reject) => {
+      const lead = async (connection: SqlConnection): Promise<void> => {
+        const led: Train = { connection, ends: [] };
+        if (number === this.#asked) this.#train = led;
+        onTrain(led, work).then(resolve, reject);
+        for (let end = led.ends.shift(); end !== undefined; end = led.ends.shift()) await end;
+        if (this.#train === led) this.#train = null;
+      };
+      this.run(lead).catch(reject);
+    });
+  }
+
   /** The next work gets another session. */
   renew(): void {
+    this.#train = null;
+    this.#asked++;
     this.#last = this.#last.then(() => this.#drop());
   }
 
@@ -57,4 +87,10 @@ export class SerialConnection {
     this.#connection?.destroy();
     this.#connection = null;
   }
+}
+
+function onTrain<T>(train: Train, work: (connection: SqlConnection) => Promise<T>): Promise<T> {
+  const result = work(train.connection);
+  train.ends.push(result.catch(() => undefined));
+  return result;
 }

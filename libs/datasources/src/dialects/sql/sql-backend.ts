@@ -78,6 +78,7 @@ interface Wiring {
 export abstract class SqlBackend implements Database {
   readonly name: string;
   readonly isExclusive = false;
+  readonly ordersCommits = true;
   #wiring: Wiring;
   #connector: Connector;
   readonly #writer: SerialConnection;
@@ -247,10 +248,7 @@ export abstract class SqlBackend implements Database {
     let session: string | null = null;
     let hasCommitted: boolean;
     try {
-      hasCommitted = await this.#writing((connection) => {
-        session = connection.session;
-        return connection.write(calls);
-      });
+      hasCommitted = await this.#write(calls, (used) => (session = used));
     } catch (error) {
       if (!(error instanceof SqlError)) throw new CommitFailedError(messageOf(error));
       if (!error.isUnknown) throw new CommitFailedError(error.message, error.isTakenKey);
@@ -259,6 +257,20 @@ export abstract class SqlBackend implements Database {
     }
     if (!hasCommitted) throw await this.#refusal(batch.previousRevision);
     this.#saw(batch.lastRevision);
+  }
+
+  async #write(calls: readonly SqlCall[], onSession: (session: string) => void): Promise<boolean> {
+    if (this.#isOpen && this.#wiring.dialect.isWhole(calls)) {
+      const hasCommitted = await this.#writer.follow((connection) => {
+        onSession(connection.session);
+        return connection.writeWhole(calls);
+      });
+      if (hasCommitted !== null) return hasCommitted;
+    }
+    return this.#writing((connection) => {
+      onSession(connection.session);
+      return connection.write(calls);
+    });
   }
 
   /** Why a commit did not find `meta` as it has to be. */

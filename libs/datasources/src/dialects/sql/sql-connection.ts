@@ -51,7 +51,7 @@ export interface SqlTransaction {
 }
 
 /**
- * One session. Its methods are not called at the same time. After an error that came from the session and not from a
+ * One session. Its methods are not called at the same time, but for `writeWhole`. After an error that came from the session and not from a
  * statement, and after a timeout, it is not usable any more: the connection is cut, and the server rolls back.
  */
 export interface SqlConnection {
@@ -72,6 +72,11 @@ export interface SqlConnection {
    * answer is false. Rejects with SqlError.
    */
   write(calls: readonly SqlCall[]): Promise<boolean>;
+  /**
+   * Like `write`, for calls of which `SqlDialect.isWhole` says that they are sent at once: it may be called while others of its kind are under way, and
+   * takes place behind them. Null: nothing is committed, and `write` has to tell why.
+   */
+  writeWhole(calls: readonly SqlCall[]): Promise<boolean | null>;
   /**
    * Commits what `work` does, and rolls it back when that throws. A statement in it that waits for a lock longer than
    * `lockTimeoutMs` fails with `isLocked`.

@@ -31,4 +31,6 @@ export interface SqlDialect {
   load(keys: readonly Buffer[]): SqlCall;
   /** The writes of a batch, behind that of `meta`. */
   batch(plan: BatchPlan): readonly SqlCall[];
+  /** Whether a write of these calls is sent at once, without waiting for an answer to a part of it. */
+  isWhole(calls: readonly SqlCall[]): boolean;
 }

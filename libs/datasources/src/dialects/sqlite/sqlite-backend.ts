@@ -72,6 +72,7 @@ const MAX_WAL_BYTES = 64 * 1024 * 1024;
 export class SqliteBackend implements Database {
   readonly name: string;
   readonly isExclusive = true;
+  readonly ordersCommits = true;
   #options: SqliteBackendOptions;
   #owner: string | null = null;
   #lock: SideLock | null = null;
