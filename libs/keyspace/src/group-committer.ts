@@ -65,6 +65,8 @@ interface BatchUnderWay {
   readonly submissions: readonly Submission[];
   /** Since when nothing was before it, on the monotonic clock. */
   since: number;
+  /** Nothing goes behind it. */
+  readonly isAlone: boolean;
   /** It has not simply taken place: what goes behind it would come to nothing, or wait until that is known. */
   hasFailed: boolean;
 }
@@ -102,11 +104,11 @@ export interface CommitterOptions {
 
 /**
  * Writes of one backend as group commits: what arrives while a commit is under way goes together in the next one, in
- * order; Gathering tells when that is worth waiting for. A batch is judged only after the one before it has settled, so it sees
- * every earlier write.
+ * order. A batch is judged against what has settled, which is every earlier write that it could see.
  *
  * A backend that keeps commits in order is given a second one while the first is under way, so that it never waits for the router. The second holds
  * only txns that name no key of the first, and is told after it. Where the first comes to nothing, so does the second, whose txns are judged again.
+ * Elsewhere Gathering tells when a commit is worth waiting for.
  *
  * A creation that takes its key for absent (`WorkingHeads`) is judged as if it were, and the database refuses the whole batch if it is not. Until then
  * nothing is told that rests on it.
@@ -346,14 +348,14 @@ export class GroupCommitter {
   }
 
   /**
-   * Nothing is under way; or one batch is that another may go behind, once as many writers are back as were told last: by then those of the one under way
-   * wait for it, and whoever else comes is in time for the commit after.
+   * Nothing is under way; or one batch that another may go behind, once as many writers are back as were told last. Whoever else comes would gain
+   * nothing by being given earlier: the database is busy.
    */
   get #mayTake(): boolean {
     const [oldest, second] = this.#underWay;
     if (oldest === undefined) return true;
-    const mayFollow = this.options.backend.ordersCommits && second === undefined && !this.#isDraining && !oldest.hasFailed;
-    return mayFollow && this.#gathering.isComplete && !oldest.submissions.some(isAlone);
+    const mayFollow = this.options.backend.ordersCommits && second === undefined && !this.#isDraining;
+    return mayFollow && !oldest.hasFailed && !oldest.isAlone && this.#gathering.isComplete;
   }
 
   /** Resolves when a batch is settled, or another may go behind the one that is under way. */
@@ -490,7 +492,7 @@ export class GroupCommitter {
   #commit(batch: CommitBatch, judge: TxnJudge, waiting: readonly Answer[]): void {
     const before = this.#underWay.length > 0 ? this.#outcome : null;
     const submissions = waiting.map(({ submission }) => submission);
-    const underWay = { batch, judge, waiting, submissions, since: performance.now(), hasFailed: false };
+    const underWay = { batch, judge, waiting, submissions, since: performance.now(), isAlone: submissions.some(isAlone), hasFailed: false };
     this.#underWay.push(underWay);
     this.#outcome = this.#conclude(underWay, this.options.backend.commit(batch), before);
     // The database works on while answers are made: their clients' next requests come for the commit after.

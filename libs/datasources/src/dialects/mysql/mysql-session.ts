@@ -38,7 +38,7 @@ const UNLESS_CHANGED = 'SET @harikube_guard = 9223372036854775807 + (ROW_COUNT()
 export const BEGIN_READ = ['SET TRANSACTION ISOLATION LEVEL REPEATABLE READ', 'START TRANSACTION WITH CONSISTENT SNAPSHOT'];
 /** Locks nothing beside the rows that are written: sessions read what is committed. */
 export const BEGIN_WRITE = ['START TRANSACTION'];
-/** A text that failed may have left its transaction open: START TRANSACTION would commit that. */
+/** The text before it may fail and leave its transaction open: START TRANSACTION would commit that. */
 const BEGIN_BEHIND = ['ROLLBACK', ...BEGIN_WRITE];
 
 /** Errors of the server, by their numbers. */
@@ -89,8 +89,8 @@ export class MysqlSession implements SqlConnection {
   readonly session: string;
   #isBroken = false;
   #lastUse = performance.now();
-  /** Whole writes that were sent. */
-  #wholeWrites = 0;
+  /** Whole writes that were sent, and those of them that are over. */
+  readonly #whole = { sent: 0, over: 0 };
   readonly #textOf: (call: SqlCall) => string;
   /** `wanted`: a snapshot begins with the next read. */
   #snapshot: 'none' | 'wanted' | 'open' = 'none';
@@ -168,17 +168,20 @@ export class MysqlSession implements SqlConnection {
   async writeWhole([guard, ...others]: readonly SqlCall[]): Promise<boolean | null> {
     if (guard === undefined) return true;
     return this.#using(async () => {
-      const number = ++this.#wholeWrites;
+      const begin = this.#whole.sent === this.#whole.over ? BEGIN_WRITE : BEGIN_BEHIND;
+      const number = ++this.#whole.sent;
       try {
-        await this.connection.queryAll([...BEGIN_BEHIND, ...this.#wholeTexts(guard, others)]);
+        await this.connection.queryAll([...begin, ...this.#wholeTexts(guard, others)]);
         return true;
       } catch (error) {
         if (!(error instanceof RefusedStatementError) || !CERTAIN_FAILURES.has(error.number)) throw this.#unknown(error);
-        // The one behind begins with a rollback, and may be under way already.
-        if (number === this.#wholeWrites) await this.#rollBack();
+        // One behind it begins with a rollback, and may be under way already.
+        if (number === this.#whole.sent) await this.#rollBack();
         if (error.number === OUT_OF_RANGE) return false;
         if (error.number === DUPLICATE_KEY) return null;
         throw error;
+      } finally {
+        this.#whole.over++;
       }
     });
   }
