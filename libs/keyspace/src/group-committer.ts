@@ -373,7 +373,8 @@ export class GroupCommitter {
     const [before] = this.#underWay;
     const barred = new Set(before?.submissions.flatMap(({ keys }) => keys));
     // Two batches of the same size keep the database busy best.
-    const most = before === undefined ? MAX_BATCH_TXNS : Math.ceil((before.submissions.length + this.#queue.length) / 2);
+    const half = before === undefined ? Infinity : Math.ceil((before.submissions.length + this.#queue.length) / 2);
+    const most = Math.min(half, MAX_BATCH_TXNS);
     const taken: Submission[] = [];
     let bytes = 0;
     let kept = 0;
@@ -381,7 +382,7 @@ export class GroupCommitter {
     for (let i = 0; i < this.#queue.length; i++) {
       const submission = this.#queue[i] as Submission;
       if (submission.isDone) continue;
-      isFull ||= taken.length >= Math.min(most, MAX_BATCH_TXNS) || bytes >= MAX_BATCH_BYTES;
+      isFull ||= taken.length >= most || bytes >= MAX_BATCH_BYTES;
       const goesAlone = isAlone(submission);
       // Nobody overtakes one that waits for everything under way, so that its turn comes.
       if (goesAlone && before !== undefined) isFull = true;
@@ -556,8 +557,8 @@ export class GroupCommitter {
     this.#failedCommits++;
     onCommitFailed((performance.now() - since) / 1000);
     const isUnknown = error instanceof CommitUnknownError;
-    const told = isUnknown ? this.#unknown(error) : this.#unavailable(error);
-    for (const submission of submissions) submission.reject(told);
+    // The others know it already.
+    if (!isUnknown) for (const { reject } of submissions) reject(this.#unavailable(error));
     const tookPlace = isUnknown && (await this.#resolve(batch.lastRevision));
     this.#leave(tookPlace);
     if (tookPlace) {

@@ -89,8 +89,8 @@ export class MysqlSession implements SqlConnection {
   readonly session: string;
   #isBroken = false;
   #lastUse = performance.now();
-  /** Whole writes that were sent, and those of them that are over. */
-  readonly #whole = { sent: 0, over: 0 };
+  /** Writes that were sent as one text, and those of them that are over. */
+  readonly #writes = { sent: 0, over: 0 };
   readonly #textOf: (call: SqlCall) => string;
   /** `wanted`: a snapshot begins with the next read. */
   #snapshot: 'none' | 'wanted' | 'open' = 'none';
@@ -155,49 +155,37 @@ export class MysqlSession implements SqlConnection {
       if (guard === undefined) return true;
       if (others.length === 0) return (await this.#commit([this.#textOf(guard)])) > 0;
       try {
-        if (isOneText(calls)) return await this.#writeText(guard, others);
-        return await this.#write(guard, inTrips(others));
+        const hasCommitted = isOneText(calls) ? await this.#writeText(calls) : await this.#write(guard, inTrips(others));
+        if (hasCommitted !== null) return hasCommitted;
       } catch (error) {
         if (!(error instanceof RefusedStatementError) || error.number !== DUPLICATE_KEY) throw error;
-        // Several statements went together, so that nothing tells which of them found a row that is there: they go one by one.
-        return await this.#write(guard, [...others.map((call) => [call]), []]);
       }
+      // Several statements went together, so that nothing tells which of them found a row that is there: they go one by one.
+      return this.#write(guard, [...others.map((call) => [call]), []]);
     });
   }
 
-  async writeWhole([guard, ...others]: readonly SqlCall[]): Promise<boolean | null> {
+  writeWhole(calls: readonly SqlCall[]): Promise<boolean | null> {
+    return this.#using(() => this.#writeText(calls));
+  }
+
+  /** In one round trip, behind those that are under way. Null: a row is there already. */
+  async #writeText([guard, ...others]: readonly SqlCall[]): Promise<boolean | null> {
     if (guard === undefined) return true;
-    return this.#using(async () => {
-      const begin = this.#whole.sent === this.#whole.over ? BEGIN_WRITE : BEGIN_BEHIND;
-      const number = ++this.#whole.sent;
-      try {
-        await this.connection.queryAll([...begin, ...this.#wholeTexts(guard, others)]);
-        return true;
-      } catch (error) {
-        if (!(error instanceof RefusedStatementError) || !CERTAIN_FAILURES.has(error.number)) throw this.#unknown(error);
-        // One behind it begins with a rollback, and may be under way already.
-        if (number === this.#whole.sent) await this.#rollBack();
-        if (error.number === OUT_OF_RANGE) return false;
-        if (error.number === DUPLICATE_KEY) return null;
-        throw error;
-      } finally {
-        this.#whole.over++;
-      }
-    });
-  }
-
-  #wholeTexts(guard: SqlCall, others: readonly SqlCall[]): string[] {
-    return [this.#textOf(guard), UNLESS_CHANGED, ...others.map(this.#textOf), 'COMMIT'];
-  }
-
-  /** In one round trip. */
-  async #writeText(guard: SqlCall, others: readonly SqlCall[]): Promise<boolean> {
+    const begin = this.#writes.sent === this.#writes.over ? BEGIN_WRITE : BEGIN_BEHIND;
+    const number = ++this.#writes.sent;
     try {
-      await this.#commit([...BEGIN_WRITE, ...this.#wholeTexts(guard, others)]);
+      await this.connection.queryAll([...begin, this.#textOf(guard), UNLESS_CHANGED, ...others.map(this.#textOf), 'COMMIT']);
       return true;
     } catch (error) {
-      if (error instanceof RefusedStatementError && error.number === OUT_OF_RANGE) return false;
+      if (!(error instanceof RefusedStatementError) || !CERTAIN_FAILURES.has(error.number)) throw this.#unknown(error);
+      // One behind it begins with a rollback, and may be under way already.
+      if (number === this.#writes.sent) await this.#rollBack();
+      if (error.number === OUT_OF_RANGE) return false;
+      if (error.number === DUPLICATE_KEY) return null;
       throw error;
+    } finally {
+      this.#writes.over++;
     }
   }
 
