@@ -46,6 +46,22 @@ describe('TargetReconciler', () => {
     expect(new Set(world.writes)).toEqual(new Set(['update secrets topology-config', 'patch status topologyconfigs a']));
   });
 
+  it('says nothing once more when its cache is behind what it has written', async () => {
+    world.put('a');
+    await world.settle();
+    world.take();
+    const behind = world.all();
+    await world.reconcile();
+    const { resourceVersion } = world.config('a').metadata;
+    await world.clock.advance(1000);
+    world.cache = behind;
+    await expect(world.reconcile()).rejects.toMatchObject({ isConflict: true });
+    world.cache = null;
+    await world.settle();
+    expect(world.statusOf('a')).toBe('Active');
+    expect(world.config('a').metadata.resourceVersion).toBe(resourceVersion);
+  });
+
   it('writes numbers of keys alone once a minute', async () => {
     await active('a');
     world.keys.set('a', 7);

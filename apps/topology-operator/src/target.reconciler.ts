@@ -82,6 +82,11 @@ interface Run {
   readonly logger: Logger;
 }
 
+interface Written {
+  /** The TopologyConfig as data of it was given up in this run; null: nothing was. */
+  readonly written: TopologyConfig | null;
+}
+
 /** What was decided about one TopologyConfig. */
 interface Decision {
   readonly document: ConfigDocument | Refusal;
@@ -184,7 +189,7 @@ export class TargetReconciler implements Reconciler {
     const { client, router: admin, metrics } = this.#options;
     let router = await viewOfRouter(admin, target, signal);
     const before = withoutRefused(given.before, router);
-    const run: Run = { ...given, before };
+    let run: Run = { ...given, before };
     metrics.reachable(targetKey, router.kind === 'seen');
     // A cache may be behind: whose object is not in it may be there.
     for (const { uid, key } of before) {
@@ -195,13 +200,14 @@ export class TargetReconciler implements Reconciler {
       if (isOfTarget && !configs.some(({ metadata }) => metadata.uid === found.metadata.uid)) return { requeueAfterMs: UNKNOWN_POLL_MS };
     }
     const decisions = new Map<string, Decision>();
-    let hasAbandoned = false;
+    const written = new Map<string, TopologyConfig>();
     for (const config of configs) {
       const decided = await this.#decide(run, config, router);
-      hasAbandoned ||= decided.hasAbandoned;
+      if (decided.written !== null) written.set(uidOf(config), decided.written);
       decisions.set(uidOf(config), decided);
     }
-    if (hasAbandoned) {
+    if (written.size > 0) {
+      run = { ...run, configs: configs.map((config) => writtenOf(config, written)) };
       this.#judge.forget();
       router = await viewOfRouter(admin, target, signal);
     }
@@ -250,7 +256,7 @@ export class TargetReconciler implements Reconciler {
   }
 
   /** What a TopologyConfig says, and what is given up for it. */
-  async #decide(run: Run, config: TopologyConfig, router: RouterView): Promise<Decision & { readonly hasAbandoned: boolean }> {
+  async #decide(run: Run, config: TopologyConfig, router: RouterView): Promise<Decision & Written> {
     let document: ConfigDocument | Refusal;
     let pin: MergeConfig['pin'] = 'as-before';
     try {
@@ -272,8 +278,8 @@ export class TargetReconciler implements Reconciler {
     // Whoever names a backend of another object gives nothing of it up.
     const elsewhere = backendsBeside(entry, run.before);
     const going = backends.filter((backend) => isGoing(backend) && !elsewhere.has(backend));
-    const { abandoned, problem, hasAbandoned } = await this.#abandon(run, config, going, router);
-    return { document, pin, backends, abandoned, abandonProblem: problem, hasAbandoned };
+    const { abandoned, problem, written } = await this.#abandon(run, config, going, router);
+    return { document, pin, backends, abandoned, abandonProblem: problem, written };
   }
 
   #resolve({ namespace, name, key }: SecretReference): Buffer {
@@ -290,14 +296,14 @@ export class TargetReconciler implements Reconciler {
     config: TopologyConfig,
     going: readonly string[],
     router: RouterView,
-  ): Promise<{ abandoned: readonly AbandonedData[]; problem: string | null; hasAbandoned: boolean }> {
+  ): Promise<{ abandoned: readonly AbandonedData[]; problem: string | null } & Written> {
     const before = config.status?.abandoned ?? [];
     let requests: readonly AbandonRequest[];
     try {
       requests = abandonRequestsOf(config).filter(({ backend }) => going.includes(backend));
     } catch (error) {
       if (!(error instanceof InvalidAbandonError)) throw error;
-      return { abandoned: before, problem: error.message, hasAbandoned: false };
+      return { abandoned: before, problem: error.message, written: null };
     }
     const { router: admin, clock, metrics, events } = this.#options;
     const found = new Map(before.map((one) => [one.name, one]));
@@ -322,9 +328,9 @@ export class TargetReconciler implements Reconciler {
       }
     }
     const abandoned = hasAbandoned ? [...found.values()] : before;
-    // Before the rules go, since nothing else tells afterwards how much was lost.
-    if (hasAbandoned) await this.#patchStatus(config, { abandoned }, signal);
-    return { abandoned, problem, hasAbandoned };
+    // Before the rules go, since nothing else tells afterwards how much was lost; whatever version the object has by now.
+    const written = hasAbandoned ? ((await this.#patchStatus(config, { abandoned }, signal)) ?? config) : null;
+    return { abandoned, problem, written };
   }
 
   #departures(
@@ -510,6 +516,8 @@ export class TargetReconciler implements Reconciler {
     const usage = usageOf(view) ?? status.backends;
     const isUsageDue = !isDeepStrictEqual(usage, status.backends) && this.#isUsageDue(config);
     if (isSaid && !isUsageDue) return verdict.deployStatus;
+    // As it was read: a cache that is behind what this process has written would say it once more, with a later time.
+    const { resourceVersion } = config.metadata;
     await this.#patchStatus(
       config,
       {
@@ -521,6 +529,7 @@ export class TargetReconciler implements Reconciler {
         backends: usage,
       },
       signal,
+      resourceVersion,
     );
     this.#usageWritten.set(uidOf(config), clock.monotonic());
     this.#report(config, verdict);
@@ -534,10 +543,17 @@ export class TargetReconciler implements Reconciler {
     );
   }
 
-  async #patchStatus(config: TopologyConfig, status: object, signal: AbortSignal): Promise<void> {
+  /** Of a version that is not given: whichever it has. Null: it is gone. */
+  async #patchStatus(
+    config: TopologyConfig,
+    status: object,
+    signal: AbortSignal,
+    resourceVersion?: string,
+  ): Promise<TopologyConfig | null> {
     const { name = '', namespace, uid } = config.metadata;
     const options = { type: 'merge', subresource: 'status', fieldManager: FIELD_MANAGER, signal } as const;
-    await ifFound(this.#options.client.patch(TOPOLOGY_CONFIGS, name, namespace, { metadata: { uid }, status }, options));
+    const patch = { metadata: { uid, resourceVersion }, status };
+    return ifFound(this.#options.client.patch(TOPOLOGY_CONFIGS, name, namespace, patch, options));
   }
 
   /** Tells what is news; numbers in a sentence are none. */
@@ -608,6 +624,12 @@ function mergeConfig(
 /** By its uid, or left by one of the same name that is gone. */
 function entryOf({ metadata: { uid, namespace, name } }: TopologyConfig, entries: readonly MergedEntry[]): MergedEntry | undefined {
   return entries.find((entry) => entry.uid === uid) ?? entries.find(({ key }) => key === `${namespace}/${name}`);
+}
+
+/** As it is since data of it was given up; what it was decided on, when it says something else since then: that cannot be told of it, and the run ends there. */
+function writtenOf(config: TopologyConfig, written: ReadonlyMap<string, TopologyConfig>): TopologyConfig {
+  const found = written.get(uidOf(config));
+  return found !== undefined && found.metadata.generation === config.metadata.generation ? found : config;
 }
 
 function orphansOf(configs: readonly TopologyConfig[], entries: readonly MergedEntry[]): MergedEntry[] {

@@ -36,6 +36,8 @@ export class FakeWorld {
   failNextWrite: Error | null = null;
   forbidSecretWrites = false;
   isRouterAway = false;
+  /** What the operator's cache has of TopologyConfigs, while it is behind; null: all that there is. */
+  cache: readonly TopologyConfig[] | null = null;
   /** What a plan says of documents. */
   planOf: (documents: readonly RouterTopologyDocument[]) => Partial<RouterTopologyPlan> = () => ({});
   plans = 0;
@@ -83,6 +85,10 @@ export class FakeWorld {
   refuse(message: string): void {
     const documents = Object.entries(this.documents).map(([name, text]) => ({ name, text }));
     this.#error = { time: '', message, version: topologyVersion(documents), moves: [] };
+  }
+
+  all(): TopologyConfig[] {
+    return [...this.#stored.values()].filter(({ kind }) => kind === 'TopologyConfig') as TopologyConfig[];
   }
 
   config(name: string): TopologyConfig {
@@ -171,7 +177,7 @@ export class FakeWorld {
         },
       },
       configs: {
-        byIndex: (_, target) => this.#all().filter(({ spec }) => spec.targetSecret === target),
+        byIndex: (_, target) => (this.cache ?? this.all()).filter(({ spec }) => spec.targetSecret === target),
       },
       secrets: {
         follow: (_, names) => (this.#followed = names.map(({ namespace, name }) => `${namespace}/${name}`)),
@@ -186,10 +192,6 @@ export class FakeWorld {
       metrics: new OperatorMetrics(this.registry),
       clock: this.clock,
     });
-  }
-
-  #all(): TopologyConfig[] {
-    return [...this.#stored.values()].filter(({ kind }) => kind === 'TopologyConfig') as TopologyConfig[];
   }
 
   #named({ namespace, name }: TargetName): NamedSecret {
