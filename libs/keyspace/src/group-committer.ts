@@ -1,5 +1,6 @@
 import { CommitFailedError, CommitUnknownError, type CommitBatch, type Head } from './backend.js';
 import type { Clock } from './clock.js';
+import { CommitQueue, isAlone, type QueuedTxn } from './commit-queue.js';
 import { KeyspaceError, MisfitError, UnavailableError, UnknownOutcomeError, UnsupportedError } from './errors.js';
 import type { StoreEvent } from './event-ring.js';
 import { Gathering } from './gathering.js';
@@ -10,24 +11,17 @@ import { keyOf, recordsOf } from './key-value.js';
 import type { KeyRange, RangeRequest, Revision, TxnRangeResult, TxnRequest, TxnResult } from './model.js';
 import type { RecordArena } from './record-arena.js';
 import { type Judgement, TxnJudge } from './txn-judge.js';
-import { collect, MAX_RANGE_KEYS, valueBytes } from './txn-scope.js';
+import { collect, MAX_RANGE_KEYS } from './txn-scope.js';
 import { keyText, textKey } from './key-text.js';
 import { LateAnswerError } from './within.js';
-import { type HeadUser, WorkingHeads } from './working-heads.js';
+import { WorkingHeads } from './working-heads.js';
 
-/** Most txns in one commit: bounds the time that the others wait for it. */
-const MAX_BATCH_TXNS = 1024;
-/** Bytes of keys and values after which a batch is closed. */
-const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Pauses before a database is asked again for the outcome of a commit: each is twice the one before. */
 const RESOLVE_PAUSE_MS = { first: 100, most: 2_000 };
 /** So long everybody waits for the outcome of a commit that is not known; then requests are refused at once until it is. */
 const DOUBT_AFTER_MS = 500;
 
-/** One with ranges is a batch of its own. */
-interface Submission extends HeadUser {
-  /** Ranges at an old revision, and what they are answered with; such a txn, too. */
-  readonly pasts: readonly RangeRequest[];
+interface Submission extends QueuedTxn {
   readonly resolve: (result: TxnResult) => void;
   readonly reject: (error: Error) => void;
   readonly cohort: Cohort;
@@ -114,7 +108,7 @@ export interface CommitterOptions {
  * nothing is told that rests on it.
  */
 export class GroupCommitter {
-  readonly #queue: Submission[] = [];
+  readonly #queue = new CommitQueue<Submission>();
   readonly #heads: WorkingHeads<Submission>;
   /** Of the batch that has settled last: told as soon as the database has the next one, or before, where the next one waits for them or there is none. */
   readonly #toAnswer: (() => void)[] = [];
@@ -218,7 +212,7 @@ export class GroupCommitter {
         isDone: false,
       };
       this.#heads.use(submission);
-      this.#queue.push(submission);
+      this.#queue.add(submission);
       if (submission.missing === 0) this.#gathering.arrived();
       this.#schedule();
     });
@@ -243,10 +237,7 @@ export class GroupCommitter {
     while ((this.#queue.length > 0 || this.#isBusy) && !this.#isStuck()) await new Promise<void>((resolve) => this.#idle.push(resolve));
     clearInterval(this.#sweeper);
     this.#rejectUnderWay(() => true);
-    this.#failAll(
-      this.#queue.filter(({ isDone }) => !isDone),
-      reason,
-    );
+    this.#failAll(this.#queue.open, reason);
   }
 
   #isStuck(): boolean {
@@ -257,7 +248,7 @@ export class GroupCommitter {
   /** Tells those who have waited too long. What has not been given to the database never will be. */
   #sweep(): void {
     const due = performance.now() - this.options.requestTimeoutMs;
-    const overdue = [...this.#queue, ...this.#preparing].filter(({ since, isDone }) => since <= due && !isDone);
+    const overdue = this.#notGiven.filter(({ since }) => since <= due);
     if (overdue.length > 0) this.#failAll(overdue, this.#unavailable(new LateAnswerError(this.options.requestTimeoutMs)));
     this.#rejectUnderWay(({ since }) => since <= due);
     if (this.#isStuck() && this.#doubtReason === '') this.#beInDoubt(new LateAnswerError(this.options.requestTimeoutMs));
@@ -277,18 +268,19 @@ export class GroupCommitter {
   }
 
   #refuseQueued(reason: string): void {
-    this.#failAll(
-      [...this.#queue, ...this.#preparing].filter(({ isDone }) => !isDone),
-      this.#unavailable(reason),
-    );
+    this.#failAll(this.#notGiven, this.#unavailable(reason));
+  }
+
+  /** Those who wait, and whose txns the database does not have. */
+  get #notGiven(): Submission[] {
+    return [...this.#queue.open, ...this.#preparing.filter(({ isDone }) => !isDone)];
   }
 
   /** None of these is with the database. */
   #failAll(submissions: readonly Submission[], error: Error): void {
     for (const submission of submissions) this.#fail(submission, error);
     this.#heads.distrust(submissions);
-    const left = this.#queue.filter(({ isDone }) => !isDone);
-    this.#queue.splice(0, this.#queue.length, ...left);
+    this.#queue.prune();
   }
 
   #beInDoubt(error: unknown): void {
@@ -334,7 +326,7 @@ export class GroupCommitter {
     this.#isBusy = true;
     try {
       for (;;) {
-        const batch = this.#mayTake ? this.#takeReady() : NO_SUBMISSIONS;
+        const batch = this.#mayTake ? this.#queue.take(this.#underWay[0]?.submissions ?? null) : NO_SUBMISSIONS;
         if (batch.length > 0) await this.#process(batch);
         else if (this.#underWay.length === 0) break;
         else await this.#nextTurn();
@@ -366,38 +358,6 @@ export class GroupCommitter {
     if (!this.#gathering.isWorthwhile(this.#toAnswer.length, this.#queue.length)) return;
     this.#answer();
     await this.#gathering.wait();
-  }
-
-  /** The txns at hand whose heads are loaded, in order; a txn over ranges goes alone. Behind a batch that is under way, those that name no key of it. */
-  #takeReady(): readonly Submission[] {
-    const [before] = this.#underWay;
-    const barred = new Set(before?.submissions.flatMap(({ keys }) => keys));
-    // Two batches of the same size keep the database busy best.
-    const half = before === undefined ? Infinity : Math.ceil((before.submissions.length + this.#queue.length) / 2);
-    const most = Math.min(half, MAX_BATCH_TXNS);
-    const taken: Submission[] = [];
-    let bytes = 0;
-    let kept = 0;
-    let isFull = false;
-    for (let i = 0; i < this.#queue.length; i++) {
-      const submission = this.#queue[i] as Submission;
-      if (submission.isDone) continue;
-      isFull ||= taken.length >= most || bytes >= MAX_BATCH_BYTES;
-      const goesAlone = isAlone(submission);
-      // Nobody overtakes one that waits for everything under way, so that its turn comes.
-      if (goesAlone && before !== undefined) isFull = true;
-      const isBarred = before !== undefined && submission.keys.some((text) => barred.has(text));
-      if (submission.missing > 0 || isFull || isBarred || (goesAlone && taken.length > 0)) {
-        this.#queue[kept++] = submission;
-        if (isBarred) for (const text of submission.keys) barred.add(text);
-        continue;
-      }
-      taken.push(submission);
-      bytes += valueBytes(submission.txn);
-      if (goesAlone) bytes = MAX_BATCH_BYTES;
-    }
-    this.#queue.length = kept;
-    return taken;
   }
 
   async #process(taken: readonly Submission[]): Promise<void> {
@@ -486,7 +446,7 @@ export class GroupCommitter {
 
   /** They are judged again, before all others, when what they took for granted is known. */
   #retry(submissions: readonly Submission[]): void {
-    this.#queue.unshift(...submissions);
+    this.#queue.putBack(submissions);
     this.#heads.distrust(submissions);
   }
 
@@ -656,11 +616,6 @@ export class GroupCommitter {
       if (head !== null) into.set(keyText(keys[i] as Buffer), head);
     });
   }
-}
-
-/** It goes over ranges, whose keys nobody knows before they are read. */
-function isAlone({ ranges, pasts }: Submission): boolean {
-  return ranges.length > 0 || pasts.length > 0;
 }
 
 const NO_SUBMISSIONS: readonly Submission[] = [];
