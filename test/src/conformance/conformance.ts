@@ -15,7 +15,12 @@ export async function runConformance(
   const programs = await buildStorageTests(options.kubernetes, cacheRoot(env), note);
   const setup = options.server === undefined ? await prepareSetup(options.setup, env) : null;
   const command = setup === null ? `exec ${options.server}` : setup.command;
-  const environment = { ...env, SERVER_CMD: command, CONFORMANCE_TLS: options.setup === 'tls' ? '1' : '' };
+  const environment = {
+    ...env,
+    SERVER_CMD: command,
+    CONFORMANCE_TLS: options.setup === 'tls' ? '1' : '',
+    CONFORMANCE_REUSE: options.isReusing ? '1' : '',
+  };
   const selected: { name: Suite; pattern: string }[] = options.suites.map((suite) => ({ name: suite, pattern: options.pattern }));
   if (options.setup === 'tls') selected.push({ name: 'factory', pattern: '^TestTLSConnection$' });
   const reports: TestReport[] = [];

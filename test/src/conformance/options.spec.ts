@@ -3,7 +3,14 @@ import { parseOptions } from './options.js';
 
 describe('options of the storage tests', () => {
   it('run both suites of the pinned version on one file by default', () => {
-    expect(parseOptions([])).toEqual({ kubernetes: '0.36.3', suites: ['etcd3', 'cacher'], setup: 'one', pattern: '.', server: undefined });
+    expect(parseOptions([])).toEqual({
+      kubernetes: '0.36.3',
+      suites: ['etcd3', 'cacher'],
+      setup: 'one',
+      pattern: '.',
+      isReusing: false,
+      server: undefined,
+    });
   });
 
   it('take a Kubernetes version for the one of its module', () => {
@@ -14,6 +21,7 @@ describe('options of the storage tests', () => {
     [['--setup', 'two'], '--setup two: there are one, split, tls'],
     [['--suite', 'all'], '--suite all: there are etcd3 and cacher'],
     [['--kubernetes', '1.36'], '--kubernetes 1.36: give a whole version, like 0.36.3'],
+    [['--setup', 'tls', '--reuse'], '--reuse with --setup tls: each test makes'],
     [['--verbose'], "Unknown option '--verbose'"],
   ])('refuse %j', (args, sentence) => {
     expect(() => parseOptions(args)).toThrow(sentence);

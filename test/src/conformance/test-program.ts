@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { finished } from 'node:stream/promises';
@@ -147,5 +147,8 @@ async function runOnce(
   process.removeListener('exit', killGroup);
   output.end();
   await finished(output);
+  // Of servers that went from test to test.
+  const left = (await readdir(temporary)).filter((name) => name.startsWith('server'));
+  await Promise.all(left.map((name) => rm(join(temporary, name), { recursive: true, maxRetries: 5 })));
   return { outcomes, interruptedBy: running, words };
 }
