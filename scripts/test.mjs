@@ -97,7 +97,7 @@ async function runProject(project, options) {
   const args = [...jest, '--selectProjects', project, ...options, ...extra];
   // Kubernetes' programs, etcd and helm start some hundred times and keep little: this saves an eighth of kube-apiserver's processor time. A compiler that a test
   // starts collects as seldom, not never.
-  const variables = { TALLY_FILE: tallyFile, TMPDIR: scratch, GOGC: process.env.GOGC ?? '400' };
+  const variables = { TALLY_FILE: tallyFile, TMPDIR: scratch, GOGC: process.env.GOGC ?? '400', ...prepared };
   const { code } = await node(args, { result: tallyFile, variables });
   // jest that ended without a tally has crashed, and jest may fail without a failed test (an unknown option): either is one failure.
   const tally = fs.existsSync(tallyFile) ? JSON.parse(fs.readFileSync(tallyFile, 'utf8')) : { passed: 0, failed: 0 };
@@ -124,6 +124,13 @@ const matches = (pattern) => (test) => new RegExp(pattern).test(test);
 /** What tests start that may have to be fetched or built first, and which tests: beside the tests that need nothing of it, with what they leave of the processors. */
 const PREPARATIONS = [
   { script: 'scripts/prepare-binaries.mjs', what: 'the Kubernetes programs', pattern: '.' },
+  // Writes a folder, or nothing; who has set the variable goes first.
+  {
+    script: 'test/dist/single-programs/prepare-program.js',
+    what: 'kubectl, etcd and etcdctl',
+    pattern: '.',
+    variable: 'KUBEBUILDER_ASSETS',
+  },
   { script: 'scripts/prepare-databases.mjs', what: 'the databases', pattern: '.' },
 ];
 /** The same for some of the process tests, beside those that need only databases. */
@@ -136,11 +143,15 @@ const FURTHER_PREPARATIONS = [
   },
 ];
 
+/** Variables of tests: where they find what was prepared. */
+const prepared = {};
+
 /** True when all is there that these tests start. */
 async function prepare(preparations, tests) {
-  for (const { script, what, pattern } of preparations) {
-    if (!tests.some(matches(pattern))) continue;
-    const { code } = await node([path.join(root, script)], { isNice: true });
+  for (const { script, what, pattern, variable } of preparations) {
+    if (!tests.some(matches(pattern)) || (variable !== undefined && process.env[variable] !== undefined)) continue;
+    const { code, output } = await node([path.join(root, script)], { isNice: true, isPiped: variable !== undefined });
+    if (output.trim() !== '') prepared[variable] = output.trim();
     if (code === 0) continue;
     process.stderr.write(`tests that start servers did not run: they need ${what}, see above\n`);
     return false;
@@ -154,10 +165,10 @@ try {
   const tests = { unit: await testsOf('unit'), process: await testsOf('process') };
   const usesDatabases = matches(DATABASES);
   const needy = [...tests.process, ...tests.unit.filter(usesDatabases)];
-  const prepared = prepare(PREPARATIONS, needy);
+  const preparing = prepare(PREPARATIONS, needy);
   if (!tests.unit.every(usesDatabases))
     tallies.push(await runProject('unit', [`--testPathIgnorePatterns=/node_modules/|${DATABASES}`, ...unit]));
-  if (!(await prepared)) tallies.push({ passed: 0, failed: 1 });
+  if (!(await preparing)) tallies.push({ passed: 0, failed: 1 });
   else {
     const preparedFurther = prepare(FURTHER_PREPARATIONS, tests.process);
     if (tests.unit.some(usesDatabases)) tallies.push(await runProject('unit', [`--testPathIgnorePatterns=^(?!.*${DATABASES})`, ...unit]));
