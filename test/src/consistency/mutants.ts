@@ -13,6 +13,7 @@ const RANGE_READER = 'libs/keyspace/dist/range-reader.js';
 const LEASE_KEYS = 'libs/keyspace/dist/lease-keys.js';
 const WATCH_HUB = 'libs/keyspace/dist/watch-hub.js';
 const COMMITTER = 'libs/keyspace/dist/group-committer.js';
+const COMMIT_QUEUE = 'libs/keyspace/dist/commit-queue.js';
 const WORKING_HEADS = 'libs/keyspace/dist/working-heads.js';
 const TXN_JUDGE = 'libs/keyspace/dist/txn-judge.js';
 const CLOCK = 'libs/keyspace/dist/clock.js';
@@ -47,7 +48,7 @@ export const MUTANTS: readonly Mutant[] = [
   mutant('reused-revision', CLOCK, 'this.#current += BigInt(count);', 'if (Math.random() > 0.05) this.#current += BigInt(count);'),
   mutant('told-revision-forgotten', CLOCK, 'if (revision > this.#observed)', 'if (revision > this.#observed && revision % 40n !== 0n)'),
   mutant('answer-before-commit', COMMITTER, 'await committed;', 'committed.catch(() => undefined);', true),
-  mutant('commit-behind-overlaps', COMMITTER, 'submission.keys.some((text) => barred.has(text))', 'false'),
+  mutant('commit-behind-overlaps', COMMIT_QUEUE, 'txn.keys.some((text) => barred.has(text))', 'false'),
   mutant(
     'stale-cache',
     WORKING_HEADS,
