@@ -106,8 +106,8 @@ func reuse(t testing.TB) *kubernetes.Client {
 		if t.Failed() {
 			server.end(t)
 		} else if err := empty(kv); err != nil {
-			server.end(t)
 			t.Errorf("the store cannot be emptied: %v", err)
+			server.end(t)
 		} else {
 			idle.Lock()
 			idle.servers = append(idle.servers, server)
