@@ -7,9 +7,9 @@ const MAX_BATCH_TXNS = 1024;
 /** Bytes of values after which a batch is closed. */
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
-/** A txn that waits for its commit. */
+/** A txn that waits for its commit. One with ranges, at whatever revision, is a batch of its own. */
 export interface QueuedTxn extends HeadUser {
-  /** Ranges at an old revision, and what they are answered with; such a txn, too. */
+  /** Ranges at an old revision. */
   readonly pasts: readonly RangeRequest[];
 }
 
@@ -79,7 +79,7 @@ export class CommitQueue<T extends QueuedTxn> {
   }
 }
 
-/** It goes over ranges, whose keys nobody knows before they are read. */
+/** It goes over ranges, which are read before it is judged. */
 export function isAlone({ ranges, pasts }: QueuedTxn): boolean {
   return ranges.length > 0 || pasts.length > 0;
 }
