@@ -90,6 +90,8 @@ class Router {
     const over = new Promise<void>((resolve) => {
       this.#handOver = resolve;
       signal.addEventListener('abort', () => resolve());
+      // It may have been its turn just when it was told to stop.
+      if (signal.aborted) resolve();
     });
     try {
       this.keyspace = await Keyspace.open({
