@@ -45,7 +45,8 @@ export async function buildStorageTests(version: string, cache: string, note: (t
     const programs = join(work, 'programs');
     for (const [suite, folderOfPackage] of Object.entries(SUITES)) {
       note(`compiling the tests of ${folderOfPackage} (the first one takes some minutes)`);
-      await compileGo(['test', '-c', '-vet=off'], join(programs, `${suite}.test`), `./${folderOfPackage}`, copy);
+      const target = join(programs, `${suite}.test`);
+      await compileGo({ command: ['test', '-c', '-vet=off'], package: `./${folderOfPackage}`, folder: copy, target });
     }
     await rename(programs, folder);
   } finally {

@@ -2,7 +2,7 @@
 // where they are programs of their own already. Tests start them a thousand times, and each start of that one sets up all of Kubernetes.
 import { mkdir, realpath, rename, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Binaries, cacheRoot, ETCD_VERSION, FileLock, KUBERNETES_VERSION, SetupError, silent } from '@harikube/local-cluster';
+import { Binaries, cacheRoot, ETCD_VERSION, KUBERNETES_VERSION, SetupError, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { buildGoProgram, type GoProgram } from '../go-program.js';
 import { ProgramError } from '../run-program.js';
@@ -30,15 +30,10 @@ async function compile(cache: string): Promise<string> {
   const folder = join(cache, 'bin', `single-${KUBERNETES_VERSION}-etcd-${ETCD_VERSION}`);
   await mkdir(folder, { recursive: true });
   const note = (text: string): void => void process.stderr.write(`${text}\n`);
-  const lock = await FileLock.acquire(`${folder}.lock`, { onWait: ({ pid }) => note(`process ${pid} compiles them: waiting for it`) });
-  try {
-    for (const [name, program] of Object.entries(PROGRAMS)) {
-      const draft = join(folder, `.${name}.${process.pid}`);
-      await symlink(await buildGoProgram(program, cache, note), draft);
-      await rename(draft, join(folder, name));
-    }
-  } finally {
-    lock.release();
+  for (const [name, program] of Object.entries(PROGRAMS)) {
+    const draft = join(folder, `.${name}.${process.pid}`);
+    await symlink(await buildGoProgram(program, cache, note), draft);
+    await rename(draft, join(folder, name));
   }
   return folder;
 }

@@ -116,7 +116,9 @@ class RunningPostgres implements PostgresServer {
 
   async createDatabase(): Promise<string> {
     const name = `test_${randomUUID().replaceAll('-', '')}`;
-    await this.query(`CREATE DATABASE ${name}`);
+    // Where nothing is synced, copying files takes half the work of writing their pages through the log.
+    const isCopied = this.options.isDurable === false && majorOf(this.programs) >= 15;
+    await this.query(`CREATE DATABASE ${name}${isCopied ? ' STRATEGY FILE_COPY' : ''}`);
     return `postgres://${SUPERUSER}:${encodeURIComponent(PASSWORD)}@127.0.0.1:${this.#port}/${name}`;
   }
 
@@ -312,7 +314,12 @@ async function programsIn(folder: string): Promise<Programs | null> {
   if (initdb === undefined) return null;
   const { stdout } = await run(postgres, ['--version'], { ...identity(), cwd: '/' });
   const version = /\(PostgreSQL\) (\S+)/.exec(stdout)?.[1] ?? '';
-  return Number.parseInt(version, 10) >= MIN_VERSION ? { postgres: realpathSync(postgres), initdb, version } : null;
+  const programs = { postgres: realpathSync(postgres), initdb, version };
+  return majorOf(programs) >= MIN_VERSION ? programs : null;
+}
+
+function majorOf({ version }: Programs): number {
+  return Number.parseInt(version, 10);
 }
 
 /** The package's files with the links between its libraries, which an install script makes that may not have run; where this user's server can read them. */
