@@ -8,7 +8,7 @@ import { runProgram } from './run-program.js';
 
 const TEST = fileURLToPath(new URL('../', import.meta.url));
 
-export interface GoCompilation {
+export interface GoCompilation extends Pick<GoProgram, 'variables'> {
   /** `go build` or `go test -c`, with flags of their own. */
   readonly command: readonly string[];
   readonly package: string;
@@ -16,8 +16,6 @@ export interface GoCompilation {
   readonly folder: string;
   /** The program that is made. */
   readonly target: string;
-  /** What the linker sets variables of packages to. */
-  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** Compiles a program in Go behind everything else on the machine. */
@@ -30,7 +28,7 @@ export async function compileGo({ command, package: name, folder, target, variab
 export interface GoProgram {
   /** Of its file; made of the module's and the package's unless told. */
   readonly name?: string;
-  /** Folder of its module below test. */
+  /** Folder of its module, from test. */
   readonly module: string;
   /** The main package. */
   readonly package: string;
@@ -38,7 +36,7 @@ export interface GoProgram {
   readonly variables?: Readonly<Record<string, string>>;
 }
 
-/** Compiles a program of ours in Go into the cache, or finds it there; returns its path. A second process waits for the first. */
+/** Compiles a program whose versions a module of this repository pins into the cache, or finds it there; returns its path. A second process waits for the first. */
 export async function buildGoProgram(program: GoProgram, cache: string, note: (text: string) => void): Promise<string> {
   const folder = goModuleFolder(program);
   const hash = createHash('sha256').update(await runProgram('go', ['env', 'GOVERSION']));
