@@ -29,9 +29,11 @@ const NOT_INLINED = [
   'sigs.k8s.io/kustomize',
 ];
 
-/** The same for every program in Go, so that what several need is compiled once. */
+/**
+ * The same for every program in Go, so that what several need is compiled once. Not -trimpath: with it a package is known by the version that its module is required in, so that
+ * where one go.mod replaces that by the version of another one, everything above it would be compiled again.
+ */
 export const COMPILER_FLAGS: readonly string[] = [
-  '-trimpath',
   `-gcflags=all=${PLAIN}`,
   ...NOT_INLINED.map((folder) => `-gcflags=${folder}/...=${PLAIN} -l`),
 ];

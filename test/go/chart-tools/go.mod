@@ -163,6 +163,7 @@ replace (
 	github.com/mattn/go-colorable => github.com/mattn/go-colorable v0.1.14
 	github.com/mattn/go-runewidth => github.com/mattn/go-runewidth v0.0.16
 	github.com/moby/term => github.com/moby/term v0.5.0
+	github.com/rivo/uniseg => github.com/rivo/uniseg v0.4.7
 	github.com/spf13/pflag => github.com/spf13/pflag v1.0.9
 	go.yaml.in/yaml/v2 => go.yaml.in/yaml/v2 v2.4.3
 	golang.org/x/crypto => golang.org/x/crypto v0.47.0

@@ -29,7 +29,7 @@ interface Databases {
 }
 
 const LAUNCHER = fileURLToPath(new URL('../../../apps/cli/bin/harikube.js', import.meta.url));
-/** Each test has a database of its own; a folder is removed with its test. */
+/** Each test has a database of its own, named by its port and its shell: ports come again. A folder is removed with its test. */
 const OWN_DATABASE = 'test_${PORT}_$$';
 /** How often databases of tests that are over are removed. */
 const SWEEP_MS = 10_000;
@@ -110,7 +110,8 @@ async function mariadb(): Promise<Server> {
 }
 
 function withDatabase(url: string): string {
-  return url.replace(/\/[^/]*$/, `/${OWN_DATABASE}`);
+  // Not a pattern of `replace`, in which two dollars stand for one.
+  return `${url.slice(0, url.lastIndexOf('/'))}/${OWN_DATABASE}`;
 }
 
 const ETCD_URL = 'http://127.0.0.1:$PEER_PORT';

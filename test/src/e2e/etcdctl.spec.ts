@@ -81,6 +81,7 @@ describe('etcdctl', () => {
     let err = '';
     child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+    child.stdin.on('error', () => undefined); // A command that reads nothing may be over already.
     child.stdin.end(input);
     return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err: withoutTimes(err) })));
   }
