@@ -12,7 +12,7 @@ import { apiServerHostName, apiServerManifests } from '@harikube/api-server';
 import { AGGREGATED_API_VERSION, AGGREGATED_GROUP, API_VERSION } from '@harikube/crds';
 import { KubeClient, StatusError } from '@harikube/kube';
 import { type Certificates, freePort, type KeyPair, loadCertificate, loadCertificates } from '@harikube/local-cluster';
-import { type Env, readEnv } from '@harikube/platform';
+import type { Env } from '@harikube/platform';
 import type { CollectedSpan } from '../observability/otlp-spans.js';
 import { TraceCollector } from '../observability/trace-collector.js';
 import { launchBrowser } from './browser.js';
@@ -451,7 +451,7 @@ spec:
 
   it('shows a page for people, itself and behind kubectl proxy', async () => {
     const proxy = spawn(kubectl.program, ['proxy', '--port=0'], { env: kubectl.env, stdio: ['ignore', 'pipe', 'inherit'] });
-    const browser = await launchBrowser(readEnv());
+    const browser = await launchBrowser();
     try {
       const origin = `http://${await proxyAddress(proxy)}`;
       const wrong: string[] = [];

@@ -1,13 +1,14 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { silent, unpackDebianPackage } from '@harikube/local-cluster';
-import type { Env } from '@harikube/platform';
+import { type Env, readEnv } from '@harikube/platform';
 import puppeteer, { type Browser } from 'puppeteer-core';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome'];
 
-/** A real browser without a window: the one on PATH, else Debian's, unpacked into the cache folder. */
-export async function launchBrowser(env: Env): Promise<Browser> {
+/** A real browser without a window: the one on PATH, else Debian's, unpacked into the cache folder, whatever home a test gives its programs. */
+export async function launchBrowser(): Promise<Browser> {
+  const env = readEnv();
   const onPath = (env['PATH'] ?? '')
     .split(delimiter)
     .flatMap((folder) => NAMES.map((name) => join(folder, name)))

@@ -6,12 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Binaries, PlainEtcd, silent } from '@harikube/local-cluster';
 import { readEnv } from '@harikube/platform';
 import { RouterProcess } from '../fault/router-process.js';
-
-interface Run {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
+import { type Answer, answerOf } from './answer.js';
 
 const SERVERS = ['etcd', 'router'] as const;
 type Server = (typeof SERVERS)[number];
@@ -71,23 +66,23 @@ describe('etcdctl', () => {
     await rm(folder, { recursive: true, force: true });
   });
 
+  const argsFor = (server: Server, args: readonly string[]): string[] => [
+    '--endpoints',
+    server === 'etcd' ? etcd.url : router.address,
+    ...args,
+  ];
+
   function start(server: Server, args: readonly string[]): ChildProcessWithoutNullStreams {
-    return spawn(etcdctl, ['--endpoints', server === 'etcd' ? etcd.url : router.address, ...args]);
+    return spawn(etcdctl, argsFor(server, args));
   }
 
-  function ctl(server: Server, args: readonly string[], input = ''): Promise<Run> {
-    const child = start(server, args);
-    let out = '';
-    let err = '';
-    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
-    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
-    child.stdin.on('error', () => undefined); // A command that reads nothing may be over already.
-    child.stdin.end(input);
-    return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err: withoutTimes(err) })));
+  async function ctl(server: Server, args: readonly string[], input = ''): Promise<Answer> {
+    const answer = await answerOf(etcdctl, argsFor(server, args), { env: readEnv(), input });
+    return { ...answer, err: withoutTimes(answer.err) };
   }
 
   /** The same command of both, which have to do the same; what they do. */
-  async function both(args: readonly string[], input = ''): Promise<Run> {
+  async function both(args: readonly string[], input = ''): Promise<Answer> {
     const [one, other] = [await ctl('etcd', args, input), await ctl('router', args, input)];
     expect({ args, ...withoutIdentity(other) }).toEqual({ args, ...withoutIdentity(one) });
     return other;
@@ -291,7 +286,7 @@ function withoutTimes(text: string): string {
   return text.replaceAll(/"ts":"[^"]*"/g, '"ts":""').replaceAll(/"target":"[^"]*"/g, '"target":""');
 }
 
-function withoutIdentity({ code, out, err }: Run): Run {
+function withoutIdentity({ code, out, err }: Answer): Answer {
   const bare = out
     .replaceAll(/"(cluster_id|member_id|raft_term)":\d+/g, '"$1":0')
     .replaceAll(/"(ClusterID|MemberID|RaftTerm)" : \d+/g, '"$1" : 0');

@@ -126,7 +126,7 @@ describe('the platform on a laptop', () => {
     expect(columns[1]?.slice(1, 3)).toEqual(['jane@example.com', 'Welcome to the Example Webshop']);
     expect(columns[1]?.[3]).toMatch(/^\d+[ms]/);
     const box = /http:\S+/.exec(up.output.findLast((line) => line.includes('read the mail')) ?? '')?.[0] ?? '';
-    const browser = await launchBrowser(env);
+    const browser = await launchBrowser();
     try {
       const wrong: string[] = [];
       const page = await browser.newPage();
