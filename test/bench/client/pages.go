@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/grpc"
 )
+
+// recordsPerCollection is after how many records of a walk the client collects its garbage.
+const recordsPerCollection = 25_000
 
 // walkLimit is how long all walks together may take.
 const walkLimit = 10 * time.Minute
@@ -49,10 +54,15 @@ func (w pages) run(endpoint string) (walked, error) {
 		return walked{}, err
 	}
 	var result walked
-	// Before the load, so that the walk follows its last create at once: processors that have rested take some 20 ms to be as fast
-	// as before, and the first pages of a router that did nothing meanwhile would tell that.
-	if err := w.warmUp(); err != nil {
-		return result, fmt.Errorf("warming the client up: %w", err)
+	// A client that has never taken a page spends some milliseconds on its first, on memory that the system has to give it: that is
+	// nothing of the store's (etcd's first page took 2.1 to 4.5 times its median).
+	source, err := w.newPageSource()
+	if err != nil {
+		return result, err
+	}
+	defer source.stop()
+	if err := source.take(10); err != nil {
+		return result, err
 	}
 	connection, err := dialLight(endpoint, walkLimit)
 	if err != nil {
@@ -70,10 +80,21 @@ func (w pages) run(endpoint string) (walked, error) {
 	defer stop()
 	written := make(chan error, 1)
 	go func() { written <- w.write(writing, store.kv(1)) }()
+	// A collection takes a processor for some milliseconds, more than a page: the client's wait until no page is under way.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	runtime.GC()
+	// What the load has put out of the processors' caches costs the client as much as a page. Few, so that the walk follows the last create
+	// almost at once: processors that have rested take some 20 ms to be as fast as before, and the first pages would tell that.
+	if err := source.take(3); err != nil {
+		return result, err
+	}
 	for range w.walks {
 		var record samples
 		walker := newWalk(w.prefix, w.objects, w.valueSize, w.pageSize)
-		for started := false; !started || walker.seen > 0; started = true {
+		for page := 1; page == 1 || walker.seen > 0; page++ {
+			if page%max(1, recordsPerCollection/w.pageSize) == 0 {
+				runtime.GC()
+			}
 			began := time.Now()
 			err := connection.one(walker.page())
 			record.add(began, err)
@@ -194,12 +215,17 @@ func (w *walk) take(reply *pb.RangeResponse) error {
 	return nil
 }
 
-// warmUp takes some pages from a server of its own. A client that has never taken one spends some milliseconds on its first,
-// on memory that the system has to give it: that is nothing of the store's (etcd's first page took 2.1 to 4.5 times its median).
-func (w pages) warmUp() error {
+// pageSource is a server of the client's own that gives it pages, so that its first page of a store costs it no more than later ones.
+type pageSource struct {
+	connection *lightConnection
+	want       int
+	server     *grpc.Server
+}
+
+func (w pages) newPageSource() (*pageSource, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	page := &pb.RangeResponse{Header: &pb.ResponseHeader{Revision: 1}}
 	value := newValue(w.valueSize, 0)
@@ -209,25 +235,33 @@ func (w pages) warmUp() error {
 	server := grpc.NewServer()
 	pb.RegisterKVServer(server, &samePage{page: page})
 	go func() { _ = server.Serve(listener) }()
-	defer server.Stop()
 	connection, err := dialLight(listener.Addr().String(), walkLimit)
 	if err != nil {
-		return err
+		server.Stop()
+		return nil, err
 	}
-	defer connection.socket.Close()
-	for range 10 {
+	return &pageSource{connection: connection, want: w.pageSize, server: server}, nil
+}
+
+func (s *pageSource) take(pages int) error {
+	for range pages {
 		reply := &pb.RangeResponse{}
 		taken := func() error {
-			if len(reply.Kvs) != w.pageSize {
-				return fmt.Errorf("%d records of %d", len(reply.Kvs), w.pageSize)
+			if len(reply.Kvs) != s.want {
+				return fmt.Errorf("%d records of %d", len(reply.Kvs), s.want)
 			}
 			return nil
 		}
-		if err := connection.one(call{rangeMethod, &pb.RangeRequest{Key: []byte(w.prefix)}, reply, taken}); err != nil {
-			return err
+		if err := s.connection.one(call{rangeMethod, &pb.RangeRequest{Key: []byte("/")}, reply, taken}); err != nil {
+			return fmt.Errorf("warming the client up: %w", err)
 		}
 	}
 	return nil
+}
+
+func (s *pageSource) stop() {
+	s.connection.socket.Close()
+	s.server.Stop()
 }
 
 // samePage answers every Range with one page.

@@ -40,7 +40,7 @@ export const USAGE = `The router beside etcd and kine, interleaved, on this mach
 --preload N        keys that gets and lists go all over, instead of 5000 of which lists take the first 500
 --cold             before each phase that reads, the system forgets what it holds of the store's files
 --grpc-go          the load comes from grpc-go's client, which takes twice the processor time of the usual one or more
---repetitions N    default 3 (apiserver, watches: 1)
+--repetitions N    default 3 (apiserver, watches: 1; pages: 5)
 --seconds S        of each phase; default 2.5 (apiserver: 30, watches: 10)
 --warm-up S        of each phase, the same load unmeasured before; default 2
 --objects N        of pages, scale, users, events; default 200000, 1000000, 100000, 10000
@@ -52,7 +52,7 @@ const ONCE = { stores: 'router', repetitions: '1', seconds: '1', objects: '1' };
 const DEFAULTS: Readonly<Record<BenchOptions['what'], typeof ONCE>> = {
   phases: { ...ONCE, stores: 'router,etcd,kine,kine-full', repetitions: '3', seconds: '2.5' },
   apiserver: { ...ONCE, stores: 'router,etcd,kine', seconds: '30' },
-  pages: { ...ONCE, objects: '200000' },
+  pages: { ...ONCE, repetitions: '5', objects: '200000' },
   watches: { ...ONCE, stores: 'router,etcd', seconds: '10' },
   scale: { ...ONCE, objects: '1000000' },
   users: { ...ONCE, stores: 'router,etcd', objects: '100000' },

@@ -48,8 +48,8 @@ async function bench(options: BenchOptions, folder: string, env: NodeJS.ProcessE
       const texts: string[] = [];
       const problems: string[] = [];
       for (const store of options.stores) {
-        note(`loading ${options.objects} objects into ${store}, then walking them`);
-        const { text, holds } = describePages(store, await measurePages(store, options.objects, context));
+        note(`loading ${options.objects} objects into ${store}, then walking them, ${options.repetitions} times`);
+        const { text, holds } = describePages(store, await measurePages(store, options, context));
         texts.push(text);
         if (!holds) problems.push(`${store} is above a limit`);
       }
@@ -103,7 +103,7 @@ async function describeRun(options: BenchOptions, folder: string, args: readonly
     phases: `Values of 1.5 kB, ${options.preload > 0 ? `${options.preload} keys to get all over and to walk in pages of 500${options.cold ? ', the files not in the page cache when a phase begins' : ''}` : '5000 keys to get and list'}, closed loop over 4 connections from ${options.grpcGo ? "grpc-go's client" : 'a light client'} on the same machine, ${options.seconds} s each after ${options.warmUp} s of the same, fresh stores; medians of ${options.repetitions} interleaved repetitions, ratios compared repetition by repetition.`,
     apiserver: `One kube-apiserver (default flags) on each store in turn, 10 workers, ${options.seconds} s, client on the same machine: 6 creates of 1 kB objects of 6 cluster-scoped kinds, then 6 lists by label, each checked to hold exactly its object; medians of ${options.repetitions}.`,
     pages:
-      'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key.',
+      'Loaded by creates, then walked as kube-apiserver does: first page at latest, the others at its revision from behind the last key. The client collects its garbage between pages.',
     watches: `100 streams on 4 connections watch one prefix, to which 1000 puts a second of 1 kB are sent for ${options.seconds} s after a warm-up of 2 s; lag: from the sending of a put to its event, client on the same machine. Idle watches: each of a prefix of its own; memory before and 3 s after the last one was made. Medians of ${options.repetitions}.`,
     scale: `Loaded by creates from 64 clients; walked as kube-apiserver does; the peak is that of each step alone. A walk is cut into 20 parts, of which the slowest one's median is compared with that of the small store. The unpaged range is read and forgotten by a client of HTTP/2.`,
     users:

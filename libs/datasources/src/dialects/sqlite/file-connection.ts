@@ -295,6 +295,16 @@ export class FileConnection implements ThreadMethods {
     }
   }
 
+  /** Makes the connection that the first list takes, and the statements of a list: the first block of records is there half a millisecond earlier. */
+  prepareLists(): void {
+    const connection = this.#spare.pop() ?? this.#connect();
+    for (const text of [sql.SELECT_SPAN, sql.SELECT_COUNT]) connection.statement(text);
+    for (const { size, block, count } of [sql.LATEST_RANGE.bounded, sql.RANGE_AT.bounded]) {
+      for (const text of [size, block, count]) connection.statement(text);
+    }
+    this.#spare.push(connection);
+  }
+
   /**
    * Answers lists from tables in memory that end with this call, so that V8 has compiled what lists run before the first
    * one comes. Until then 500 rows take 4 to 30 ms instead of 1.4.

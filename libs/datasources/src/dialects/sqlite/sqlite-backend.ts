@@ -152,17 +152,17 @@ export class SqliteBackend implements Database {
     }
     // Started and tried now, so that the first reads do not wait for a thread and its statements.
     this.#open(this.threads.points).catch(() => undefined);
-    if (this.threads.file === 0) {
-      this.#open(this.threads.ranges).catch(() => undefined);
-      this.#warmUpLists().catch(() => undefined);
-    }
+    if (this.threads.file === 0) this.#open(this.threads.ranges).catch(() => undefined);
+    this.#warmUpLists().catch(() => undefined);
     this.#checkpointTimer = setInterval(() => this.#checkpoint(), CHECKPOINT_INTERVAL_MS);
     this.#checkpointTimer.unref();
   }
 
-  /** In rounds, so that a list which comes meanwhile waits for one of them at most. */
+  /** The file's own connection, and once for all files the code; in rounds, so that a list which comes meanwhile waits for one of them at most. */
   async #warmUpLists(): Promise<void> {
     await delay(WARM_UP_AFTER_MS, undefined, { ref: false });
+    await this.#call(this.threads.ranges, 'prepareLists', undefined);
+    if (this.threads.file !== 0) return;
     for (let round = 0; round < WARM_UP_ROUNDS; round++) {
       await this.#call(this.threads.ranges, 'warmUp', undefined);
       await delay(WARM_UP_PAUSE_MS, undefined, { ref: false });

@@ -137,6 +137,7 @@ export interface ThreadMethods {
   appliedTopology(): string | null;
   load(call: { readonly count: number; readonly packed: Uint8Array<ArrayBuffer> }): LoadReply;
   range(call: RangeCall): RangeReply;
+  prepareLists(): void;
   warmUp(): void;
   /** One step of finding out how long an answer is that goes on; comes before its first `nextBlock`, until it tells the end. */
   measure(cursor: number): MeasureReply;
