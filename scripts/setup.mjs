@@ -97,13 +97,16 @@ async function npm(args, label) {
   return result;
 }
 
-async function install() {
-  if (isInstalled()) return false;
+/** The packages without their install scripts, because some compile what is already there as a binary; the package `node` needs its own, which follows. */
+async function installPackages() {
   say('installing packages (npm ci); about half a minute');
-  // The install scripts of the packages are left out, because some compile what is already there as a binary. Only the package `node` needs its
-  // own: it fetches Node 24.
-  const packages = await npm(['ci', '--ignore-scripts', '--loglevel=error'], 'installing packages');
-  const runtime = await npm(['rebuild', 'node', '--loglevel=error'], 'fetching Node 24');
+  const { took } = await npm(['ci', '--ignore-scripts', '--loglevel=error'], 'installing packages');
+  say(`packages installed in ${took}`);
+}
+
+/** Node 24, which the package `node` fetches. With it the packages are complete. */
+async function fetchNode() {
+  const { took } = await npm(['rebuild', 'node', '--loglevel=error'], 'fetching Node 24');
   const version = await run(node24, ['--version'], {});
   if (version.code !== 0 || !version.output.startsWith('v24.')) {
     throw new SetupError(
@@ -112,8 +115,7 @@ async function install() {
     );
   }
   fs.writeFileSync(stamp, digest(lockfile));
-  say(`packages installed in ${packages.took}, Node ${version.output} in ${runtime.took}`);
-  return true;
+  say(`Node ${version.output} fetched in ${took}`);
 }
 
 function* filesUnder(folder) {
@@ -142,10 +144,10 @@ function tidyOutput(project) {
   }
 }
 
-async function compile(progress) {
-  const { references } = JSON.parse(fs.readFileSync(path.join(root, 'tsconfig.json'), 'utf8'));
+/** By the Node at hand: the compiler is a program of its own, and takes any. */
+async function compile(references, progress) {
   for (const reference of references) tidyOutput(path.join(root, reference.path));
-  const result = await run(node24, [compiler, '-b'], { label: 'compiling TypeScript', env: process.env });
+  const result = await run(process.execPath, [compiler, '-b'], { label: 'compiling TypeScript', env: process.env });
   if (result.code !== 0) {
     process.stderr.write(`${result.output}\n`);
     throw new SetupError(
@@ -155,7 +157,6 @@ async function compile(progress) {
     );
   }
   if (progress) say(`TypeScript compiled in ${result.took}`);
-  await bundle(references);
 }
 
 /** Nothing depends on the bundle but how fast programs start: without it they run as they were compiled. */
@@ -231,8 +232,18 @@ async function withLock(work) {
   }
 }
 
+async function setUp() {
+  const { references } = JSON.parse(fs.readFileSync(path.join(root, 'tsconfig.json'), 'utf8'));
+  const isFresh = !isInstalled();
+  if (isFresh) await installPackages();
+  // Each is let end: nothing of it may run on when the lock is given up.
+  const steps = await Promise.allSettled([isFresh ? fetchNode() : undefined, compile(references, isFresh)]);
+  for (const { reason } of steps) if (reason !== undefined) throw reason;
+  await bundle(references);
+}
+
 try {
-  await withLock(async () => compile(await install()));
+  await withLock(setUp);
 } catch (error) {
   const full = error.code === 'ENOSPC' ? 'the disk is full: free about 1 GB and start again' : undefined;
   const readOnly = ['EACCES', 'EROFS'].includes(error.code) ? `${error.path ?? root} cannot be written: ${error.message}` : undefined;
