@@ -74,7 +74,7 @@ export class CertManagerStandIn {
     await mkdir(folder, { recursive: true });
     const definitions = (await foreignDefinitions(folder)).filter((file) => /crd-(certificates|issuers)\.json$/.test(file));
     await kubectl.succeed(['create', '-f', definitions.join(',')]);
-    await kubectl.succeed(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=85s']);
+    await kubectl.established();
     const standIn = new CertManagerStandIn(kubeconfig, folder);
     await standIn.#start();
     return standIn;

@@ -32,7 +32,7 @@ beforeAll(async () => {
   const foreign = join(cluster.folder, 'foreign');
   await mkdir(foreign);
   await cluster.kubectl.succeed(['create', '-f', (await foreignDefinitions(foreign)).join(',')]);
-  await cluster.kubectl.succeed(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=60s']);
+  await cluster.kubectl.established();
   for (const name of NAMESPACES) {
     const labels = Object.fromEntries(['enforce', 'warn'].map((level) => [`pod-security.kubernetes.io/${level}`, 'restricted']));
     await cluster.kubectl.succeed(['create', '-f', '-'], { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });

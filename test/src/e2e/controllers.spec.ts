@@ -204,7 +204,7 @@ beforeAll(async () => {
   client = KubeClient.fromConfig({ kubeconfig: cluster.kubeconfigFile, userAgent: 'controllers-spec' });
   await kubectl.succeed(['create', 'namespace', PLATFORM]);
   await kubectl.succeed(['apply', '--server-side', ...crdFiles().flatMap((file) => ['-f', file])]);
-  await kubectl.succeed(['wait', '--for=condition=Established', '--timeout=120s', ...crdFiles().flatMap((file) => ['-f', file])]);
+  await kubectl.established(crdFiles().flatMap((file) => ['-f', file]));
   await client.create(EMAIL_TEMPLATES, {
     apiVersion: API_VERSION,
     kind: 'EmailTemplate',

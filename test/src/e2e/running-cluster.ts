@@ -114,7 +114,7 @@ export class RunningCluster {
   /** The CustomResourceDefinitions and their roles; resolves when the API knows them. */
   async installCrds(): Promise<void> {
     await this.kubectl.succeed(['apply', '--server-side', ...[...crdFiles(), clusterRolesFile()].flatMap((file) => ['-f', file])]);
-    await this.kubectl.succeed(['wait', 'crd', '--all', '--for=condition=Established', '--timeout=120s']);
+    await this.kubectl.established();
   }
 
   /** A kubeconfig with the rights of a service account and no others, by a client certificate. */

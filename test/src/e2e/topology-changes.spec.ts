@@ -182,7 +182,7 @@ describe('a topology that changes while it is in use', () => {
       },
     };
     await kubectl.succeed(['create', '-f', '-'], definition);
-    await kubectl.succeed(['wait', 'crd/widgets.switch.example.com', '--for=condition=Established', '--timeout=120s']);
+    await kubectl.established(['crd/widgets.switch.example.com']);
     const widgets: Resource<KubeObject> = {
       group: 'switch.example.com',
       version: 'v1',

@@ -203,7 +203,7 @@ describe('a trigger on a kind that comes and goes', () => {
   };
   const install = async (): Promise<void> => {
     await stage.apply(crd);
-    await stage.cluster.kubectl.succeed(['wait', 'crd', READINGS, '--for=condition=Established', '--timeout=120s']);
+    await stage.cluster.kubectl.established(['crd', READINGS]);
   };
   const reading = (name: string): Promise<string> =>
     stage.cluster.kubectl.succeed(

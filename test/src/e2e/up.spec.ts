@@ -11,6 +11,7 @@ import { Binaries, freePort, silent } from '@harikube/local-cluster';
 import { type Env, readEnv } from '@harikube/platform';
 import { runProgram } from '../run-program.js';
 import { eventually } from './eventually.js';
+import { Kubectl } from './kubectl.js';
 import { UpProcess } from './up-process.js';
 
 const MINUTES = 60_000;
@@ -108,7 +109,7 @@ beforeAll(async () => {
   up = await startUp();
   const definitions = crdFiles().flatMap((file) => ['-f', file]);
   await kubectl('apply', '--server-side', ...definitions);
-  await kubectl('wait', '--for=condition=Established', '--timeout=120s', ...definitions);
+  await new Kubectl(kubectlProgram, env).established(definitions);
   // Discovery may not tell of a kind that is established, and a kubectl that does not find it there ends.
   const complaint = (): Promise<string> => kubectl('get', 'users', '-A').then(() => '', String);
   await eventually(complaint, (text) => text === '');
