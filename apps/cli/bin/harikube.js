@@ -86,6 +86,15 @@ function handOver(node) {
   });
 }
 
+/** The first process of a container hears no signal that it has no handler for: until the program has its own, it would outlive its grace period. */
+function endAsAnyOther() {
+  for (const signal of ['SIGTERM', 'SIGINT'])
+    process.on(signal, () => {
+      if (process.listenerCount(signal) === 1) process.exit(128 + constants.signals[signal]);
+    });
+}
+
+if (process.pid === 1) endAsAnyOther();
 if (majorOf(process.version) < NEEDED) {
   const node = findNode();
   if (node !== undefined) handOver(node);

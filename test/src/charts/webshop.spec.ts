@@ -409,7 +409,8 @@ describeOnNode(() => {
       expect(await kubectl.read(['get', everywhere, '-l', 'app.kubernetes.io/instance=webshop', '-o', 'name'])).toBe('');
       await kubectl.succeed(['create', 'namespace', 'afterwards']);
       await kubectl.succeed(['delete', 'namespace', 'afterwards', '--timeout=30s']);
-      expect(stage.node.endings.filter(({ isKilled, exitCode }) => isKilled || exitCode !== 0)).toEqual([]);
+      // 143: it was told before it had begun.
+      expect(stage.node.endings.filter(({ isKilled, exitCode }) => isKilled || ![0, 143].includes(exitCode))).toEqual([]);
       expect(new Set(stage.node.endings.map(({ container }) => container))).toEqual(new Set(PROGRAMS));
     },
     10 * MINUTES,

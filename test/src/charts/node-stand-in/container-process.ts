@@ -35,6 +35,8 @@ export interface ProcessEnd {
   readonly signal: number | null;
 }
 
+/** How long the container of a command may take to be made. */
+const MADE_WITHIN_MS = 5000;
 const DEVICES = ['null', 'zero', 'full', 'random', 'urandom'];
 /** Of this machine, beside /usr: what the container's programs are made of. */
 const SYSTEM_FOLDERS = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
@@ -90,9 +92,15 @@ export class ContainerProcess {
     return this.#hasEnded;
   }
 
-  /** To process 1 of the container; nothing happens when it has ended. */
+  /** To process 1 of the container, once that is its command; nothing happens when it has ended. */
   async signal(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const pid = await this.#firstProcess();
+    // What makes the container before hears no SIGTERM.
+    const until = performance.now() + MADE_WITHIN_MS;
+    let pid = await this.#firstProcess();
+    while (pid !== null && signal === 'SIGTERM' && !this.#runsCommand(pid) && performance.now() < until) {
+      await delay(10);
+      pid = await this.#firstProcess();
+    }
     if (pid === null) return;
     if (signal === 'SIGKILL') this.#isKilled = true;
     try {
@@ -115,6 +123,14 @@ export class ContainerProcess {
     });
     const [code] = (await once(child, 'exit')) as [number | null];
     return code;
+  }
+
+  #runsCommand(pid: number): boolean {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === this.options.command.map((word) => `${word}\0`).join('');
+    } catch {
+      return false;
+    }
   }
 
   /** As this machine numbers it; null: there is none any more. */

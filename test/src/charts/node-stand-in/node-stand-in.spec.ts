@@ -251,6 +251,15 @@ describeNode(() => {
           terminationGracePeriodSeconds: 1,
           containers: [{ name: 'deaf', image: IMAGE, command: ['node', '-e', 'setInterval(() => 0, 1e6)'], ...security }],
         }),
+        // A program of ours that has no handler of its own, as none has while it starts.
+        pod('early', {
+          containers: [
+            {
+              ...{ name: 'early', image: IMAGE, ...security },
+              command: ['node', '--import', 'data:text/javascript,setInterval(() => 0, 1e6)', '/app/apps/cli/bin/harikube.js', 'version'],
+            },
+          ],
+        }),
       );
       await wait('job/twice', 'condition=Complete');
       await eventually(
@@ -262,6 +271,13 @@ describeNode(() => {
       await wait('pod/deaf', 'condition=Ready');
       await clusterUnderTest.cluster.kubectl.succeed(['delete', '-n', 'stand-in', 'pod/deaf']);
       expect(clusterUnderTest.node.endings.at(-1)).toMatchObject({ container: 'deaf', exitCode: 137, isKilled: true });
+      const log = join(clusterUnderTest.node.logFolder, 'stand-in_early_early.log');
+      await eventually(
+        () => readFile(log, 'utf8').catch(() => ''),
+        (text) => text !== '',
+      );
+      await clusterUnderTest.cluster.kubectl.succeed(['delete', '-n', 'stand-in', 'pod/early']);
+      expect(clusterUnderTest.node.endings.at(-1)).toMatchObject({ container: 'early', exitCode: 143, isKilled: false });
     },
     2 * MINUTES,
   );
