@@ -15,14 +15,40 @@ interface Span {
   readonly to: number;
 }
 
+/** What goes on now, and what of it took too long before. */
+class Watched {
+  readonly #stalls: Span[] = [];
+  #since = Infinity;
+
+  /** `usualMs`: what it takes when nothing holds it up. */
+  constructor(private readonly usualMs: number) {}
+
+  begin(): void {
+    this.#since = performance.now();
+  }
+
+  end(): void {
+    const to = performance.now();
+    if (to - this.#since > this.usualMs + STALL_MS) this.#stalls.push({ from: this.#since + this.usualMs, to });
+    this.#since = Infinity;
+  }
+
+  /** How long it stood still since a point in time, in milliseconds. */
+  stoodStill(since: number): number {
+    return [...this.#stalls, { from: this.#since + this.usualMs, to: performance.now() }]
+      .filter(({ from, to }) => to - from > STALL_MS)
+      .reduce((sum, { from, to }) => sum + Math.max(0, to - Math.max(from, since)), 0);
+  }
+}
+
 /**
  * When the machine itself stood still: a page is appended to a file of its own and synced, again and again. A disk that is busy with what others write, and a
- * processor that is, hold that up as they hold up a database. It excuses nothing; it tells where to look. Points in time are those of `performance.now()`.
+ * processor that is, hold that up as they hold up a database. And when this process did, which then measures late. It excuses nothing; it tells where to
+ * look. Points in time are those of `performance.now()`.
  */
 export class MachineStalls {
-  readonly #spans: Span[] = [];
-  /** Since when the sync goes on that is under way. */
-  #since = Infinity;
+  readonly #syncs = new Watched(0);
+  readonly #pauses = new Watched(PAUSE_MS);
   #isOver = false;
   readonly #done: Promise<void>;
 
@@ -38,13 +64,13 @@ export class MachineStalls {
     return new MachineStalls(folder, await open(join(folder, 'pages'), 'w'));
   }
 
-  /** Behind a finding about time: how long of it the machine stood still; empty when it did not. */
+  /** Behind a finding about time: how long of it the machine or this process stood still; empty when neither did. */
   told(since: number): string {
-    const spans = [...this.#spans, { from: this.#since, to: performance.now() }];
-    const ms = spans
-      .filter(({ from, to }) => to - from > STALL_MS)
-      .reduce((sum, { from, to }) => sum + Math.max(0, to - Math.max(from, since)), 0);
-    return ms === 0 ? '' : ` (the machine itself stood still for ${Math.round(ms)} ms of it)`;
+    const [machine, own] = [this.#syncs, this.#pauses].map((watched) => Math.round(watched.stoodStill(since)));
+    return [
+      machine === 0 ? '' : ` (the machine itself stood still for ${machine} ms of it)`,
+      own === 0 ? '' : ` (who measures stood still for ${own} ms of it)`,
+    ].join('');
   }
 
   async close(): Promise<void> {
@@ -59,13 +85,13 @@ export class MachineStalls {
         await file.truncate(0);
         size = 0;
       }
-      this.#since = performance.now();
+      this.#syncs.begin();
       await file.write(PAGE, 0, PAGE.length, size);
       await file.sync();
-      const to = performance.now();
-      if (to - this.#since > STALL_MS) this.#spans.push({ from: this.#since, to });
-      this.#since = Infinity;
+      this.#syncs.end();
+      this.#pauses.begin();
       await pause(PAUSE_MS, undefined, { ref: false });
+      this.#pauses.end();
     }
     await file.close();
   }
