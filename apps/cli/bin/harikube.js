@@ -86,7 +86,7 @@ function handOver(node) {
   });
 }
 
-/** The first process of a container hears no signal that it has no handler for: until the program has its own, it would outlive its grace period. */
+/** The first process of a container hears no signal that it has no handler for: until the program has its own, it would run on until it is killed. */
 function endAsAnyOther() {
   for (const signal of ['SIGTERM', 'SIGINT'])
     process.on(signal, () => {

@@ -10,6 +10,8 @@ export interface Ending {
   readonly exitCode: number;
   /** From the begin of its preStop hook, or from SIGTERM. */
   readonly milliseconds: number;
+  /** How long it had run when it was told. */
+  readonly ageMilliseconds: number;
   /** It did not end within its grace period. */
   readonly isKilled: boolean;
 }
@@ -86,6 +88,7 @@ export class ContainerRunner {
     if (process === null || process.hasEnded) return null;
     const { container } = this.#options;
     const begin = performance.now();
+    const ageMilliseconds = Date.now() - process.startedAt.getTime();
     const preStop = container.lifecycle?.preStop;
     if (preStop !== undefined && graceSeconds > 0) {
       const timeoutMs = graceSeconds * 1000;
@@ -104,7 +107,7 @@ export class ContainerRunner {
     await process.signal('SIGTERM');
     const { exitCode } = await process.ended;
     clearTimeout(timer);
-    return { container: container.name, exitCode, milliseconds: performance.now() - begin, isKilled };
+    return { container: container.name, exitCode, milliseconds: performance.now() - begin, ageMilliseconds, isKilled };
   }
 
   /** Waits for what its environment refers to. */
