@@ -15,8 +15,9 @@ import { WatchRecorder } from './watch-recorder.js';
 
 const WRITERS = 4;
 
-function tell(line: ChangerLine): void {
-  process.stdout.write(`${JSON.stringify(line)}\n`);
+/** Resolves once the line is out of this process: while the pipe is full, lines are kept here and would end with it. */
+function tell(line: ChangerLine): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(`${JSON.stringify(line)}\n`, () => resolve()));
 }
 
 async function run(folder: string, random: Random): Promise<void> {
@@ -35,20 +36,20 @@ async function run(folder: string, random: Random): Promise<void> {
   });
   const { keyspace } = manager;
   await tellHistory(keyspace);
-  tell({ type: 'ready', version: manager.version });
+  await tell({ type: 'ready', version: manager.version });
   const busy = new Set<string>();
 
   /** Puts, and deletes as often, so that rules may take keys over. One write of a key at a time. */
   const write = async (key: string, value: string | null): Promise<void> => {
     if (busy.has(key)) return;
     busy.add(key);
-    tell({ type: 'begin', key, value });
+    await tell({ type: 'begin', key, value });
     if (value === null) {
       const { revision, deleted } = await keyspace.deleteRange({ type: 'delete', range: singleKey(bytesOf(key)), prevKv: false });
-      tell({ type: 'done', key, revision: deleted === 1 ? `${revision}` : null });
+      await tell({ type: 'done', key, revision: deleted === 1 ? `${revision}` : null });
     } else {
       const { revision } = await keyspace.put(putOp(key, value));
-      tell({ type: 'done', key, revision: `${revision}` });
+      await tell({ type: 'done', key, revision: `${revision}` });
     }
     busy.delete(key);
   };
@@ -62,7 +63,7 @@ async function run(folder: string, random: Random): Promise<void> {
       const { applied } = await manager.apply(topology);
       if (!applied) continue;
       keep();
-      tell({ type: 'applied', version: manager.version });
+      await tell({ type: 'applied', version: manager.version });
     }
   };
   await Promise.all([changer(), ...Array.from({ length: WRITERS }, (_, id) => writer(id))]);
@@ -75,12 +76,12 @@ async function tellHistory(keyspace: TopologyManager['keyspace']): Promise<void>
   keyspace.watch(recorder).create(watchOf('', { startRevision: 1n, progressNotify: true }));
   await recorder.until(() => recorder.reached() >= revision);
   for (const { key, isDelete, value, revision: at } of recorder.events()) {
-    tell({ type: 'event', key, value: isDelete ? null : value, revision: `${at}` });
+    await tell({ type: 'event', key, value: isDelete ? null : value, revision: `${at}` });
   }
   for (const key of new Set(recorder.events().map((event) => event.key))) {
     const range = singleKey(bytesOf(key));
     const found = await kvsOf(await keyspace.range({ type: 'range', range, limit: 0, revision: 0n, keysOnly: false, countOnly: false }));
-    tell({ type: 'found', key, value: found[0]?.value.toString() ?? null });
+    await tell({ type: 'found', key, value: found[0]?.value.toString() ?? null });
   }
 }
 
