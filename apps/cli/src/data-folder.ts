@@ -4,6 +4,9 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCode, explainFileError, FileLock, isRunning, parseIdentity, type ProcessIdentity, SetupError } from '@harikube/local-cluster';
 
+/** Of the commands, where no `--data` names another one; below the current folder. */
+export const DEFAULT_DATA_FOLDER = '.harikube';
+
 /** A process with services of the platform. */
 export interface ServiceProcess {
   readonly name: string;

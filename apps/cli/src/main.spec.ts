@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -49,6 +49,14 @@ describe('harikube', () => {
       expect(stdout).toMatch(new RegExp(`^ {2}${command}\\b`, 'm'));
     expect(stdout).not.toMatch(/^ {2}services\b/m);
     expect(harikube().stdout).toBe(stdout);
+  });
+
+  it('takes it in silence that nobody reads on', async () => {
+    const child = spawn(process.execPath, [LAUNCHER, 'help'], { cwd: folder, env: { PATH: dirname(process.execPath), HOME: folder } });
+    child.stdout.destroy();
+    let said = '';
+    child.stderr.on('data', (text: Buffer) => (said += text.toString()));
+    expect([await once(child, 'close'), said]).toEqual([[0, null], '']);
   });
 
   describe('a service', () => {

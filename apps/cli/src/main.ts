@@ -1,8 +1,9 @@
-import { ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, SetupError } from '@harikube/local-cluster';
+import { errorCode, ETCD_VERSION, KUBERNETES_VERSION, ProcessStartError, RELEASE_URLS, SetupError } from '@harikube/local-cluster';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type Env, readEnv } from '@harikube/platform';
 import { addAdoptCommands } from './adopt-commands.js';
 import { addChartHookCommands } from './chart-hook/chart-hook-commands.js';
+import { DEFAULT_DATA_FOLDER } from './data-folder.js';
 import { packageVersion } from './repository.js';
 import { isServiceCommand, runServiceCommand, SERVICE_COMMANDS } from './services.js';
 import { addTopologyCommands } from './topology/topology-commands.js';
@@ -17,6 +18,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   if (argv[0] === 'router') return await router(argv.slice(1), env);
   const [command = ''] = argv;
   if (isServiceCommand(command)) return await service(command, argv.slice(1), env);
+  process.stdout.on('error', endOfReader);
   if (argv[0] === 'create-registrationrequest') return await plugin(argv.slice(1), env);
   if (argv[0] === 'complete-create-registrationrequest') {
     const { completions } = await import('./create-registrationrequest.js');
@@ -33,6 +35,11 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await run((done) => kubectlHarikube(env, done), argv.slice(1), 'error');
   }
   return await run((done) => commands(env, done), argv, 'harikube');
+}
+
+/** Who reads the output, `head` for one, may have enough of it. */
+function endOfReader(error: Error): void {
+  if (errorCode(error) !== 'EPIPE') throw error;
 }
 
 /** Resolves to the exit code of a command line; `prefix` begins each error. */
@@ -59,7 +66,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
   program
     .command('up')
     .description('start the platform on this machine and keep it running')
-    .option('--data <folder>', 'where everything is kept', '.harikube')
+    .option('--data <folder>', 'where everything is kept', DEFAULT_DATA_FOLDER)
     .option('--port <number>', 'port of the Kubernetes API on 127.0.0.1', parsePort, 6443)
     .option(
       '--topology <file>',
@@ -100,7 +107,7 @@ function commands(env: Env, done: (exitCode: number) => void): Command {
   program
     .command('status')
     .description('show what runs on a data folder')
-    .option('--data <folder>', 'the folder of "harikube up"', '.harikube')
+    .option('--data <folder>', 'the folder of "harikube up"', DEFAULT_DATA_FOLDER)
     .action(async (options: { readonly data: string }) => {
       const { status } = await import('./status.js');
       done(await status(options.data, writeLine));

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { DataFolder, type RunningState } from './data-folder.js';
 import { readyScreen } from './ready-screen.js';
@@ -46,6 +46,28 @@ describe('the screen of harikube up', () => {
       /api-server +health and metrics at http:\/\/127\.0\.0\.1:2\/[^]*registrationrequest jane/,
     );
     expect(screen(STATE)).not.toContain('registrationrequest');
+  });
+
+  it('names the folder to the command that shows what runs, where it would look elsewhere', () => {
+    const services = [{ name: 'platform', healthUrl: 'http://127.0.0.1:2' }];
+    const lines = (at: DataFolder): string[] =>
+      readyScreen({
+        folder: at,
+        state: { ...STATE, services },
+        topology: undefined,
+        kubectl: { path: '/opt/kubectl', source: 'PATH' },
+      }).split('\n');
+    expect(lines(folder)).toContain(`    npx harikube status --data '${folder.path.replace("'", `'\\''`)}'`);
+    const usual = new DataFolder(mkdtempSync(join(tmpdir(), 'here-')) + '/.harikube');
+    const before = process.cwd();
+    try {
+      mkdirSync(usual.databases, { recursive: true });
+      process.chdir(dirname(usual.path));
+      expect(lines(usual)).toContain('    npx harikube status');
+    } finally {
+      process.chdir(before);
+      rmSync(dirname(usual.path), { recursive: true });
+    }
   });
 
   it('names the default database, and files beside it', () => {

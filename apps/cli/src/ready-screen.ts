@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { KUBERNETES_VERSION } from '@harikube/local-cluster';
-import type { DataFolder, RunningState } from './data-folder.js';
+import { type DataFolder, DEFAULT_DATA_FOLDER, type RunningState } from './data-folder.js';
 import { PROGRAMS_FOLDER } from './repository.js';
 import { TOPOLOGY_SECRET } from './topology-address.js';
 
@@ -23,7 +23,7 @@ export function readyScreen(facts: ScreenFacts): string {
     '',
     ...exports(facts).map((line) => `  ${line}`),
     '',
-    ...commands(facts.state).map((line) => (line === '' ? '' : `  ${line}`)),
+    ...commands(facts).map((line) => (line === '' ? '' : `  ${line}`)),
     '',
   ].join('\n');
 }
@@ -60,13 +60,13 @@ function exports({ folder, state, kubectl }: ScreenFacts): string[] {
   ];
 }
 
-function commands({ services, mailBoxUrl }: RunningState): string[] {
+function commands({ folder, state: { services, mailBoxUrl } }: ScreenFacts): string[] {
   if (services === undefined)
     return ['try:', ...['kubectl get namespaces', 'kubectl create namespace demo', 'kubectl api-resources'].map((line) => `  ${line}`)];
   return [
     'see what there is:',
     '  kubectl get tenants,users,emails -A',
-    '  npx harikube status',
+    `  npx harikube status${dataFlag(folder)}`,
     '',
     'register a user:',
     `  printf %s 'Webshop-123' | kubectl create registrationrequest jane --password-stdin \\`,
@@ -74,6 +74,11 @@ function commands({ services, mailBoxUrl }: RunningState): string[] {
     `    --country HU --city Budapest --address 'Example street 1' --postal-code 1011`,
     ...(mailBoxUrl === undefined ? [] : ['', `and read the mail that welcomes the user: ${mailBoxUrl}`]),
   ];
+}
+
+/** What a command that finds this folder needs. */
+function dataFlag({ path }: DataFolder): string {
+  return path === resolve(DEFAULT_DATA_FOLDER) ? '' : ` --data ${quoted(shown(path))}`;
 }
 
 /** Those that can be seen from here: the default one, and files. */

@@ -1,6 +1,6 @@
 import { SetupError } from '@harikube/local-cluster';
 import { ConfigError, RouterAdminClient } from '@harikube/platform';
-import { DataFolder } from '../data-folder.js';
+import { DataFolder, DEFAULT_DATA_FOLDER } from '../data-folder.js';
 
 /** Flags that say which router is asked. */
 export interface RouterFlags {
@@ -21,12 +21,10 @@ export const ROUTER_FLAGS: readonly (readonly [flag: string, help: string])[] = 
   ['--key-file <file>', 'with --admin-url: the key of the client certificate'],
 ];
 
-const DEFAULT_DATA = '.harikube';
-
 /** The router that the flags name, or the one of `harikube up` in this folder. Throws `ConfigError`, and `SetupError` when there is none. */
 export function routerOf(flags: RouterFlags): RouterAdminClient {
   if (isRemote(flags)) return remoteRouter(flags);
-  const folder = new DataFolder(flags.data ?? DEFAULT_DATA);
+  const folder = new DataFolder(flags.data ?? DEFAULT_DATA_FOLDER);
   const router = routerOn(folder);
   if (router !== null) return router;
   throw new SetupError(
@@ -37,7 +35,7 @@ export function routerOf(flags: RouterFlags): RouterAdminClient {
 /** The same, and null where no flag names a router and none runs in this folder. */
 export function routerIfAny(flags: RouterFlags): RouterAdminClient | null {
   if (isRemote(flags) || flags.data !== undefined) return routerOf(flags);
-  const folder = new DataFolder(DEFAULT_DATA);
+  const folder = new DataFolder(DEFAULT_DATA_FOLDER);
   const state = folder.readState();
   return state?.adminUrl === undefined ? null : routerOn(folder);
 }
