@@ -109,6 +109,8 @@ export class ControlPlane {
       '--bind-address=127.0.0.1',
       '--advertise-address=127.0.0.1',
       `--secure-port=${this.#port}`,
+      // Else it waits for those who watch to go: a router that follows a Secret ends after it.
+      '--shutdown-watch-termination-grace-period=2s',
       // Endpoints of the service "kubernetes" may not be loopback addresses, and there is no other.
       '--endpoint-reconciler-type=none',
       `--cert-dir=${join(dataDir, 'pki')}`,
