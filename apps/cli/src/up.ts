@@ -88,6 +88,7 @@ export async function up(options: UpOptions, env: Env): Promise<number> {
         terminal.note(
           `${event.name} ${event.how}; it is started again in ${event.restartInMilliseconds / 1000}s, see ${join(folder.logs, event.name)}.log`,
         );
+      else if (event.type === 'killed') terminal.note(`${event.name} did not end within ${event.afterMilliseconds / 1000}s and was killed`);
       else terminal.note(`${event.name} runs again`);
     };
     const store = await terminal.step(options.store === 'etcd' ? `etcd ${ETCD_VERSION}` : 'router', async () => {

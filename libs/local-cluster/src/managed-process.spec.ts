@@ -62,11 +62,13 @@ describe('ManagedProcess', () => {
   });
 
   it('kills what does not follow SIGTERM in time', async () => {
-    const child = managed('deaf', DEAF, { stopTimeoutMilliseconds: 200 });
+    const events: ProcessEvent[] = [];
+    const child = managed('deaf', DEAF, { stopTimeoutMilliseconds: 200, onEvent: (event) => events.push(event) });
     await child.start();
     const identity = identifyProcess(child.pid ?? 0);
     await child.stop();
     expect(lines()).toContain('asked deaf');
+    expect(events).toEqual([{ type: 'killed', name: 'deaf', afterMilliseconds: 200 }]);
     expect(identity !== null && isRunning(identity)).toBe(false);
   });
 

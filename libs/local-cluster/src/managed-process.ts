@@ -18,7 +18,9 @@ const STABLE_MILLISECONDS = 60_000;
 
 export type ProcessEvent =
   | { readonly type: 'died'; readonly name: string; readonly how: string; readonly restartInMilliseconds: number }
-  | { readonly type: 'restarted'; readonly name: string };
+  | { readonly type: 'restarted'; readonly name: string }
+  /** It was told to end and did not within this time. */
+  | { readonly type: 'killed'; readonly name: string; readonly afterMilliseconds: number };
 
 export interface ManagedProcessOptions {
   /** Names the log file and the record, too. */
@@ -198,7 +200,11 @@ export class ManagedProcess {
   async #end(running: Running): Promise<void> {
     if (running.hasEnded) return;
     running.child.kill('SIGTERM');
-    const timer = setTimeout(() => running.child.kill('SIGKILL'), this.#options.stopTimeoutMilliseconds ?? 15_000);
+    const { stopTimeoutMilliseconds: afterMilliseconds = 15_000, onEvent } = this.#options;
+    const timer = setTimeout(() => {
+      running.child.kill('SIGKILL');
+      onEvent?.({ type: 'killed', name: this.name, afterMilliseconds });
+    }, afterMilliseconds);
     await running.ended;
     clearTimeout(timer);
   }

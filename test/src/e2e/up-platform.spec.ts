@@ -208,6 +208,7 @@ describe('the platform on a laptop', () => {
     await kubectl.succeed(['patch', ...template, '--type=merge', '-p', '{"spec":{"subject":"Changed by hand"}}']);
     const before = await kubectl.read(['get', 'tenants,users,emails', '-A', '-o', 'name']);
     expect(await up.stop()).toBe(0);
+    expect(up.output.filter((line) => line.includes('was killed'))).toEqual([]);
     // What Kubernetes has stored about the webhook then leads nowhere, and refuses whatever it is asked.
     await rm(join(data, 'ports.json'));
     up = await UpProcess.start(data, port, env, '--separate');
