@@ -25,8 +25,8 @@ describe('the screen of harikube up', () => {
   });
   afterEach(() => rmSync(folder.path, { recursive: true }));
 
-  const screen = (state: RunningState, source = 'cache'): string =>
-    readyScreen({ folder, state, topology: undefined, kubectl: { path: '/opt/kubectl', source } });
+  const screen = (state: RunningState, source = 'cache', at = folder): string =>
+    readyScreen({ folder: at, state, topology: undefined, kubectl: { path: '/opt/kubectl', source } });
 
   it('quotes paths for a shell', () => {
     expect(screen(STATE)).toContain(`export KUBECONFIG='${folder.path.replace("'", `'\\''`)}/kubeconfig'\n`);
@@ -49,21 +49,14 @@ describe('the screen of harikube up', () => {
   });
 
   it('names the folder to the command that shows what runs, where it would look elsewhere', () => {
-    const services = [{ name: 'platform', healthUrl: 'http://127.0.0.1:2' }];
-    const lines = (at: DataFolder): string[] =>
-      readyScreen({
-        folder: at,
-        state: { ...STATE, services },
-        topology: undefined,
-        kubectl: { path: '/opt/kubectl', source: 'PATH' },
-      }).split('\n');
-    expect(lines(folder)).toContain(`    npx harikube status --data '${folder.path.replace("'", `'\\''`)}'`);
-    const usual = new DataFolder(mkdtempSync(join(tmpdir(), 'here-')) + '/.harikube');
+    const state = { ...STATE, services: [{ name: 'platform', healthUrl: 'http://127.0.0.1:2' }] };
+    expect(screen(state)).toContain(`    npx harikube status --data '${folder.path.replace("'", `'\\''`)}'\n`);
+    const usual = new DataFolder(join(mkdtempSync(join(tmpdir(), 'here-')), '.harikube'));
     const before = process.cwd();
     try {
       mkdirSync(usual.databases, { recursive: true });
       process.chdir(dirname(usual.path));
-      expect(lines(usual)).toContain('    npx harikube status');
+      expect(screen(state, 'cache', usual)).toContain('    npx harikube status\n');
     } finally {
       process.chdir(before);
       rmSync(dirname(usual.path), { recursive: true });

@@ -65,10 +65,6 @@ func dialLight(endpoint string, within time.Duration) (*lightConnection, error) 
 	if err != nil {
 		return nil, err
 	}
-	// As the system makes it by itself for a connection that has had large replies: a fresh one takes its first in pieces of 64 KiB.
-	if err := socket.(*net.TCPConn).SetReadBuffer(lightStreamWindow); err != nil {
-		return nil, err
-	}
 	if err := socket.SetDeadline(time.Now().Add(within)); err != nil {
 		return nil, err
 	}

@@ -203,12 +203,16 @@ describe('the platform on a laptop', () => {
     expect(await status()).toMatchObject({ code: 0, out: expect.stringContaining('tenants: 2, users: 2, emails: 2;') });
   });
 
+  async function stopCleanly(): Promise<void> {
+    expect(await up.stop()).toBe(0);
+    expect(up.output.filter((line) => line.includes('was killed'))).toEqual([]);
+  }
+
   it('has everything again after a stop, in other processes and beside the ports of before, and leaves what people changed', async () => {
     const template = ['emailtemplate', REGISTRATION_EMAIL_TEMPLATE, '-n', 'harikube-system'];
     await kubectl.succeed(['patch', ...template, '--type=merge', '-p', '{"spec":{"subject":"Changed by hand"}}']);
     const before = await kubectl.read(['get', 'tenants,users,emails', '-A', '-o', 'name']);
-    expect(await up.stop()).toBe(0);
-    expect(up.output.filter((line) => line.includes('was killed'))).toEqual([]);
+    await stopCleanly();
     // What Kubernetes has stored about the webhook then leads nowhere, and refuses whatever it is asked.
     await rm(join(data, 'ports.json'));
     up = await UpProcess.start(data, port, env, '--separate');
@@ -233,7 +237,7 @@ describe('the platform on a laptop', () => {
   });
 
   it('leaves nothing that calls them when they are left out', async () => {
-    expect(await up.stop()).toBe(0);
+    await stopCleanly();
     up = await UpProcess.start(data, port, env, '--bare', '--topology', TOPOLOGY);
     expect(await kubectl.read(['get', 'mutatingwebhookconfigurations,validatingwebhookconfigurations', '-o', 'name'])).toBe('');
     expect((await kubectl.run(['get', 'apiservice', `v1.api.${GROUP}`])).err).toContain('NotFound');
