@@ -114,7 +114,8 @@ async function testsOf(project) {
 const DATABASES = '[/\\\\]libs[/\\\\]testing[/\\\\]dist[/\\\\](?:etcd|mariadb|postgres)-';
 
 /** Those whose findings are times or memory, which a test beside them would change, and one that takes all that there is of the processors. */
-const ALONE = '[/\\\\]test[/\\\\]dist[/\\\\](?:consistency[/\\\\]consistency|e2e[/\\\\](?:standby\\.|up-databases)|fault[/\\\\]flood)';
+const ALONE =
+  '[/\\\\]test[/\\\\]dist[/\\\\](?:consistency[/\\\\]consistency|e2e[/\\\\](?:standby\\.|up-databases)|fault[/\\\\](?:databases\\.|flood))';
 
 /** Those that mount and make network namespaces. */
 const AS_ROOT = '[/\\\\]test[/\\\\]dist[/\\\\](?:images[/\\\\]images|charts[/\\\\](?:webshop|data-layer-install))\\.spec';

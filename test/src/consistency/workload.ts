@@ -77,6 +77,9 @@ const WATCHES_OF_A_STREAM = 3;
 /** A client does something about its watches in so many of its steps. */
 const WATCH_CHANCE = 0.06;
 
+/** A router that nothing holds up any more does not tell its state. */
+export class UntoldStateError extends Error {}
+
 export async function startWorkload(options: WorkloadOptions): Promise<RunningWorkload> {
   const workload = new Workload(options);
   await workload.begin();
@@ -159,7 +162,7 @@ class Workload implements RunningWorkload {
     };
   }
 
-  /** What is there, asked until it is told. */
+  /** What is there, asked until it is told. Throws UntoldStateError when that takes too long. */
   async #listAll(): Promise<{ readonly revision: Revision; readonly kvs: readonly Kv[] }> {
     const request = {
       type: 'range',
@@ -169,12 +172,15 @@ class Workload implements RunningWorkload {
       keysOnly: false,
       countOnly: false,
     } as const;
-    for (let attempt = 0; attempt < 50; attempt++) {
+    const until = performance.now() + SETTLE_MS;
+    let last = '';
+    for (let attempt = 0; attempt < 50 && performance.now() < until; attempt++) {
       const outcome = await this.#witness.call(request);
       if (outcome?.type === 'done' && outcome.result.type === 'range') return { revision: outcome.revision, kvs: outcome.result.kvs };
+      if (outcome !== null && outcome.type !== 'done') last = outcome.text;
       await pause(100);
     }
-    throw new Error(`the router at ${this.options.address()} does not tell what is below ${this.options.common}`);
+    throw new UntoldStateError(`the router at ${this.options.address()} does not tell what is below ${this.options.common}: ${last}`);
   }
 
   /** Writes until no watch waits for a revision to come. */
