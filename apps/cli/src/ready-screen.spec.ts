@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -51,7 +51,7 @@ describe('the screen of harikube up', () => {
   it('names the folder to the command that shows what runs, where it would look elsewhere', () => {
     const state = { ...STATE, services: [{ name: 'platform', healthUrl: 'http://127.0.0.1:2' }] };
     expect(screen(state)).toContain(`    npx harikube status --data '${folder.path.replace("'", `'\\''`)}'\n`);
-    const usual = new DataFolder(join(mkdtempSync(join(tmpdir(), 'here-')), '.harikube'));
+    const usual = new DataFolder(join(realpathSync(mkdtempSync(join(tmpdir(), 'here-'))), '.harikube'));
     const before = process.cwd();
     try {
       mkdirSync(usual.databases, { recursive: true });

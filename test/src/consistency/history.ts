@@ -158,6 +158,8 @@ export interface History {
   readonly initial: readonly Kv[];
   readonly calls: readonly RecordedCall[];
   readonly watches: readonly RecordedWatch[];
+  /** What the router said in the end, when nothing held it up any more, instead of its state; null: it told it. */
+  readonly untoldEnd: string | null;
 }
 
 /** Revisions are no numbers of JSON's. */

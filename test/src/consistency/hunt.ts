@@ -3,7 +3,6 @@ import type { Finding } from './finding.js';
 import { judge } from './judge.js';
 import { THREE_FILES } from './engines.js';
 import { type Mutant, UNEVEN } from './mutants.js';
-import { UntoldStateError } from './workload.js';
 
 export interface Catch {
   readonly mutant: string;
@@ -18,19 +17,9 @@ async function hunt(mutant: Mutant, seed: number, seconds: number): Promise<Catc
   const startedAt = performance.now();
   const elapsed = (): number => (performance.now() - startedAt) / 1000;
   for (let episode = 0; ; episode++) {
-    const finding = await findingOf(planFor(mutant, seed + episode, Math.min(3, episode)));
+    const { findings } = judge(await runEpisode(planFor(mutant, seed + episode, Math.min(3, episode))));
+    const [finding = null] = findings;
     if (finding !== null || elapsed() >= seconds) return { mutant: mutant.name, finding, seconds: elapsed(), episodes: episode + 1 };
-  }
-}
-
-/** What fails an episode. Some mutants bring the router to a standstill, which fails it without a history. */
-async function findingOf(plan: EpisodePlan): Promise<Finding | null> {
-  try {
-    const [finding = null] = judge(await runEpisode(plan)).findings;
-    return finding;
-  } catch (error) {
-    if (error instanceof UntoldStateError) return { rule: 'refusal', text: error.message, revision: null };
-    throw error;
   }
 }
 

@@ -94,9 +94,12 @@ function progress(revision: bigint, at = 1001): WatchMessage {
   return { type: 'progress', at, revision };
 }
 
+function historyOf(calls: readonly RecordedCall[], watches: readonly RecordedWatch[], hasFaults: boolean): History {
+  return { seed: 1, areas: AREAS, common: '/r/', hasFaults, base: 1n, initial: [], calls, watches, untoldEnd: null };
+}
+
 function rulesOf(calls: readonly RecordedCall[], watches: readonly RecordedWatch[] = [], hasFaults = false): Rule[] {
-  const history: History = { seed: 1, areas: AREAS, common: '/r/', hasFaults, base: 1n, initial: [], calls, watches };
-  return [...new Set(judge(history).findings.map(({ rule }) => rule))];
+  return [...new Set(judge(historyOf(calls, watches, hasFaults)).findings.map(({ rule }) => rule))];
 }
 
 const KEY = `${A}k`;
@@ -109,6 +112,13 @@ const FIRST = kv(KEY, 'one', 2n);
 const SECOND = kv(OTHER, 'two', 3n);
 const THIRD = kv(KEY, 'three', 4n, { createRevision: 2n, version: 2n });
 const ALL_EVENTS = [putEvent(KEY, 'one', 2n), putEvent(OTHER, 'two', 3n), putEvent(KEY, 'three', 4n, FIRST)];
+
+describe('a router that does not tell its state in the end', () => {
+  it('is a finding, though something was made to fail before', () => {
+    const history = { ...historyOf([], [], true), untoldEnd: 'etcdserver: request timed out' };
+    expect(judge(history).findings).toEqual([{ rule: 'refusal', text: expect.stringContaining('request timed out'), revision: null }]);
+  });
+});
 
 describe('a history that one keyspace can have told', () => {
   it('is without findings, with reads at latest and at old revisions, failed and taken compares, deletions and watches', () => {

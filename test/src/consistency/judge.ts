@@ -74,6 +74,8 @@ class Judge {
   }
 
   verdict(): Verdict {
+    const { untoldEnd } = this.history;
+    if (untoldEnd !== null) this.#complain('refusal', `in the end the router does not tell its state, but: ${untoldEnd}`, null);
     this.#collectEvidence();
     const written = this.#writtenCalls();
     const revisions = [...new Set([...written.keys(), ...this.#evidence.keys()])].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));

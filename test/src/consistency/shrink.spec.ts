@@ -39,6 +39,7 @@ function history(isWrong: boolean): History {
       },
     ],
     watches: [],
+    untoldEnd: null,
   };
 }
 

@@ -65,7 +65,7 @@ export interface RunningWorkload {
   stop(): Promise<History>;
 }
 
-/** For watches to come in whole once nobody writes. */
+/** For the state to be told and watches to come in whole once nobody writes. */
 const SETTLE_MS = 30_000;
 /** Expired leases are looked for this often, with some time for their keys to be removed. */
 const LEASE_GRACE_MS = 2_500;
@@ -76,9 +76,6 @@ const STREAMS_OF_A_CLIENT = 2;
 const WATCHES_OF_A_STREAM = 3;
 /** A client does something about its watches in so many of its steps. */
 const WATCH_CHANCE = 0.06;
-
-/** A router that nothing holds up any more does not tell its state. */
-export class UntoldStateError extends Error {}
 
 export async function startWorkload(options: WorkloadOptions): Promise<RunningWorkload> {
   const workload = new Workload(options);
@@ -126,7 +123,10 @@ class Workload implements RunningWorkload {
 
   async begin(): Promise<void> {
     const { common, clients = 8 } = this.options;
-    const { revision, kvs } = await this.#listAll();
+    const state = await this.#listAll();
+    if (typeof state === 'string')
+      throw new Error(`the router at ${this.options.address()} does not tell what is below ${common}: ${state}`);
+    const { revision, kvs } = state;
     this.#initial = kvs;
     Object.assign(this.#knowledge, { base: revision, highest: revision, compactable: revision, compactRevision: 0n });
     // The history begins here.
@@ -141,9 +141,11 @@ class Workload implements RunningWorkload {
     const { awaitsLeases = true } = this.options;
     if (awaitsLeases) await pause(this.#lastLeaseEnd - performance.now());
     await this.#passFutureStarts();
-    const { revision } = await this.#listAll();
-    for (const stream of this.#streams) stream.demand(revision);
-    await Promise.all([...this.#streams].map((stream) => stream.catchUp(revision, SETTLE_MS)));
+    const state = await this.#listAll();
+    if (typeof state !== 'string') {
+      for (const stream of this.#streams) stream.demand(state.revision);
+      await Promise.all([...this.#streams].map((stream) => stream.catchUp(state.revision, SETTLE_MS)));
+    }
     this.#isOver = true;
     for (const stream of this.#streams) stream.close();
     this.#witness.close();
@@ -159,11 +161,12 @@ class Workload implements RunningWorkload {
       initial: this.#initial,
       calls: this.#calls,
       watches: this.#watches,
+      untoldEnd: typeof state === 'string' ? state : null,
     };
   }
 
-  /** What is there, asked until it is told. Throws UntoldStateError when that takes too long. */
-  async #listAll(): Promise<{ readonly revision: Revision; readonly kvs: readonly Kv[] }> {
+  /** What is there, asked until it is told; what is said instead where that takes too long. */
+  async #listAll(): Promise<{ readonly revision: Revision; readonly kvs: readonly Kv[] } | string> {
     const request = {
       type: 'range',
       ...prefixRange(this.options.common),
@@ -180,7 +183,7 @@ class Workload implements RunningWorkload {
       if (outcome !== null && outcome.type !== 'done') last = outcome.text;
       await pause(100);
     }
-    throw new UntoldStateError(`the router at ${this.options.address()} does not tell what is below ${this.options.common}: ${last}`);
+    return last;
   }
 
   /** Writes until no watch waits for a revision to come. */

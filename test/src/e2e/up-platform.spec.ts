@@ -56,6 +56,11 @@ async function userOf(name: string): Promise<{ readonly namespace: string; reado
   return { namespace, user };
 }
 
+async function stopCleanly(): Promise<void> {
+  expect(await up.stop()).toBe(0);
+  expect(up.output.filter((line) => line.includes('was killed'))).toEqual([]);
+}
+
 async function platformPid(): Promise<number> {
   const record = JSON.parse(await readFile(join(data, 'run', 'platform.json'), 'utf8')) as { readonly pid: number };
   return record.pid;
@@ -202,11 +207,6 @@ describe('the platform on a laptop', () => {
     expect(await register('ann')).toMatchObject({ code: 0 });
     expect(await status()).toMatchObject({ code: 0, out: expect.stringContaining('tenants: 2, users: 2, emails: 2;') });
   });
-
-  async function stopCleanly(): Promise<void> {
-    expect(await up.stop()).toBe(0);
-    expect(up.output.filter((line) => line.includes('was killed'))).toEqual([]);
-  }
 
   it('has everything again after a stop, in other processes and beside the ports of before, and leaves what people changed', async () => {
     const template = ['emailtemplate', REGISTRATION_EMAIL_TEMPLATE, '-n', 'harikube-system'];

@@ -13,7 +13,7 @@ export interface RouterFlags {
 }
 
 export const ROUTER_FLAGS: readonly (readonly [flag: string, help: string])[] = [
-  ['--data <folder>', 'ask the router of "harikube up" that runs on this folder (default: ".harikube")'],
+  ['--data <folder>', `ask the router of "harikube up" that runs on this folder (default: "${DEFAULT_DATA_FOLDER}")`],
   ['--admin-url <url>', 'ask the router whose admin API answers there, as https://HOST:PORT'],
   ['--token-file <file>', 'with --admin-url: the file of the token that the router wants'],
   ['--ca-file <file>', 'with --admin-url: the authority that its certificate is checked with'],
